@@ -1,0 +1,55 @@
+//! Configuration: one TOML file, then `USHER_…` environment variables over it.
+//!
+//! Owns: the sections, their defaults, and the refusal of what is unknown, contradictory or unsafe.
+//! Refuses: secrets written in the file. They come from the environment or from a file (`Secret`).
+//! Invariant: a `Config` that exists has been validated; no room checks it again.
+//! Tables: none.
+
+mod auth;
+mod cluster;
+mod database;
+mod email;
+mod load;
+mod log;
+mod plugins;
+mod queues;
+mod runtime;
+mod secret;
+mod server;
+mod upstreams;
+mod worker;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    auth::{Algorithm, Auth, Issuer},
+    cluster::Cluster,
+    database::Database,
+    email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
+    load::{ConfigError, load},
+    log::{Log, LogFormat},
+    plugins::{GrantSet, Plugins},
+    queues::{Backoff, Queue, Queues},
+    runtime::Runtime,
+    secret::Secret,
+    server::Server,
+    upstreams::{Method, Upstream, Upstreams},
+    worker::Worker,
+};
+
+/// The whole configuration, one field a section.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub database: Database,
+    pub auth: Auth,
+    pub queues: Queues,
+    pub worker: Worker,
+    pub cluster: Cluster,
+    pub runtime: Runtime,
+    pub plugins: Plugins,
+    pub email: Email,
+    pub upstreams: Upstreams,
+    pub log: Log,
+}

@@ -1,0 +1,121 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock,
+    config::GrantSet,
+    ids::{Digest, JobId, Lease, Tier},
+    journal::Recorded,
+};
+
+/// What one attempt knows of its own effects: its place in the journal, its clock, and its call under way.
+///
+/// Shared by the guest's store, the gate's tasks and the worker, since a call outlives a guest that was dropped.
+#[derive(Debug)]
+pub struct Attempt {
+    pub job: JobId,
+    pub tier: Tier,
+    pub lease: Lease,
+    pub release: Digest,
+    pub grants: Arc<GrantSet>,
+    /// Most effects of one attempt.
+    pub max_effects: u32,
+    recorded: BTreeMap<u32, Recorded>,
+    next_seq: AtomicU32,
+    /// The guest's clock: stands still between effects.
+    now_ms: AtomicU64,
+    base_ms: u64,
+    random: Mutex<u64>,
+    under_way: watch::Sender<u32>,
+}
+
+impl Attempt {
+    pub fn new(
+        job: JobId,
+        tier: Tier,
+        lease: Lease,
+        release: Digest,
+        grants: Arc<GrantSet>,
+        max_effects: u32,
+        journal: Vec<Recorded>,
+    ) -> Arc<Self> {
+        let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
+        // The seed is the job's own random bits, so that every attempt draws the same numbers.
+        let (high, low) = job.0.as_u64_pair();
+        Arc::new(Self {
+            job,
+            tier,
+            lease,
+            release,
+            grants,
+            max_effects,
+            recorded: journal.into_iter().map(|row| (row.seq, row)).collect(),
+            next_seq: AtomicU32::new(0),
+            now_ms: AtomicU64::new(base_ms),
+            base_ms,
+            random: Mutex::new(high.rotate_left(17) ^ low),
+            under_way: watch::Sender::new(0),
+        })
+    }
+
+    /// The place of the next effect. Calls of one guest come one after another.
+    pub(super) fn take_seq(&self) -> u32 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn recorded(&self, seq: u32) -> Option<&Recorded> {
+        self.recorded.get(&seq)
+    }
+
+    pub(super) fn base_ms(&self) -> u64 {
+        self.base_ms
+    }
+
+    /// The guest's clock moves to the end of the effect that it has just been answered.
+    pub(super) fn advance_clock(&self, ended_ms: u64) {
+        self.now_ms.store(ended_ms, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since the epoch, as this guest may know them.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// splitmix64 (Steele, Lea, Flood 2014): replayable, not secret.
+    pub fn random(&self) -> u64 {
+        let mut state = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True when this job has journaled an effect, in this attempt or before.
+    pub fn has_journal(&self) -> bool {
+        !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn call_begins(&self) {
+        self.under_way.send_modify(|n| *n += 1);
+    }
+
+    pub(super) fn call_ended(&self) {
+        self.under_way.send_modify(|n| *n -= 1);
+    }
+
+    /// Waits until no call is under way: nobody settles a job whose mail may still be leaving.
+    pub async fn quiet(&self, at_most: Duration) {
+        let mut calls = self.under_way.subscribe();
+        // The sender lives as long as `self`, so the only other outcome is the time-out.
+        let _ = tokio::time::timeout(at_most, calls.wait_for(|n| *n == 0)).await;
+    }
+}

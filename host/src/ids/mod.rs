@@ -1,0 +1,256 @@
+//! Identities and small words that every room shares.
+//!
+//! Owns: the id types, digests, tiers, priorities, and the states of a job.
+//! Refuses: bare uuids, strings and integers where one of these is meant.
+//! Invariant: an id is never reused, and a child's or an effect's id is a function of its parent's.
+//! Tables: none.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+        #[sqlx(transparent)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(s).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A job. uuid v7, so that ids of one moment lie together in the index.
+    JobId
+);
+uuid_id!(
+    /// The fence: random for every claim batch, cleared by every settle and reap.
+    Lease
+);
+uuid_id!(
+    /// One running host, new at every start.
+    NodeId
+);
+uuid_id!(
+    /// One provider call of one job, the same on every attempt.
+    EffectId
+);
+
+/// Namespace of all derived (v5) ids.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7d1f_5f0e_6f43_4c5b_9a58_0c2d_6b1e_9a01);
+
+impl JobId {
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The n-th child of this job. A repeated attempt names the same children.
+    #[must_use]
+    pub fn child(self, n: u32) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("child/{self}/{n}").as_bytes()))
+    }
+
+    /// `uuid_v5(job, seq, generation)`: never the attempt, the clock or the code version.
+    #[must_use]
+    pub fn effect(self, seq: u32, generation: u32) -> EffectId {
+        EffectId(Uuid::new_v5(&NAMESPACE, format!("effect/{self}/{seq}/{generation}").as_bytes()))
+    }
+}
+
+impl Default for JobId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lease {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl NodeId {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+/// sha256 of a release's bytes; shown as `sha256:` and 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From a `bytea` column that CHECKs its length; `None` for any other length.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let digits = s.strip_prefix("sha256:").unwrap_or(s);
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|e| format!("not a sha256 digest: {e}"))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Storage class of a queue: how much of an acknowledged job a crash of Postgres may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "u8")]
+pub enum Tier {
+    /// Logged, `synchronous_commit = on`: nothing.
+    Money = 1,
+    /// Logged, asynchronous commit: at most the last ~0.6 s.
+    Communication = 2,
+    /// UNLOGGED: everything live.
+    Background = 3,
+}
+
+impl Tier {
+    pub const ALL: [Self; 3] = [Self::Money, Self::Communication, Self::Background];
+
+    pub fn as_i16(self) -> i16 {
+        self as i16
+    }
+
+    /// The value for `SET LOCAL synchronous_commit`.
+    pub fn synchronous_commit(self) -> &'static str {
+        match self {
+            Self::Money => "on",
+            Self::Communication | Self::Background => "off",
+        }
+    }
+
+    /// Retention class of the archive: tier 3 is kept for 7 days, the others for 30.
+    pub fn keep(self) -> &'static str {
+        match self {
+            Self::Money | Self::Communication => "d30",
+            Self::Background => "d7",
+        }
+    }
+}
+
+impl From<Tier> for u8 {
+    fn from(tier: Tier) -> Self {
+        tier as Self
+    }
+}
+
+impl TryFrom<i16> for Tier {
+    type Error = String;
+    fn try_from(n: i16) -> Result<Self, String> {
+        match n {
+            1 => Ok(Self::Money),
+            2 => Ok(Self::Communication),
+            3 => Ok(Self::Background),
+            _ => Err(format!("tier must be 1, 2 or 3, not {n}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tier {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::try_from(i16::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The five priorities, higher first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    Background = 1,
+    Low = 3,
+    Normal = 5,
+    High = 7,
+    Critical = 10,
+}
+
+impl Priority {
+    pub fn as_i16(self) -> i16 {
+        self as i16
+    }
+}
+
+impl TryFrom<i16> for Priority {
+    type Error = String;
+    fn try_from(n: i16) -> Result<Self, String> {
+        Ok(match n {
+            1 => Self::Background,
+            3 => Self::Low,
+            5 => Self::Normal,
+            7 => Self::High,
+            10 => Self::Critical,
+            _ => return Err(format!("no priority has the number {n}")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_depend_on_nothing_but_their_parts() {
+        let job = JobId(Uuid::from_u128(7));
+        assert_eq!(job.effect(0, 0), job.effect(0, 0));
+        assert_ne!(job.effect(0, 0), job.effect(0, 1));
+        assert_ne!(job.effect(0, 0), job.effect(1, 0));
+        assert_ne!(job.child(0), job.child(1));
+    }
+
+    #[test]
+    fn a_digest_survives_its_text_form() {
+        let digest = Digest::of(b"x");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert!("sha256:zz".parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! A job's effects in order: what was asked of a provider, and what came back.
+//!
+//! Owns: the rows of `effects`, their fence, and what each of their states means.
+//! Refuses: a start by anyone who does not hold the job's lease.
+//! Invariant: a row that `ended` never changes; a row is written before the provider hears of the call.
+//! Tables: effects.
+
+pub mod store;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, EffectId};
+
+/// What a guest gets to see of a call, and every later attempt again: final answers only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "value")]
+pub enum Answer {
+    /// The provider did it; the value is the provider module's own.
+    Ok(serde_json::Value),
+    /// No grant, or a limit of the job: nothing was sent.
+    Denied(String),
+    /// The request itself is wrong: nothing was sent.
+    Invalid(String),
+    /// The provider said no and did nothing.
+    Rejected(Rejection),
+}
+
+/// The provider's own word for its refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    pub code: String,
+    pub message: String,
+    pub status: Option<u16>,
+}
+
+/// How a call may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Repeat at will.
+    Read,
+    /// Repeat under the same effect id.
+    Idempotent,
+    /// A repeat might do it twice: a decision.
+    Once,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EffectState {
+    /// Sent, or about to be; a host that died leaves it so.
+    Started,
+    /// Surely did not happen; the place stays open.
+    Deferred,
+    /// Sent, and the host that sent it knows that no answer will come.
+    Doubt,
+    /// Answered.
+    Ended,
+}
+
+/// One row of the journal, as a later attempt reads it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub seq: u32,
+    pub generation: u32,
+    pub effect_id: EffectId,
+    pub provider: String,
+    pub function: String,
+    pub request_hash: [u8; 32],
+    pub request: serde_json::Value,
+    pub state: EffectState,
+    pub tries: u32,
+    pub release: Digest,
+    /// The guest's clock before the first effect, ms since the epoch.
+    pub base_ms: u64,
+    pub ended_ms: Option<u64>,
+    pub started_at: DateTime<Utc>,
+    /// How long until its doubt may be settled, by Postgres's clock when read; zero when it may be now.
+    pub settle_in: std::time::Duration,
+    pub answer: Option<Answer>,
+    pub note: Option<String>,
+}

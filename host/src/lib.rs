@@ -1,0 +1,28 @@
+//! Usher: a job platform in one binary on PostgreSQL. `docs/design.md` is the map; section 3 names the rooms and
+//! who may use whom.
+
+// L0
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod ids;
+pub mod lifecycle;
+pub mod telemetry;
+// L1
+pub mod auth;
+pub mod idempotency;
+pub mod journal;
+pub mod queue;
+pub mod releases;
+// L2
+pub mod effects;
+pub mod submit;
+// L3
+pub mod runtime;
+// L4
+pub mod http;
+pub mod scheduler;
+pub mod worker;
+// L5
+pub mod app;
+pub mod cli;

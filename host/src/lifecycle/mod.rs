@@ -1,0 +1,44 @@
+//! How a host ends.
+//!
+//! Owns: the two signals of a shutdown, in order: `stopping` (take nothing new), then `ended` (the grace is over).
+//! Refuses: nothing; rooms listen.
+//! Invariant: `ended` never fires before `stopping`.
+//! Tables: none.
+
+use tokio_util::sync::CancellationToken;
+
+/// Cloned into every long-lived task.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    stopping: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Lifecycle {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on nothing new is claimed; work under way goes on.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// The grace is over: whatever still runs is dropped and given back.
+    pub fn end(&self) {
+        self.stopping.cancel();
+        self.ended.cancel();
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}

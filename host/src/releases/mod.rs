@@ -1,0 +1,83 @@
+//! Releases of plugins: their bytes, their manifests, and which of them is active.
+//!
+//! Owns: the manifest format, the check of a manifest against the operator's policy, and the rows of releases.
+//! Refuses: a second owner of a job type, a second content for a (name, version), a grant nobody gave.
+//! Invariant: a release never changes; the newest activation of a plugin decides which one serves.
+//! Tables: releases, activations, job_types, refusals.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{config::GrantSet, ids::Digest};
+
+/// A parsed and checked `plugin.toml`, with the schemas that it names inlined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub grants: GrantSet,
+    pub jobs: Vec<JobType>,
+}
+
+/// One `[[job]]` of a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobType {
+    #[serde(rename = "type")]
+    pub job_type: String,
+    pub queue: String,
+    /// JSON Schema 2020-12.
+    pub schema: serde_json::Value,
+    /// `None`: `idempotency = "none"`.
+    pub idempotency: Option<Idempotency>,
+    pub limits: Limits,
+}
+
+/// How a job type derives its key where the caller sends none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// A template such as `refund-{transactionId}`; `None`: the whole canonical payload.
+    pub key: Option<String>,
+    /// How long the key holds after the job's end.
+    pub ttl: Duration,
+    /// `header = "also"`: the derived key holds beside the caller's.
+    pub header_also: bool,
+}
+
+/// What one attempt may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Linear memory, in bytes.
+    pub memory: u64,
+    /// CPU time inside the guest.
+    pub cpu: Duration,
+    /// From start to end, host calls included.
+    pub wall: Duration,
+    /// Provider calls.
+    pub effects: u32,
+}
+
+/// What one instance takes from the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    pub core_instances: u32,
+    pub memories: u32,
+    pub tables: u32,
+}
+
+/// A release without its bytes.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub needs: Needs,
+}
+
+/// What serves now.
+#[derive(Clone, Debug, Default)]
+pub struct Active {
+    /// The newest activation of all.
+    pub generation: i64,
+    /// By plugin name.
+    pub plugins: BTreeMap<String, Digest>,
+}
