@@ -29,7 +29,7 @@ CREATE TABLE jobs (
     metadata         text,
     subject          text        NOT NULL,
     parent           uuid,
-    accepted_by      bytea       NOT NULL CHECK (length(accepted_by) = 32),
+    accepted_by      bytea       CHECK (length(accepted_by) = 32),
     release          bytea       CHECK (length(release) = 32),
     idempotency_key  text,
     key_ttl_ms       bigint,
@@ -66,7 +66,7 @@ COMMENT ON COLUMN jobs.payload IS 'The submitted bytes, verbatim.';
 COMMENT ON COLUMN jobs.metadata IS 'JSON text of the submitter; never shown to the guest.';
 COMMENT ON COLUMN jobs.subject IS 'Who submitted it: the caller''s user or service.';
 COMMENT ON COLUMN jobs.parent IS 'The job that enqueued this one.';
-COMMENT ON COLUMN jobs.accepted_by IS 'Digest of the release whose schema accepted the payload.';
+COMMENT ON COLUMN jobs.accepted_by IS 'Digest of the release whose schema accepted the payload; NULL if none served then.';
 COMMENT ON COLUMN jobs.release IS 'Digest of the release that began the last attempt; pinned once an effect is journaled.';
 COMMENT ON COLUMN jobs.idempotency_key IS 'The key in words, for people; the hash is in idempotency_keys.';
 COMMENT ON COLUMN jobs.key_ttl_ms IS 'How long the key holds after the job''s end.';
@@ -108,7 +108,7 @@ CREATE TABLE jobs_archive (
     metadata         text,
     subject          text        NOT NULL,
     parent           uuid,
-    accepted_by      bytea       NOT NULL,
+    accepted_by      bytea,
     release          bytea,
     idempotency_key  text,
     key_ttl_ms       bigint,

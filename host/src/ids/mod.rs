@@ -60,9 +60,13 @@ impl JobId {
     }
 
     /// The n-th child of this job. A repeated attempt names the same children.
+    ///
+    /// A uuid v8: the parent's time, then a hash of (parent, n), so that children lie and list beside their parent.
     #[must_use]
     pub fn child(self, n: u32) -> Self {
-        Self(Uuid::new_v5(&NAMESPACE, format!("child/{self}/{n}").as_bytes()))
+        let mut bytes = Uuid::new_v5(&NAMESPACE, format!("child/{self}/{n}").as_bytes()).into_bytes();
+        bytes[..6].copy_from_slice(&self.0.as_bytes()[..6]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
     /// `uuid_v5(job, seq, generation)`: never the attempt, the clock or the code version.

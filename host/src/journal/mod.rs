@@ -45,6 +45,16 @@ pub enum Class {
     Once,
 }
 
+impl Class {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Idempotent => "idempotent",
+            Self::Once => "once",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EffectState {
     /// Sent, or about to be; a host that died leaves it so.
@@ -55,6 +65,21 @@ pub enum EffectState {
     Doubt,
     /// Answered.
     Ended,
+}
+
+impl EffectState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Deferred => "deferred",
+            Self::Doubt => "doubt",
+            Self::Ended => "ended",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Started, Self::Deferred, Self::Doubt, Self::Ended].into_iter().find(|s| s.as_str() == text)
+    }
 }
 
 /// One row of the journal, as a later attempt reads it.
@@ -78,4 +103,15 @@ pub struct Recorded {
     pub settle_in: std::time::Duration,
     pub answer: Option<Answer>,
     pub note: Option<String>,
+}
+
+impl Recorded {
+    /// It happened, or it may have. Such a job neither expires nor frees its key.
+    pub fn may_have_happened(&self) -> bool {
+        match self.state {
+            EffectState::Deferred => false,
+            EffectState::Started | EffectState::Doubt => true,
+            EffectState::Ended => matches!(self.answer, Some(Answer::Ok(_))),
+        }
+    }
 }

@@ -1,0 +1,239 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{Answer, Class, EffectState, Recorded};
+use crate::ids::{Digest, EffectId, JobId, Lease, Tier};
+
+/// Begins a transaction whose commit is durable whatever the tier of the job: what the journal says must survive
+/// before the provider or the guest learns of it.
+pub async fn begin_durable(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on").await
+}
+
+/// A call about to be made, as it is written down.
+#[derive(Debug)]
+pub struct Start<'a> {
+    pub job: JobId,
+    pub tier: Tier,
+    pub lease: Lease,
+    pub seq: u32,
+    pub generation: u32,
+    pub effect_id: EffectId,
+    pub provider: &'a str,
+    pub function: &'a str,
+    pub class: Class,
+    pub request_hash: [u8; 32],
+    pub request: &'a serde_json::Value,
+    pub release: Digest,
+    pub base_ms: u64,
+    pub timeout: Duration,
+}
+
+/// Fence and start in one statement: the row appears only while the lease is ours. Returns the number of the try;
+/// `None`: the lease is lost.
+///
+/// `FOR SHARE` blocks the reaper's update until we commit (`FOR KEY SHARE` would not).
+pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
+        r#"
+        INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
+                             state, release, base_ms, deadline_at)
+        SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'started', $12, $13, now() + make_interval(secs => $14)
+        FROM jobs j
+        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3
+        FOR SHARE
+        RETURNING tries
+        "#,
+        s.tier.as_i16(),
+        s.job.0,
+        s.lease.0,
+        int(s.seq),
+        int(s.generation),
+        s.effect_id.0,
+        s.provider,
+        s.function,
+        s.class.as_str(),
+        &s.request_hash,
+        s.request,
+        s.release.as_bytes(),
+        s.base_ms.cast_signed(),
+        s.timeout.as_secs_f64(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A final answer that needed no provider (denied, invalid): written with its end, under the same fence.
+pub async fn record_refusal(db: &mut PgConnection, s: &Start<'_>, answer: &Answer) -> sqlx::Result<Option<u64>> {
+    let ended = sqlx::query_scalar!(
+        r#"
+        INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
+                             state, tries, release, base_ms, deadline_at, ended_at, answer)
+        SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'ended', 0, $12, $13, now(), now(), $14
+        FROM jobs j
+        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3
+        FOR SHARE
+        RETURNING ended_at AS "ended_at!"
+        "#,
+        s.tier.as_i16(),
+        s.job.0,
+        s.lease.0,
+        int(s.seq),
+        int(s.generation),
+        s.effect_id.0,
+        s.provider,
+        s.function,
+        s.class.as_str(),
+        &s.request_hash,
+        s.request,
+        s.release.as_bytes(),
+        s.base_ms.cast_signed(),
+        serde_json::json!(answer),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(ended.map(unix_ms))
+}
+
+/// Sends an open call again, under the same identity. `None`: the lease is lost, or it was answered meanwhile.
+pub async fn restart(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
+        r#"
+        WITH mine AS (
+            SELECT j.id FROM jobs j WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 FOR SHARE
+        )
+        UPDATE effects e
+        SET state = 'started', tries = tries + 1, note = NULL,
+            started_at = now(), deadline_at = now() + make_interval(secs => $5)
+        FROM mine
+        WHERE e.job_id = mine.id AND e.seq = $4 AND e.state <> 'ended'
+        RETURNING e.tries
+        "#,
+        s.tier.as_i16(),
+        s.job.0,
+        s.lease.0,
+        int(s.seq),
+        s.timeout.as_secs_f64(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The fence alone, for a sender that was slow between start and send.
+pub async fn still_mine(db: &mut PgConnection, tier: Tier, job: JobId, lease: Lease) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT true FROM jobs WHERE tier = $1 AND id = $2 AND lease = $3 FOR SHARE",
+        tier.as_i16(),
+        job.0,
+        lease.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// The answer. Not fenced: what happened is a fact, whoever holds the job by now. Returns the guest's new time.
+pub async fn end(db: &mut PgConnection, id: EffectId, job: JobId, seq: u32, answer: &Answer) -> sqlx::Result<Option<u64>> {
+    let ended = sqlx::query_scalar!(
+        r#"
+        UPDATE effects SET state = 'ended', answer = $4, ended_at = now(), note = NULL
+        WHERE job_id = $1 AND seq = $2 AND effect_id = $3 AND state <> 'ended'
+        RETURNING ended_at AS "ended_at!"
+        "#,
+        job.0,
+        int(seq),
+        id.0,
+        serde_json::json!(answer),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(ended.map(unix_ms))
+}
+
+/// No answer: the call surely did not happen (`Deferred`), or may have (`Doubt`). Says so of this try only: a later
+/// holder of the job may have begun another one.
+pub async fn leave_open(
+    db: &mut PgConnection,
+    id: EffectId,
+    job: JobId,
+    seq: u32,
+    try_no: i32,
+    state: EffectState,
+    note: &str,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        UPDATE effects SET state = $5, note = $6
+        WHERE job_id = $1 AND seq = $2 AND effect_id = $3 AND tries = $4 AND state = 'started'
+        "#,
+        job.0,
+        int(seq),
+        id.0,
+        try_no,
+        state.as_str(),
+        note,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The journals of these jobs, in order, in one query. `margin`: how long after its deadline a started call is left
+/// alone, since a frozen host may still be sending.
+pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sqlx::Result<Vec<(JobId, Recorded)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT job_id, seq, generation, effect_id, provider, function, request_hash, request, state, tries, release,
+               base_ms, started_at, ended_at, answer, note,
+               greatest(0, extract(epoch FROM deadline_at - now()) + $2::float8)::float8 AS "settle_in!"
+        FROM effects
+        WHERE job_id = ANY ($1)
+        ORDER BY job_id, seq
+        "#,
+        jobs,
+        margin.as_secs_f64(),
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let decode = |what: &str| sqlx::Error::Decode(format!("effects: {what}").into());
+            let answer = row
+                .answer
+                .map(serde_json::from_value::<Answer>)
+                .transpose()
+                .map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+            let recorded = Recorded {
+                seq: row.seq.cast_unsigned(),
+                generation: row.generation.cast_unsigned(),
+                effect_id: EffectId(row.effect_id),
+                provider: row.provider,
+                function: row.function,
+                request_hash: row.request_hash.try_into().map_err(|_| decode("request_hash"))?,
+                request: row.request,
+                state: EffectState::parse(&row.state).ok_or_else(|| decode("state"))?,
+                tries: row.tries.cast_unsigned(),
+                release: Digest::from_slice(&row.release).ok_or_else(|| decode("release"))?,
+                base_ms: row.base_ms.cast_unsigned(),
+                ended_ms: row.ended_at.map(unix_ms),
+                started_at: row.started_at,
+                settle_in: Duration::from_secs_f64(row.settle_in.max(0.0)),
+                answer,
+                note: row.note,
+            };
+            Ok((JobId(row.job_id), recorded))
+        })
+        .collect()
+}
+
+fn unix_ms(at: DateTime<Utc>) -> u64 {
+    u64::try_from(at.timestamp_millis()).unwrap_or(0)
+}
+
+/// `seq`, `generation` and `tries` are counted from 0 and bounded by `limits.effects`.
+fn int(n: u32) -> i32 {
+    n.cast_signed()
+}

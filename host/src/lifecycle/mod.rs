@@ -1,11 +1,16 @@
 //! How a host ends.
 //!
-//! Owns: the two signals of a shutdown, in order: `stopping` (take nothing new), then `ended` (the grace is over).
+//! Owns: the two signals of a shutdown, in order: `stopping` (take nothing new), then `ended` (the grace is over);
+//! and the pulse, by which a node knows whether it still counts as alive.
 //! Refuses: nothing; rooms listen.
 //! Invariant: `ended` never fires before `stopping`.
 //! Tables: none.
 
+mod pulse;
+
 use tokio_util::sync::CancellationToken;
+
+pub use self::pulse::Pulse;
 
 /// Cloned into every long-lived task.
 #[derive(Clone, Debug, Default)]

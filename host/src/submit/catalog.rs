@@ -2,7 +2,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use crate::{ids::{Digest, Tier}, releases::JobType};
+use crate::{
+    idempotency::{Template, TemplateError},
+    ids::Digest,
+    releases::JobType,
+};
 
 /// What submits must know of the job types; swapped whole when a release goes live.
 #[derive(Default)]
@@ -14,10 +18,24 @@ pub struct Catalog {
 pub struct CatalogEntry {
     pub job_type: JobType,
     pub plugin: String,
-    pub tier: Tier,
     /// The release that serves it; `None`: known, but nothing serves it now, so jobs wait.
     pub digest: Option<Digest>,
     pub validator: jsonschema::Validator,
+    /// The key template, parsed; `None`: the whole payload is the key, or there is none.
+    pub template: Option<Template>,
+}
+
+impl CatalogEntry {
+    /// `validator` compiles the type's own schema; the room that publishes releases checked both.
+    pub fn new(
+        job_type: JobType,
+        plugin: String,
+        digest: Option<Digest>,
+        validator: jsonschema::Validator,
+    ) -> Result<Self, TemplateError> {
+        let template = job_type.idempotency.as_ref().and_then(|i| i.key.as_deref()).map(Template::parse).transpose()?;
+        Ok(Self { job_type, plugin, digest, validator, template })
+    }
 }
 
 impl Catalog {

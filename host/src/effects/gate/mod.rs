@@ -1,24 +1,82 @@
-//! stub: written by the lead
-use std::sync::Arc;
+//! The gate: the same steps for every provider call, in one place and in a task of its own.
+//!
+//! Recorded answer? -> grant -> journal start and fence in one statement -> lease deadline once more -> provider ->
+//! journal end -> answer to the guest. The task outlives a guest that is dropped (time-out, cancel), so that no answer
+//! is lost.
+
+mod identity;
+mod pass;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::runtime::Handle;
 
 use super::{Attempt, Provider, Stop, email::Smtp, upstream::Http};
-use crate::journal::Answer;
+use crate::{journal::Answer, lifecycle::Pulse};
 
-/// The gate, with the providers behind it.
+/// The gate, with the providers behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
+    pool: PgPool,
+    pulse: Pulse,
+    /// The runtime that owns the sockets; guests run on another one.
+    io: Handle,
 }
 
 impl Gate {
+    /// Must be called on the runtime that shall do the I/O.
+    pub fn new(email: Arc<Smtp>, upstream: Arc<Http>, pool: PgPool, pulse: Pulse) -> Self {
+        Self { email, upstream, pool, pulse, io: Handle::current() }
+    }
+
     /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.
     pub async fn call<P: Provider>(
         &self,
-        _provider: &Arc<P>,
-        _attempt: &Arc<Attempt>,
-        _request: P::Request,
+        provider: &Arc<P>,
+        attempt: &Arc<Attempt>,
+        request: P::Request,
     ) -> Result<Answer, Stop> {
-        Err(Stop::LeaseLost)
+        let seq = attempt.take_seq();
+        if seq >= attempt.max_effects {
+            // The count is the same on every attempt, so this needs no journal to be replayed.
+            return Ok(Answer::Denied(format!("this job type may make {} effects", attempt.max_effects)));
+        }
+        let prepared = provider.prepare(&attempt.grants, request);
+        let under_way = UnderWay::begin(attempt);
+        let (gate, provider, attempt) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));
+        let task = self.io.spawn(async move {
+            let _under_way = under_way;
+            gate.pass(&*provider, &attempt, seq, prepared).await
+        });
+        match task.await {
+            Ok(result) => result,
+            // The journal knows how far it came; the next attempt goes on from there.
+            Err(failed) => {
+                tracing::error!(error = %failed, "an effect's task did not end by itself");
+                Err(Stop::Snooze { message: "the host failed inside a provider call".to_owned(), after: None })
+            }
+        }
     }
 }
+
+/// Counts a call for as long as its task lives, panics included.
+struct UnderWay(Arc<Attempt>);
+
+impl UnderWay {
+    fn begin(attempt: &Arc<Attempt>) -> Self {
+        attempt.call_begins();
+        Self(Arc::clone(attempt))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.call_ended();
+    }
+}
+
+/// Beyond this between the journal's start and the first byte, the fence is asked again.
+const FENCE_AGE: Duration = Duration::from_secs(2);

@@ -1,0 +1,87 @@
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::{Digest, JobId, Priority, Tier};
+
+/// A checked job, about to become a row.
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    pub id: JobId,
+    pub tenant: String,
+    pub job_type: String,
+    pub queue: String,
+    pub priority: Priority,
+    /// Not before; `None`: now.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Not before this long after the commit's moment; for children.
+    pub delay_ms: i64,
+    /// Nothing serves the type now.
+    pub blocked: bool,
+    pub max_attempts: i32,
+    pub payload: String,
+    pub metadata: Option<String>,
+    pub subject: String,
+    pub parent: Option<JobId>,
+    pub accepted_by: Option<Digest>,
+    pub idempotency_key: Option<String>,
+    pub key_ttl_ms: Option<i64>,
+    /// From now, or from `run_at` where that is later.
+    pub expires_in_ms: i64,
+}
+
+/// One statement for all rows of a tier. Postgres's clock decides what is due.
+pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($row:ident => $value:expr) => {
+            rows.iter().map(|$row| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        r#"
+        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, ord, run_at, state, max_attempts, payload,
+                          metadata, subject, parent, accepted_by, idempotency_key, key_ttl_ms, expires_at)
+        SELECT $1, n.id, n.tenant, n.job_type, n.queue, n.priority,
+               CASE WHEN NOT n.blocked AND n.due <= now() THEN nextval('ready_seq') END,
+               CASE WHEN n.blocked THEN 'infinity' ELSE n.due END,
+               CASE WHEN n.blocked THEN 'blocked' WHEN n.due <= now() THEN 'ready' ELSE 'scheduled' END,
+               n.max_attempts, n.payload, n.metadata, n.subject, n.parent, n.accepted_by, n.key, n.key_ttl_ms,
+               greatest(n.due, now()) + n.expires_in_ms * interval '1 millisecond'
+        FROM (
+            SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due
+            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
+                        $9::boolean[], $10::int[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::bytea[],
+                        $16::text[], $17::bigint[], $18::bigint[])
+                 WITH ORDINALITY
+                 AS u (id, tenant, job_type, queue, priority, run_at, delay_ms, blocked, max_attempts, payload, metadata,
+                       subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, n)
+            -- The order of submits is the order in the queue.
+            ORDER BY u.n
+        ) AS n
+        "#,
+        tier.as_i16(),
+        &column!(r => r.id.0),
+        &column!(r => r.tenant.clone()),
+        &column!(r => r.job_type.clone()),
+        &column!(r => r.queue.clone()),
+        &column!(r => r.priority.as_i16()),
+        &column!(r => r.run_at) as &[Option<DateTime<Utc>>],
+        &column!(r => r.delay_ms),
+        &column!(r => r.blocked),
+        &column!(r => r.max_attempts),
+        &column!(r => r.payload.clone()),
+        &column!(r => r.metadata.clone()) as &[Option<String>],
+        &column!(r => r.subject.clone()),
+        &column!(r => r.parent.map(|p| p.0)) as &[Option<Uuid>],
+        &column!(r => r.accepted_by.map(|d| d.as_bytes().to_vec())) as &[Option<Vec<u8>>],
+        &column!(r => r.idempotency_key.clone()) as &[Option<String>],
+        &column!(r => r.key_ttl_ms) as &[Option<i64>],
+        &column!(r => r.expires_in_ms),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

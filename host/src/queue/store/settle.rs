@@ -1,0 +1,186 @@
+use std::{collections::HashSet, time::Duration};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::{Digest, JobId, Lease, Tier};
+
+/// What one attempt comes to.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub id: JobId,
+    pub tier: Tier,
+    pub lease: Lease,
+    pub queue: String,
+    pub verdict: Verdict,
+    /// Added to the job's errors.
+    pub error: Option<serde_json::Value>,
+    /// The release that ran it; `None`: none did.
+    pub release: Option<Digest>,
+    pub cpu: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// JSON text.
+    Completed { result: String },
+    /// With one of the reasons of `jobs_archive.reason`.
+    Dead { reason: &'static str },
+    /// Once more. `burn`: the attempt counts; otherwise it is given back, and counted as a snooze.
+    Again { delay: Duration, burn: bool },
+    /// Given back untouched: this node ends.
+    Return,
+    /// Stays among the live jobs, dead of `unknown-outcome`, until a person decides.
+    Park,
+}
+
+/// Settles all of one tier in the caller's transaction; returns those whose lease was still held.
+pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[Settlement]) -> sqlx::Result<HashSet<JobId>> {
+    let (finished, going_on): (Vec<_>, Vec<_>) =
+        all.iter().partition(|s| matches!(s.verdict, Verdict::Completed { .. } | Verdict::Dead { .. }));
+    let mut settled = HashSet::with_capacity(all.len());
+    if !finished.is_empty() {
+        settled.extend(archive(db, tier, &finished).await?);
+    }
+    if !going_on.is_empty() {
+        settled.extend(put_back(db, tier, &going_on).await?);
+    }
+    Ok(settled)
+}
+
+/// The row leaves the hot table for the archive, journal and all, in one statement.
+async fn archive(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Vec<JobId>> {
+    let mut states = Vec::with_capacity(all.len());
+    let mut reasons = Vec::with_capacity(all.len());
+    let mut results = Vec::with_capacity(all.len());
+    for s in all {
+        let (state, reason, result) = match &s.verdict {
+            Verdict::Completed { result } => ("completed", None, Some(result.clone())),
+            Verdict::Dead { reason } => ("dead", Some((*reason).to_owned()), None),
+            Verdict::Again { .. } | Verdict::Return | Verdict::Park => continue,
+        };
+        states.push(state.to_owned());
+        reasons.push(reason);
+        results.push(result);
+    }
+    let ids = sqlx::query_scalar!(
+        r#"
+        WITH f AS (
+            SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[],
+                                 $10::bigint[])
+                 AS f (id, lease, final, why, result, error, ran, cpu_us)
+        ), d AS (
+            DELETE FROM jobs j USING f
+            WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
+            RETURNING j.*, f.final, f.why, f.result, f.error, f.ran, f.cpu_us
+        ), e AS (
+            DELETE FROM effects x USING d WHERE x.job_id = d.id RETURNING x.*
+        ), journal AS (
+            SELECT e.job_id, jsonb_agg(jsonb_build_object(
+                       'seq', e.seq, 'generation', e.generation, 'effectId', e.effect_id, 'provider', e.provider,
+                       'function', e.function, 'class', e.class, 'requestHash', encode(e.request_hash, 'hex'),
+                       'request', e.request, 'state', e.state, 'tries', e.tries, 'release', encode(e.release, 'hex'),
+                       'baseMs', e.base_ms, 'startedAt', e.started_at, 'endedAt', e.ended_at, 'answer', e.answer,
+                       'note', e.note) ORDER BY e.seq) AS entries
+            FROM e GROUP BY e.job_id
+        )
+        INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt, max_attempts,
+                                  payload, metadata, subject, parent, accepted_by, release, idempotency_key, key_ttl_ms,
+                                  result, errors, journal, cpu_us, created_at, run_at, expires_at)
+        SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt, d.max_attempts,
+               d.payload, d.metadata, d.subject, d.parent, d.accepted_by, coalesce(d.ran, d.release), d.idempotency_key,
+               d.key_ttl_ms, d.result, CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END,
+               journal.entries, d.cpu_us, d.created_at, d.run_at, d.expires_at
+        FROM d LEFT JOIN journal ON journal.job_id = d.id
+        RETURNING id
+        "#,
+        tier.as_i16(),
+        tier.keep(),
+        &ids(all),
+        &leases(all),
+        &states,
+        &reasons as &[Option<String>],
+        &results as &[Option<String>],
+        &errors(all) as &[Option<serde_json::Value>],
+        &releases(all) as &[Option<Vec<u8>>],
+        &all.iter().map(|s| i64::try_from(s.cpu.as_micros()).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// Retry, snooze, return and park: the row stays, without a lease.
+async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Vec<JobId>> {
+    let mut parks = Vec::with_capacity(all.len());
+    let mut delays = Vec::with_capacity(all.len());
+    let mut back = Vec::with_capacity(all.len());
+    let mut snoozes = Vec::with_capacity(all.len());
+    for s in all {
+        let (park, delay, given_back, snooze) = match s.verdict {
+            Verdict::Again { delay, burn } => (false, delay, !burn, !burn),
+            Verdict::Return => (false, Duration::ZERO, true, false),
+            Verdict::Park => (true, Duration::ZERO, false, false),
+            Verdict::Completed { .. } | Verdict::Dead { .. } => continue,
+        };
+        parks.push(park);
+        delays.push(delay.as_secs_f64());
+        back.push(i32::from(given_back));
+        snoozes.push(snooze);
+    }
+    let ids = sqlx::query_scalar!(
+        r#"
+        UPDATE jobs j
+        SET state      = CASE WHEN f.park THEN 'dead' WHEN f.delay > 0 THEN 'scheduled' ELSE 'ready' END,
+            reason     = CASE WHEN f.park THEN 'unknown-outcome' END,
+            ord        = CASE WHEN NOT f.park AND f.delay = 0 THEN nextval('ready_seq') END,
+            run_at     = CASE WHEN f.park THEN 'infinity' ELSE now() + make_interval(secs => f.delay) END,
+            attempt    = j.attempt - f.back,
+            snoozes    = CASE WHEN f.snooze THEN j.snoozes + 1 WHEN f.back = 1 THEN j.snoozes ELSE 0 END,
+            lease      = NULL,
+            node       = NULL,
+            claimed_at = NULL,
+            release    = coalesce(f.ran, j.release),
+            errors     = CASE
+                WHEN f.error IS NULL THEN j.errors
+                -- A long outage is one entry that counts, not thousands.
+                WHEN f.snooze AND j.errors -> -1 ->> 'kind' = f.error ->> 'kind' THEN
+                    (j.errors - (-1)) || (f.error || jsonb_build_object('times', coalesce((j.errors -> -1 ->> 'times')::int, 1) + 1,
+                                                                        'since', coalesce(j.errors -> -1 ->> 'since', j.errors -> -1 ->> 'at')))
+                ELSE j.errors || f.error
+            END
+        FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::float8[], $6::int[], $7::boolean[], $8::jsonb[], $9::bytea[])
+             AS f (id, lease, park, delay, back, snooze, error, ran)
+        WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
+        RETURNING j.id
+        "#,
+        tier.as_i16(),
+        &ids(all),
+        &leases(all),
+        &parks,
+        &delays,
+        &back,
+        &snoozes,
+        &errors(all) as &[Option<serde_json::Value>],
+        &releases(all) as &[Option<Vec<u8>>],
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+fn ids(all: &[&Settlement]) -> Vec<Uuid> {
+    all.iter().map(|s| s.id.0).collect()
+}
+
+fn leases(all: &[&Settlement]) -> Vec<Uuid> {
+    all.iter().map(|s| s.lease.0).collect()
+}
+
+fn errors(all: &[&Settlement]) -> Vec<Option<serde_json::Value>> {
+    all.iter().map(|s| s.error.clone()).collect()
+}
+
+fn releases(all: &[&Settlement]) -> Vec<Option<Vec<u8>>> {
+    all.iter().map(|s| s.release.map(|d| d.as_bytes().to_vec())).collect()
+}

@@ -1,0 +1,102 @@
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+
+use super::{Accepted, PreparedJob, SubmitError};
+use crate::{
+    idempotency::{
+        Kind,
+        store::{self as keys, Wanted},
+    },
+    ids::{JobId, Tier},
+    queue::{NewRow, store as queue},
+};
+
+/// How often a key may change hands under our eyes before the submit is told to come again.
+const TAKE_OVER_ROUNDS: usize = 3;
+
+/// Keys, then jobs, for a whole batch of one tier in the caller's transaction: three statements where all keys are
+/// new. One result for each job, in order; an `Err` of the whole means that nothing of it may be committed.
+pub async fn enqueue(
+    db: &mut PgConnection,
+    tier: Tier,
+    jobs: &[PreparedJob],
+) -> sqlx::Result<Vec<Result<Accepted, SubmitError>>> {
+    let mut wanted: Vec<_> = jobs.iter().flat_map(wants).collect();
+    // One lock order for all batches.
+    wanted.sort_unstable_by(|a, b| (a.tenant, a.job_type, a.hash).cmp(&(b.tenant, b.job_type, b.hash)));
+
+    let mut missed: HashSet<JobId> = HashSet::new();
+    if !wanted.is_empty() {
+        let taken: HashSet<_> = keys::take(db, tier, &wanted).await?.into_iter().collect();
+        missed.extend(wanted.iter().filter(|w| !taken.contains(&(w.hash.to_vec(), w.job))).map(|w| w.job));
+        let given_back: Vec<_> = wanted
+            .iter()
+            .filter(|w| missed.contains(&w.job) && taken.contains(&(w.hash.to_vec(), w.job)))
+            .cloned()
+            .collect();
+        if !given_back.is_empty() {
+            keys::give_back(db, tier, &given_back).await?;
+        }
+    }
+    let fresh: Vec<&NewRow> = jobs.iter().map(|job| &job.row).filter(|row| !missed.contains(&row.id)).collect();
+    queue::insert(db, tier, &fresh).await?;
+
+    let mut results = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        results.push(if missed.contains(&job.row.id) {
+            settle_conflict(db, tier, job).await?
+        } else {
+            Ok(Accepted::New(job.row.id))
+        });
+    }
+    Ok(results)
+}
+
+/// A job that met a key of its own: the first job answers, unless its time is over and the key is taken over.
+async fn settle_conflict(
+    db: &mut PgConnection,
+    tier: Tier,
+    job: &PreparedJob,
+) -> sqlx::Result<Result<Accepted, SubmitError>> {
+    let mut wanted: Vec<_> = wants(job).collect();
+    wanted.sort_unstable_by_key(|w| w.hash);
+    'again: for _ in 0..TAKE_OVER_ROUNDS {
+        let holders: HashMap<_, _> =
+            keys::holders(db, tier, &wanted).await?.into_iter().map(|holder| (holder.hash, holder)).collect();
+        // The caller's own key comes first, and decides.
+        for key in &job.keys {
+            let Some(holder) = holders.get(&key.hash).filter(|holder| holder.holds) else { continue };
+            return Ok(match key.kind {
+                Kind::Header if holder.payload_hash != job.payload_hash => Err(SubmitError::KeyReused { first: holder.job }),
+                Kind::Header => Ok(Accepted::Replayed(holder.job)),
+                Kind::Derived => Ok(Accepted::Deduplicated(holder.job)),
+            });
+        }
+        let mut ours = Vec::new();
+        for want in &wanted {
+            let won = match holders.get(&want.hash) {
+                Some(holder) => keys::take_over(db, tier, want, holder.job).await?,
+                None => !keys::take(db, tier, std::slice::from_ref(want)).await?.is_empty(),
+            };
+            if !won {
+                keys::give_back(db, tier, &ours).await?;
+                continue 'again;
+            }
+            ours.push(want.clone());
+        }
+        queue::insert(db, tier, &[&job.row]).await?;
+        return Ok(Ok(Accepted::New(job.row.id)));
+    }
+    Ok(Err(SubmitError::Busy))
+}
+
+fn wants(job: &PreparedJob) -> impl Iterator<Item = Wanted<'_>> {
+    job.keys.iter().map(|key| Wanted {
+        tenant: &job.row.tenant,
+        job_type: &job.row.job_type,
+        hash: key.hash,
+        job: job.row.id,
+        payload_hash: job.payload_hash,
+    })
+}
