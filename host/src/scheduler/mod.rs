@@ -1,1 +1,72 @@
-//! stub
+//! The duties of a node that no job asks for, one file each.
+//!
+//! Owns: the heartbeat and the reaping of dead nodes, the timer that makes due jobs ready, the news between nodes, the
+//! archive's partitions, and the comparison of what this node runs with what the table says.
+//! Refuses: to trust another node's timestamps; a beat that stands still over our own clock is what counts.
+//! Invariant: an idle node asks Postgres less than once a second.
+//! Tables: nodes (jobs through `queue`).
+
+mod heartbeat;
+mod news;
+mod partitions;
+mod promote;
+mod store;
+mod strays;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use sqlx::PgPool;
+use tokio::{sync::Notify, task::JoinSet};
+
+pub use self::partitions::make_days;
+use crate::{
+    config::{Cluster, Queues},
+    ids::NodeId,
+    lifecycle::{Lifecycle, Pulse},
+    queue::Bell,
+    runtime::Registry,
+    worker::Running,
+};
+
+/// What the duties share.
+pub struct Scheduler {
+    pub pool: PgPool,
+    pub node: NodeId,
+    pub cluster: Cluster,
+    pub queues: Arc<Queues>,
+    pub bell: Bell,
+    pub pulse: Pulse,
+    pub lifecycle: Lifecycle,
+    pub registry: Arc<Registry>,
+    pub running: Arc<Running>,
+    /// Other nodes that beat.
+    pub peers: Arc<AtomicUsize>,
+    /// Rings when another release may be active.
+    pub releases_changed: Arc<Notify>,
+}
+
+impl Scheduler {
+    /// Writes this node's row, which must be there before its first claim, and confirms the first beat.
+    pub async fn register(&self) -> sqlx::Result<()> {
+        heartbeat::register(self).await
+    }
+
+    /// Starts all duties. They end when the grace is over; until then this node must go on beating for the jobs it holds.
+    pub fn start(self: Arc<Self>) -> JoinSet<()> {
+        let mut duties = JoinSet::new();
+        duties.spawn(heartbeat::run(Arc::clone(&self)));
+        duties.spawn(promote::run(Arc::clone(&self)));
+        duties.spawn(news::listen(Arc::clone(&self)));
+        duties.spawn(news::tell(Arc::clone(&self)));
+        duties.spawn(news::refresh(Arc::clone(&self)));
+        duties.spawn(partitions::run(Arc::clone(&self)));
+        duties.spawn(strays::run(self));
+        duties
+    }
+
+    /// Takes this node's row away: nothing runs here any more.
+    pub async fn unregister(&self) -> sqlx::Result<()> {
+        let mut db = self.pool.acquire().await?;
+        store::unregister(&mut db, self.node).await
+    }
+}

@@ -1,1 +1,49 @@
-//! stub
+//! The life of a job on this node: claim, resolve, run, classify, settle.
+//!
+//! Owns: the claimer, the slots, the choice of the release, the reading of an outcome, and the batches of settlements.
+//! Refuses: to claim while the heartbeat is not confirmed or the host is stopping.
+//! Invariant: every claimed job is settled, or its lease is left to the reaper; never both.
+//! Tables: none of its own (through `queue`, `journal` and `submit`).
+
+mod claim;
+mod classify;
+mod run;
+mod settle;
+mod slots;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+
+pub use self::slots::Running;
+use crate::{
+    config::{Cluster, Queues, Worker as Config},
+    ids::NodeId,
+    lifecycle::{Lifecycle, Pulse},
+    queue::Bell,
+    runtime::{Registry, Runtime},
+};
+
+/// What the steps of a job share.
+pub struct Worker {
+    pub pool: PgPool,
+    pub node: NodeId,
+    pub config: Config,
+    pub cluster: Cluster,
+    pub queues: Arc<Queues>,
+    pub bell: Bell,
+    pub pulse: Pulse,
+    pub lifecycle: Lifecycle,
+    pub registry: Arc<Registry>,
+    pub runtime: Arc<Runtime>,
+    pub running: Arc<Running>,
+}
+
+impl Worker {
+    /// Claims until the host stops, then waits until all that was claimed is settled (or given back, once the grace is
+    /// over). The handle ends when nothing is left.
+    pub fn start(self: Arc<Self>) -> JoinHandle<()> {
+        tokio::spawn(claim::run(self))
+    }
+}

@@ -1,0 +1,81 @@
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use sqlx::postgres::PgListener;
+
+use super::{Scheduler, store};
+
+/// Channel: "NODE QUEUE", work is ready.
+const READY: &str = "usher_ready";
+/// Channel: another release was activated.
+const ACTIVATION: &str = "usher_activation";
+/// At most one round of NOTIFYs in this time.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// Before a lost listening connection is made anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Hears the other nodes. News may be lost; the poll finds what they would have said.
+pub(super) async fn listen(s: Arc<Scheduler>) {
+    loop {
+        let heard = async {
+            let mut listener = PgListener::connect_with(&s.pool).await?;
+            listener.listen_all([READY, ACTIVATION]).await?;
+            loop {
+                let note = listener.recv().await?;
+                match (note.channel(), note.payload().split_once(' ')) {
+                    (ACTIVATION, _) => s.releases_changed.notify_one(),
+                    (_, Some((node, queue))) if node != s.node.to_string() => s.bell.heard(queue),
+                    _ => {}
+                }
+            }
+        };
+        let heard: Result<(), sqlx::Error> = tokio::select! {
+            heard = heard => heard,
+            () = s.lifecycle.stopping() => return,
+        };
+        if let Err(error) = heard {
+            tracing::warn!(error = %error, "the listening connection was lost");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Tells the other nodes, if there are any, which queues have work; never in the transaction that made it.
+pub(super) async fn tell(s: Arc<Scheduler>) {
+    loop {
+        let queues = tokio::select! {
+            queues = s.bell.news() => queues,
+            () = s.lifecycle.ended() => return,
+        };
+        if s.peers.load(Ordering::Relaxed) > 0 {
+            for queue in queues {
+                let told = async {
+                    let mut db = s.pool.acquire().await?;
+                    store::notify(&mut db, READY, &format!("{} {queue}", s.node)).await
+                };
+                if let Err(error) = told.await {
+                    tracing::debug!(error = %error, "other nodes were not told of work; they will find it");
+                }
+            }
+        }
+        tokio::time::sleep(DEBOUNCE).await;
+    }
+}
+
+/// Brings this node's releases up to date whenever an activation may have happened.
+pub(super) async fn refresh(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.releases_changed.notified() => {}
+            () = s.lifecycle.stopping() => return,
+        }
+        match s.registry.refresh(&s.pool).await {
+            // Jobs of these types may be waiting, blocked.
+            Ok(newly_served) if !newly_served.is_empty() => s.bell.due_in(Duration::ZERO),
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %error, "releases could not be brought up to date"),
+        }
+    }
+}

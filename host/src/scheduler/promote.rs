@@ -1,0 +1,38 @@
+use std::{sync::Arc, time::Duration};
+
+use super::Scheduler;
+use crate::queue;
+
+/// Two looks into the tables are at least this far apart, however many jobs fall due.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// Makes due and freed jobs ready. Sleeps until the next one is due, and never longer than the poll interval: the look
+/// is also the safety net for news that got lost.
+pub(super) async fn run(s: Arc<Scheduler>) {
+    loop {
+        let polled = async {
+            let mut db = s.pool.acquire().await?;
+            let queues: Vec<_> = s.queues.0.keys().cloned().collect();
+            queue::store::poll(&mut db, &queues, &s.registry.served()).await
+        };
+        let mut wait = s.cluster.poll;
+        match polled.await {
+            Ok(poll) => {
+                // Other nodes poll for themselves.
+                poll.ready.iter().for_each(|queue| s.bell.heard(queue));
+                wait = poll.next_due.map_or(wait, |due| due.clamp(LEAST, wait));
+            }
+            Err(error) => tracing::warn!(error = %error, "the look for due jobs failed"),
+        }
+        let deadline = tokio::time::Instant::now() + wait;
+        tokio::time::sleep(LEAST).await;
+        let mut deadline = deadline;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => break,
+                sooner = s.bell.timer() => deadline = deadline.min(tokio::time::Instant::now() + sooner),
+                () = s.lifecycle.stopping() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+use std::time::Duration;
+
+use rand::RngExt;
+use serde_json::json;
+
+use super::settle::Settled;
+use crate::{
+    config::{Backoff, Queue, Queues},
+    effects::Stop,
+    ids::Digest,
+    queue::{Claimed, Settlement, Verdict},
+    runtime::{self, Ended},
+};
+
+/// What became of one attempt.
+pub(super) enum Outcome {
+    /// A release ran it.
+    Ran { release: Digest, ended: Ended },
+    /// No node should run it again.
+    Poison,
+    Expired,
+    /// Nothing here can run it now.
+    NoRelease { message: String },
+}
+
+/// Longest pause of a job that waits for an outage to end.
+const MAX_SNOOZE: Duration = Duration::from_secs(60);
+
+/// Decided once, as a value: what the outcome means for the job. `None`: the job is not ours any more.
+pub(super) fn settled(queues: &Queues, job: Claimed, outcome: Outcome) -> Option<Settled> {
+    let queue = queues.0.get(&job.queue)?;
+    let mut release = None;
+    let mut cpu = Duration::ZERO;
+    let mut children = Vec::new();
+    let (verdict, kind, message) = match outcome {
+        Outcome::Poison => (DEAD_TRAPPED, "host-lost", "it was running on 5 nodes when they died".to_owned()),
+        Outcome::Expired => (Verdict::Dead { reason: "expired" }, "expired", "it was not started before its expiry".to_owned()),
+        Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
+        Outcome::Ran { release: digest, ended } => {
+            release = Some(digest);
+            cpu = ended.cpu;
+            children = ended.children;
+            match ran(queue, &job, ended.verdict)? {
+                Ran::Completed(result) => {
+                    let settlement = settlement(&job, Verdict::Completed { result }, None, release, cpu);
+                    return Some(Settled { settlement, children });
+                }
+                Ran::Otherwise(verdict, kind, message) => {
+                    // Children are committed with success only.
+                    children.clear();
+                    if verdict == Verdict::Return {
+                        return Some(Settled { settlement: settlement(&job, verdict, None, release, cpu), children });
+                    }
+                    let error = error(&job, &kind, &message, release, cpu);
+                    return Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children });
+                }
+            }
+        }
+    };
+    let error = error(&job, kind, &message, release, cpu);
+    Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children })
+}
+
+const DEAD_TRAPPED: Verdict = Verdict::Dead { reason: "trapped" };
+
+enum Ran {
+    Completed(String),
+    Otherwise(Verdict, String, String),
+}
+
+fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict) -> Option<Ran> {
+    let otherwise = |verdict, kind: &str, message| Some(Ran::Otherwise(verdict, kind.to_owned(), message));
+    match verdict {
+        runtime::Verdict::Completed(result) => Some(Ran::Completed(result)),
+        runtime::Verdict::GuestRetry { message, after } => {
+            let delay = after.unwrap_or_else(|| backoff(queue, job.attempt));
+            otherwise(retry(job, delay, "retries-exhausted"), "guest-retry", message)
+        }
+        runtime::Verdict::GuestPermanent(message) => {
+            otherwise(Verdict::Dead { reason: "permanent" }, "guest-permanent", message)
+        }
+        runtime::Verdict::Trapped { kind, message } => {
+            otherwise(retry(job, backoff(queue, job.attempt), "trapped"), &kind.to_string(), message)
+        }
+        runtime::Verdict::Cancelled => otherwise(Verdict::Return, "shutdown", String::new()),
+        runtime::Verdict::Stopped(stop) => match stop {
+            Stop::LeaseLost => None,
+            Stop::Retry { message, after } => {
+                let delay = backoff(queue, job.attempt).max(after.unwrap_or_default());
+                otherwise(retry(job, delay, "retries-exhausted"), "effect-retry", message)
+            }
+            Stop::Snooze { message, after } => otherwise(snooze(queue, job, after), "effect-snooze", message),
+            Stop::Park { message } => otherwise(Verdict::Park, "unknown-outcome", message),
+            Stop::Nondeterministic { message } => {
+                otherwise(Verdict::Dead { reason: "nondeterministic" }, "nondeterministic", message)
+            }
+        },
+    }
+}
+
+/// Once more if the budget allows.
+fn retry(job: &Claimed, delay: Duration, exhausted: &'static str) -> Verdict {
+    if job.attempt < job.max_attempts { Verdict::Again { delay, burn: true } } else { Verdict::Dead { reason: exhausted } }
+}
+
+/// The queue's delay before the attempt after this one. Exponential: doubled each time, capped, then with "equal jitter"
+/// (half fixed, half random; AWS Architecture Blog, "Exponential Backoff and Jitter", 2015).
+fn backoff(queue: &Queue, attempt: i32) -> Duration {
+    match queue.backoff {
+        Backoff::Fixed => queue.delay,
+        Backoff::Exponential => jitter(doubled(queue.delay, attempt - 1).min(queue.max_delay)),
+    }
+}
+
+/// Grows from the queue's delay, and burns nothing.
+fn snooze(queue: &Queue, job: &Claimed, after: Option<Duration>) -> Verdict {
+    let delay = after.unwrap_or_else(|| jitter(doubled(queue.delay, job.snoozes).min(MAX_SNOOZE)));
+    Verdict::Again { delay: delay.max(Duration::from_millis(1)), burn: false }
+}
+
+fn doubled(delay: Duration, times: i32) -> Duration {
+    delay.saturating_mul(1 << times.clamp(0, 20))
+}
+
+fn jitter(delay: Duration) -> Duration {
+    delay.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+fn settlement(
+    job: &Claimed,
+    verdict: Verdict,
+    error: Option<serde_json::Value>,
+    release: Option<Digest>,
+    cpu: Duration,
+) -> Settlement {
+    Settlement { id: job.id, tier: job.tier, lease: job.lease, queue: job.queue.clone(), verdict, error, release, cpu }
+}
+
+/// Longest message in a job's errors, in characters.
+const MAX_MESSAGE: usize = 2_000;
+
+fn error(job: &Claimed, kind: &str, message: &str, release: Option<Digest>, cpu: Duration) -> serde_json::Value {
+    // A guest's words may hold anything, and jsonb takes no NUL.
+    let message: String = message.chars().filter(|c| *c != '\0').take(MAX_MESSAGE).collect();
+    json!({
+        "attempt": job.attempt,
+        "kind": kind,
+        "message": message,
+        "at": chrono::Utc::now(),
+        "release": release,
+        "cpuMs": cpu.as_secs_f64() * 1000.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{JobId, Lease, Tier};
+
+    fn job(attempt: i32, snoozes: i32) -> Claimed {
+        Claimed {
+            id: JobId::new(),
+            tier: Tier::Money,
+            lease: Lease::random(),
+            tenant: "t".to_owned(),
+            job_type: "x".to_owned(),
+            queue: "money".to_owned(),
+            subject: "s".to_owned(),
+            payload: "{}".to_owned(),
+            attempt,
+            max_attempts: 11,
+            snoozes,
+            reaps: 0,
+            accepted_by: None,
+            expired: false,
+        }
+    }
+
+    fn stopped(job: Claimed, stop: Stop) -> Option<Verdict> {
+        let ended = Ended {
+            verdict: runtime::Verdict::Stopped(stop),
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+            children: Vec::new(),
+        };
+        settled(&Queues::default(), job, Outcome::Ran { release: Digest([0; 32]), ended }).map(|s| s.settlement.verdict)
+    }
+
+    #[test]
+    fn an_outage_burns_no_attempt_and_waits_ever_longer_up_to_a_minute() {
+        for snoozes in [0, 3, 30] {
+            let stop = Stop::Snooze { message: String::new(), after: None };
+            let Some(Verdict::Again { delay, burn: false }) = stopped(job(11, snoozes), stop) else { panic!("a snooze") };
+            assert!(delay <= MAX_SNOOZE && delay >= Duration::from_secs(1), "{delay:?}");
+        }
+    }
+
+    #[test]
+    fn a_transient_failure_burns_an_attempt_until_none_is_left() {
+        let stop = || Stop::Retry { message: String::new(), after: Some(Duration::from_secs(90)) };
+        assert_eq!(stopped(job(1, 0), stop()), Some(Verdict::Again { delay: Duration::from_secs(90), burn: true }));
+        assert_eq!(stopped(job(11, 0), stop()), Some(Verdict::Dead { reason: "retries-exhausted" }));
+    }
+
+    #[test]
+    fn a_lost_lease_settles_nothing() {
+        assert_eq!(stopped(job(1, 0), Stop::LeaseLost), None);
+    }
+
+    #[test]
+    fn backoff_doubles_with_jitter_and_is_capped() {
+        let queue = &Queues::default().0["money"];
+        for (attempt, most) in [(1, 2), (2, 4), (5, 32), (11, 2048), (30, 3600)] {
+            let delay = backoff(queue, attempt);
+            assert!(delay <= Duration::from_secs(most) && delay >= Duration::from_secs(most) / 2, "{attempt}: {delay:?}");
+        }
+    }
+}
