@@ -5,6 +5,15 @@
 //! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose.
 //! Tables: none.
 
+mod mint;
+mod verify;
+
+pub(crate) use self::verify::is_tenant;
+pub use self::{
+    mint::{MintClaims, mint},
+    verify::Verifier,
+};
+
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -22,3 +31,45 @@ pub enum Role {
     VenueAdmin,
     User,
 }
+
+impl Role {
+    fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("admin") => Self::Admin,
+            Some("venue_admin") => Self::VenueAdmin,
+            _ => Self::User,
+        }
+    }
+}
+
+/// Why somebody does not come in. No variant holds the token or a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    #[error("a bearer token is needed")]
+    Missing,
+    #[error("the token is no JWT")]
+    Malformed,
+    #[error("no issuer takes tokens with this algorithm and key id")]
+    NoIssuer,
+    #[error("the signature does not match")]
+    Signature,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    Early,
+    #[error("the token has no {0}")]
+    MissingClaim(&'static str),
+    #[error("the token is from another issuer or for another audience")]
+    Elsewhere,
+    #[error("the claim {0} is not usable")]
+    BadClaim(&'static str),
+    #[error("issuer \"{0}\": the key is not usable for its algorithm")]
+    Key(String),
+    #[error("issuer \"{0}\" cannot sign: only HS256 secrets can mint tokens")]
+    CannotSign(String),
+    #[error("only an admin may have no tenant: say --tenant")]
+    NeedsTenant,
+}
+
+#[cfg(test)]
+mod tests;

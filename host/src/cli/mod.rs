@@ -1,1 +1,162 @@
-//! stub
+//! The command line, one file a command.
+//!
+//! Owns: arguments, exit codes, and what commands print.
+//! Refuses: anything the configuration refuses, with exit code 2.
+//! Invariant: 0 done, 1 failed, 2 wrong usage or configuration.
+//! Tables: none.
+
+#![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
+
+mod config;
+mod plugin;
+mod serve;
+mod token;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, ConfigError, load},
+    db, runtime, telemetry,
+};
+
+#[derive(Debug, Parser)]
+#[command(name = "usher", version, about = "A job platform in one binary on PostgreSQL", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a host: HTTP, queue, plugins, effects.
+    Serve(serve::Serve),
+    /// Bring the database's schema up to this binary, and end.
+    Migrate(Common),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Tokens for callers.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Plugins: check, pack.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// The private PostgreSQL of --dev.
+    #[command(subcommand)]
+    Postgres(Postgres),
+    /// Compile a component from stdin to stdout; the host runs this in a limited child.
+    #[command(hide = true)]
+    CompileComponent,
+}
+
+#[derive(Debug, Subcommand)]
+enum Postgres {
+    /// Download server binaries, for machines that have none.
+    Fetch {
+        /// Folder for them; each version gets its own.
+        #[arg(long)]
+        into: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: usher.toml, if it is there]
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// Why a command ended early.
+enum Failure {
+    /// Exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        // Wherever it surfaces, a fault of the configuration is one.
+        match error.downcast_ref::<ConfigError>() {
+            Some(findings) => Self::Usage(findings.to_string()),
+            None => Self::Failed(error),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Migrate(common) => migrate(&common),
+        Command::Config(command) => command.run(),
+        Command::Token(command) => command.run(),
+        Command::Plugin(command) => command.run(),
+        Command::Postgres(Postgres::Fetch { into }) => fetch(into),
+        Command::CompileComponent => return runtime::compile::child_main(),
+    };
+    let (code, message) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Failed(error)) => (1, format!("{error:#}")),
+    };
+    complain(&message);
+    ExitCode::from(code)
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a command says what went wrong")]
+fn complain(message: &str) {
+    eprintln!("usher: {message}");
+}
+
+impl Common {
+    /// The named file, or `usher.toml` if it is there.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let default = Path::new("usher.toml");
+        load(self.config.as_deref().or_else(|| default.is_file().then_some(default)))
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Failed(anyhow::Error::new(e).context("cannot start the runtime")))
+}
+
+fn migrate(common: &Common) -> Result<(), Failure> {
+    let config = common.load()?;
+    telemetry::init(&config.log).map_err(Failure::Usage)?;
+    let Some(url) = &config.database.url else {
+        return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
+    };
+    runtime()?.block_on(async {
+        let pool = db::connect(&config.database, url.expose()).await.map_err(anyhow::Error::new)?;
+        db::migrate(&pool).await.map_err(anyhow::Error::new)?;
+        println!("the database is up to date");
+        Ok(())
+    })
+}
+
+fn fetch(into: Option<PathBuf>) -> Result<(), Failure> {
+    use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+    let into = into.unwrap_or_else(|| db::embedded::cache_dir().join("postgres"));
+    // The archive crate reports its progress as spans, which this layer draws as a bar.
+    let bar = tracing_indicatif::IndicatifLayer::new();
+    let _ = tracing_subscriber::registry().with(bar).try_init();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = runtime()?.block_on(db::embedded::fetch(&into)).map_err(anyhow::Error::new)?;
+    println!("{}", dir.display());
+    Ok(())
+}

@@ -8,6 +8,7 @@
 mod auth;
 mod cluster;
 mod database;
+mod dev;
 mod email;
 mod load;
 mod log;
@@ -17,6 +18,7 @@ mod runtime;
 mod secret;
 mod server;
 mod upstreams;
+mod validate;
 mod worker;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ pub use self::{
     auth::{Algorithm, Auth, Issuer},
     cluster::Cluster,
     database::Database,
+    dev::DEV_ISSUER,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
     load::{ConfigError, load},
     log::{Log, LogFormat},
@@ -53,3 +56,14 @@ pub struct Config {
     pub upstreams: Upstreams,
     pub log: Log,
 }
+
+impl Config {
+    /// What `usher serve` demands beyond a sound file: somebody who can sign, and a database.
+    pub fn require_safe(&self) -> Result<(), ConfigError> {
+        let findings = validate::unsafe_to_serve(self);
+        if findings.is_empty() { Ok(()) } else { Err(ConfigError(findings)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,76 @@
-//! stub
+//! The door: HTTP in JSON, errors as RFC 9457 problems.
+//!
+//! Owns: routes, who may use them, the shape of requests and answers.
+//! Refuses: what it cannot read, with a place; what the caller may not see, as if it were not there.
+//! Invariant: a handler that takes a `Caller` runs only for an authenticated one; a 5xx tells nothing of its cause.
+//! Tables: none.
+
+mod caller;
+pub mod health;
+mod jobs;
+mod plugins;
+mod problem;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sqlx::PgPool;
+use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
+
+use self::{health::Health, problem::Problem};
+use crate::{auth::Verifier, config::Queues, submit::Submitter};
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    pub verifier: Arc<Verifier>,
+    pub submitter: Submitter,
+    pub queues: Arc<Queues>,
+    pub pool: PgPool,
+    pub health: Health,
+}
+
+/// A body that stands still for this long is given up.
+const SLOW_BODY: Duration = Duration::from_secs(15);
+
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/jobs", get(jobs::list).post(jobs::submit))
+        .route("/jobs/{id}", get(jobs::get))
+        .route("/plugins", get(plugins::list))
+        .route("/health", get(health::overview))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This resource has no such method; see Allow.")
+        })
+        .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
+        .layer(middleware::from_fn(common_headers))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(state)
+}
+
+async fn common_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
+    response
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests;

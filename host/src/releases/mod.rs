@@ -5,7 +5,11 @@
 //! Invariant: a release never changes; the newest activation of a plugin decides which one serves.
 //! Tables: releases, activations, job_types, refusals.
 
-use std::{collections::BTreeMap, time::Duration};
+pub mod manifest;
+pub mod policy;
+pub mod store;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,13 +75,4 @@ pub struct Stored {
     pub digest: Digest,
     pub manifest: Manifest,
     pub needs: Needs,
-}
-
-/// What serves now.
-#[derive(Clone, Debug, Default)]
-pub struct Active {
-    /// The newest activation of all.
-    pub generation: i64,
-    /// By plugin name.
-    pub plugins: BTreeMap<String, Digest>,
 }

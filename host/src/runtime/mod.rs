@@ -39,3 +39,7 @@ impl Registry {
     pub async fn refresh(&self, _p: &sqlx::PgPool) -> Result<Vec<String>, String> { Ok(vec![]) }
     pub fn served(&self) -> Vec<String> { vec![] }
 }
+pub mod compile { pub fn child_main() -> std::process::ExitCode { std::process::ExitCode::FAILURE } }
+pub mod check { pub struct Report { pub refusal: Option<String> } impl std::fmt::Display for Report { fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) } }
+ pub async fn check(_p: &std::path::Path, _c: &crate::config::Config) -> Result<Report, String> { Err(String::new()) } }
+pub mod pack { pub fn pack(_m: &std::path::Path, _c: &std::path::Path) -> Result<Vec<u8>, String> { Err(String::new()) } }

@@ -1,1 +1,52 @@
-//! stub
+//! Logs.
+//!
+//! Owns: the subscriber. Static messages, dotted fields, to stderr.
+//! Refuses: the debug lines of libraries that see secrets (passwords in SQL, mail, TLS), unless the filter names them.
+//! Invariant: no log line holds a payload, a secret or an address.
+//! Tables: none.
+
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// `log.filter = "debug"` is a wish about Usher, not about these: their own debug lines print what passes through them.
+const QUIET: [&str; 10] =
+    ["sqlx", "hyper", "hyper_util", "h2", "reqwest", "lettre", "rustls", "tokio_postgres", "wasmtime", "cranelift"];
+
+/// Installs the subscriber; a second call (tests) changes nothing.
+pub fn init(config: &Log) -> Result<(), String> {
+    let filter = filter(&config.filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let installed = match config.format {
+        LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
+        LogFormat::Json => registry.with(lines.json()).try_init(),
+    };
+    // Already installed, by a test.
+    let _ = installed;
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    let mut whole = QUIET
+        .iter()
+        .filter(|library| !text.split(',').any(|part| part.trim().starts_with(**library)))
+        .map(|library| format!("{library}=warn"))
+        .collect::<Vec<_>>();
+    whole.push(text.to_owned());
+    EnvFilter::try_new(whole.join(",")).map_err(|e| format!("log.filter: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_is_about_usher_and_not_about_libraries_that_see_secrets() {
+        let text = filter("debug").expect("a filter").to_string();
+        assert!(text.contains("lettre=warn") && text.contains("debug"), "{text}");
+        let text = filter("info,lettre=trace").expect("a filter").to_string();
+        assert!(!text.contains("lettre=warn") && text.contains("lettre=trace"), "{text}");
+        assert!(filter("usher=nonsense").is_err());
+    }
+}

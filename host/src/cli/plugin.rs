@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Common, Failure};
+use crate::runtime::{check, pack};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Say what a component imports, asks for and needs, and whether this host would load it.
+    Check {
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a component of a core module, with its manifest embedded.
+    Pack {
+        /// plugin.toml; files that it names lie beside it.
+        #[arg(long)]
+        manifest: PathBuf,
+        /// The core module that the compiler made.
+        #[arg(long)]
+        core: PathBuf,
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+}
+
+impl Command {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Check { file, common } => {
+                let config = common.load()?;
+                let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;
+                print!("{report}");
+                if report.refusal.is_none() { Ok(()) } else { Err(Failure::Usage("this host would not load it".to_owned())) }
+            }
+            Self::Pack { manifest, core, output } => {
+                let component = pack::pack(&manifest, &core).map_err(|e| Failure::Usage(e.to_string()))?;
+                std::fs::write(&output, component)
+                    .map_err(|e| Failure::Usage(format!("cannot write {}: {e}", output.display())))?;
+                Ok(())
+            }
+        }
+    }
+}

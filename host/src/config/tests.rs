@@ -1,0 +1,112 @@
+use figment::Jail;
+
+use super::{Config, ConfigError, load};
+
+const CANARY: &str = "canary-4711-canary-4711-canary-4711-canary";
+
+fn jailed(toml: &str, check: impl FnOnce(Result<Config, ConfigError>)) {
+    #[expect(clippy::result_large_err, reason = "figment's signature")]
+    Jail::expect_with(|jail| {
+        jail.clear_env();
+        jail.set_env("CANARY", CANARY);
+        jail.create_file("usher.toml", toml)?;
+        check(load(Some(std::path::Path::new("usher.toml"))));
+        Ok(())
+    });
+}
+
+fn findings(toml: &str) -> String {
+    let mut text = String::new();
+    jailed(toml, |result| text = result.expect_err("findings").to_string());
+    text
+}
+
+#[test]
+fn an_empty_file_gives_the_products_queues() {
+    jailed("", |config| {
+        let queues = config.expect("defaults are sound").queues.0;
+        assert_eq!(queues.keys().collect::<Vec<_>>(), ["background", "communication", "money"]);
+        assert_eq!(queues["money"].retries, 10);
+    });
+}
+
+#[test]
+fn every_section_with_a_fault_is_named_with_file_and_key() {
+    let text = findings("[server]\nlisten = \"nonsense\"\n[worker]\nconcurency = 3\n[nonsense]\na = 1\n");
+    assert!(text.contains("usher.toml: server.listen: "), "{text}");
+    assert!(text.contains("usher.toml: worker.concurency: "), "{text}");
+    assert!(text.contains("nonsense: unknown section"), "{text}");
+}
+
+#[test]
+fn the_environment_wins_and_its_faults_are_named_too() {
+    #[expect(clippy::result_large_err, reason = "figment's signature")]
+    Jail::expect_with(|jail| {
+        jail.clear_env();
+        jail.set_env("USHER_SERVER__LISTEN", "127.0.0.1:1");
+        jail.set_env("USHER_BIN", "/not/configuration");
+        assert_eq!(load(None).expect("sound").server.listen.port(), 1);
+        jail.set_env("USHER_SERVER__LISTN", "x");
+        let text = load(None).expect_err("unknown key").to_string();
+        assert!(text.contains("environment variable") && text.contains("listn"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_secret_in_clear_is_refused_without_repeating_it() {
+    for value in [format!("\"{CANARY}\""), "4711471147114711".to_owned(), format!("[\"{CANARY}\"]")] {
+        let text = findings(&format!("[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = {value}\n"));
+        assert!(text.contains("a secret is not written here"), "{text}");
+        assert!(!text.contains("canary") && !text.contains("4711"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_never_prints() {
+    let toml = "[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"CANARY\" }\n";
+    jailed(toml, |config| {
+        let config = config.expect("sound");
+        assert_eq!(config.auth.issuers[0].secret.as_ref().expect("set").expose(), CANARY);
+        let shown = format!("{config:?}") + &toml::to_string(&config).expect("serialises");
+        assert!(!shown.contains("canary-4711"), "{shown}");
+        assert!(shown.contains("CANARY"), "{shown}");
+    });
+}
+
+#[test]
+fn contradictions_and_weak_secrets_are_named() {
+    for (toml, said) in [
+        ("[cluster]\nheartbeat = \"9s\"\n", "cluster.heartbeat"),
+        ("[cluster]\nconfirm_within = \"20s\"\n", "cluster.confirm_within"),
+        ("[email.profiles.a]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\n", "email.profiles.a.security"),
+        ("[email.profiles.a]\nhost = \"h\"\nport = 465\nsecurity = \"starttls\"\nfrom = \"a@b.example\"\n", "implicit TLS"),
+        ("[email.profiles.a]\nhost = \"h\"\nfrom = \"nobody\"\n", "email.profiles.a.from"),
+        ("[upstreams.u]\nbase_url = \"ftp://h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
+        ("[upstreams.u]\nbase_url = \"http://u:p@h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
+        ("[plugins.policy.p]\nemail = [\"ghost\"]\n", "plugins.policy.p.email"),
+        ("[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n", "queues.Money"),
+        ("[queues.m]\ntier = 4\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n", "tier must be 1, 2 or 3"),
+        ("[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"SHORT\" }\n", "SHORT is not set"),
+        ("[[auth.issuers]]\nname = \"a\"\nalgorithm = \"RS256\"\nsecret = { env = \"CANARY\" }\n", "public_key"),
+    ] {
+        let text = findings(toml);
+        assert!(text.contains(said), "{toml}: {text}");
+        assert!(!text.contains("canary-4711"), "{text}");
+    }
+    #[expect(clippy::result_large_err, reason = "figment's signature")]
+    Jail::expect_with(|jail| {
+        jail.clear_env();
+        jail.set_env("SHORT", "too-short");
+        jail.create_file("u.toml", "[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"SHORT\" }\n")?;
+        let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
+        assert!(text.contains("at least 32") && text.contains("openssl rand"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_host_without_issuer_or_database_is_not_served() {
+    let text = Config::default().require_safe().expect_err("unsafe").to_string();
+    assert!(text.contains("openssl rand") && text.contains("DATABASE_URL"), "{text}");
+}

@@ -1,0 +1,110 @@
+use std::{collections::BTreeMap, fmt};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::http::problem::Problem;
+
+/// The longest body that is read: a payload, metadata and the rest.
+const MAX_BODY: usize = 512 * 1024;
+
+/// The top level of a JSON object body, each field verbatim.
+#[derive(Debug)]
+pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    /// Reads a JSON object: 415 for another content type, 413 for a long one, 400 with line and column for what is no
+    /// JSON, 422 for fields that are there twice or that nobody knows.
+    pub async fn read(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
+        if !is_json(headers) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body must be application/json.",
+            ));
+        }
+        let bytes = to_bytes(body, MAX_BODY).await.map_err(unreadable)?;
+        let fields = Self::parse(&bytes)?;
+        match fields.0.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Problem::field(
+                &format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+                format!("unknown field; known are {}", known.join(", ")),
+            )),
+            None => Ok(fields),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let fields = json.deserialize_map(FieldsVisitor).and_then(|fields| json.end().map(|()| fields));
+        fields.map_err(|error| {
+            let message = error.to_string();
+            if error.is_data() {
+                let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+                return Problem::field("", message);
+            }
+            Problem::new(StatusCode::BAD_REQUEST, "malformed-json", format!("The body is not JSON: {message}."))
+                .with("line", error.line())
+                .with("column", error.column())
+        })
+    }
+
+    /// A field as text, verbatim.
+    pub fn raw(&mut self, name: &str) -> Option<Box<RawValue>> {
+        self.0.remove(name)
+    }
+
+    /// A field of a type; `null` is absent.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(raw) = self.0.remove(name) else { return Ok(None) };
+        serde_json::from_str::<Option<T>>(raw.get()).map_err(|error| {
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+            Problem::field(&format!("/{name}"), message)
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<mime::Mime>().ok())
+        .is_some_and(|mime| mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+}
+
+fn unreadable(error: axum::Error) -> Problem {
+    let source = error.into_inner();
+    if source.is::<http_body_util::LengthLimitError>() {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", format!("The body may have at most {MAX_BODY} bytes."))
+    } else {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            // Checked before the value is read, so that the place of the error is the name's.
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format!("the field \"{name}\" is there twice")));
+            }
+            let value = map.next_value::<Box<RawValue>>()?;
+            fields.insert(name, value);
+        }
+        Ok(Fields(fields))
+    }
+}

@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State as Shared,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+
+use super::{body::Fields, resource};
+use crate::{
+    auth::{Caller, Role, is_tenant},
+    http::{State, problem::Problem},
+    ids::{JobId, Priority},
+    queue,
+    submit::{Accepted, MAX_PAYLOAD, NewJob, SubmitError},
+};
+
+const FIELDS: [&str; 7] = ["type", "payload", "priority", "runAt", "expiresIn", "metadata", "tenant"];
+/// Bytes.
+const MAX_METADATA: usize = 16 * 1024;
+const MAX_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
+
+/// `POST /jobs`: 202 for a new job, or one that the derived key found; 200 for a repeat under the caller's own key.
+pub(in crate::http) async fn submit(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let mut fields = Fields::read(&headers, body, &FIELDS).await?;
+    let job_type: String = fields.take("type")?.ok_or_else(|| Problem::field("/type", "is missing"))?;
+    let payload = fields.raw("payload").ok_or_else(|| Problem::field("/payload", "is missing"))?;
+    if payload.get().len() > MAX_PAYLOAD {
+        return Err(SubmitError::TooLarge { limit: MAX_PAYLOAD }.into());
+    }
+    let job = NewJob {
+        job_type,
+        payload: payload.get().to_owned(),
+        priority: fields.take::<Priority>("priority")?,
+        run_at: run_at(&mut fields)?,
+        expires_in: expires_in(&mut fields)?,
+        metadata: metadata(&mut fields)?,
+        tenant: tenant(&caller, fields.take("tenant")?)?,
+        subject: caller.subject,
+        key,
+    };
+    let shown = job.clone();
+    match state.submitter.submit(job).await? {
+        Accepted::New(id) => {
+            let body = resource::of_new(&state, id, shown);
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
+        }
+        Accepted::Replayed(id) => {
+            let replayed = (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+            let body = first(&state, id, &shown.tenant).await?;
+            Ok((StatusCode::OK, [replayed, (header::LOCATION, location(id))], Json(body)).into_response())
+        }
+        Accepted::Deduplicated(id) => {
+            let mut body = first(&state, id, &shown.tenant).await?;
+            body.deduplicated = Some(true);
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
+        }
+    }
+}
+
+async fn first(state: &State, id: JobId, tenant: &str) -> Result<resource::Job, Problem> {
+    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let job = queue::store::get(&mut db, id, Some(tenant)).await.map_err(|e| Problem::database(&e))?;
+    job.map(resource::Job::from).ok_or_else(Problem::internal)
+}
+
+fn location(id: JobId) -> HeaderValue {
+    // A uuid is made of characters that a header takes.
+    HeaderValue::try_from(format!("/jobs/{id}")).unwrap_or(HeaderValue::from_static("/jobs"))
+}
+
+/// Bare, or quoted as the draft `Idempotency-Key` header field writes it (RFC 8941 string).
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let bad = |message: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid-idempotency-key", message.to_owned());
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(bad("There is more than one Idempotency-Key."));
+    }
+    let text = value.to_str().map_err(|_| bad("The Idempotency-Key must be visible ASCII."))?.trim();
+    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if key.is_empty() || key.len() > 255 || !key.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Err(bad("The Idempotency-Key must have 1 to 255 characters of visible ASCII."));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+fn run_at(fields: &mut Fields) -> Result<Option<DateTime<Utc>>, Problem> {
+    let at = fields.take::<DateTime<Utc>>("runAt")?;
+    if at.is_some_and(|at| at > Utc::now() + MAX_AHEAD) {
+        return Err(Problem::field("/runAt", "is more than a year ahead"));
+    }
+    Ok(at)
+}
+
+fn expires_in(fields: &mut Fields) -> Result<Option<Duration>, Problem> {
+    let Some(text) = fields.take::<String>("expiresIn")? else { return Ok(None) };
+    let bad = || Problem::field("/expiresIn", "must be a duration such as \"90s\" or \"2h\", more than 0 and at most 30d");
+    let duration = humantime_serde::re::humantime::parse_duration(&text).map_err(|_| bad())?;
+    if duration.is_zero() || duration > MAX_EXPIRY { Err(bad()) } else { Ok(Some(duration)) }
+}
+
+fn metadata(fields: &mut Fields) -> Result<Option<String>, Problem> {
+    let Some(raw) = fields.raw("metadata").filter(|raw| raw.get() != "null") else { return Ok(None) };
+    let text = RawValue::get(&raw);
+    let bad = |message: &str| Problem::field("/metadata", message);
+    if text.len() > MAX_METADATA {
+        return Err(bad("may have at most 16 KiB"));
+    }
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(_)) if !text.contains("\\u0000") => Ok(Some(text.to_owned())),
+        Ok(serde_json::Value::Object(_)) => Err(bad("holds the character \\u0000")),
+        Ok(_) => Err(bad("must be an object")),
+        Err(_) => Err(bad("is nested too deep, or holds a number or text that JSON readers do not share")),
+    }
+}
+
+/// Users act for the tenant of their token. An admin may name one, and must if the token does not.
+fn tenant(caller: &Caller, named: Option<String>) -> Result<String, Problem> {
+    match (caller.role, named, &caller.tenant) {
+        (Role::Admin, Some(named), _) if is_tenant(&named) => Ok(named),
+        (Role::Admin, Some(_), _) => Err(Problem::field("/tenant", "must have 1 to 128 characters")),
+        (Role::Admin, None, None) => Err(Problem::field("/tenant", "is missing, and the token names none")),
+        (_, Some(_), _) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may name a tenant.")),
+        (_, None, Some(own)) => Ok(own.clone()),
+        (_, None, None) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "The token names no tenant.")),
+    }
+}

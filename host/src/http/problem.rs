@@ -1,0 +1,125 @@
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{auth::AuthError, submit::SubmitError};
+
+/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    slug: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, slug: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, slug, detail: detail.into(), members: Map::new(), headers: Vec::new() }
+    }
+
+    /// An extension member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    #[must_use]
+    fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// Something of ours broke; what, is in the log.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The host failed to answer this request.")
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such job.")
+    }
+
+    /// One field of the request is wrong.
+    pub fn field(pointer: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", format!("{pointer}: {message}"))
+            .with("errors", json!([{ "pointer": pointer, "message": message }]))
+    }
+
+    /// A database error, logged once, here.
+    pub fn database(error: &sqlx::Error) -> Self {
+        tracing::error!(error = %error, "a request could not be answered from the database");
+        Self::unavailable("The database could not answer.")
+    }
+
+    fn unavailable(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = self.members;
+        body.insert("type".to_owned(), format!("urn:usher:problem:{}", self.slug).into());
+        body.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
+        body.insert("status".to_owned(), self.status.as_u16().into());
+        body.insert("detail".to_owned(), self.detail.into());
+        let mut response = (self.status, Value::Object(body).to_string()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        // RFC 6750 3.1: a request without a token gets the bare challenge.
+        let challenge = match error {
+            AuthError::Missing => "Bearer",
+            _ => "Bearer error=\"invalid_token\"",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("Not let in: {error}."))
+            .header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+        match error {
+            SubmitError::UnknownType { given, known } => {
+                Self::new(UNPROCESSABLE, "unknown-job-type", format!("No plugin owns the job type \"{given}\"."))
+                    .with("known", known)
+            }
+            SubmitError::TooLarge { limit } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload-too-large",
+                format!("The payload may have at most {limit} bytes."),
+            ),
+            SubmitError::Payload(violations) => Self::new(
+                UNPROCESSABLE,
+                "invalid-payload",
+                "The payload is not one of this job type; pointers are into the payload.",
+            )
+            .with("errors", json!(violations)),
+            SubmitError::Field { pointer, message } => Self::field(pointer, message),
+            SubmitError::KeyReused { first } => Self::new(
+                UNPROCESSABLE,
+                "idempotency-key-reused",
+                "This Idempotency-Key was used before with another payload.",
+            )
+            .with("firstJob", first.to_string()),
+            SubmitError::Busy => Self::unavailable("Too many submits are waiting; nothing was written."),
+            // The batch has logged it.
+            SubmitError::Unavailable(_) => {
+                Self::unavailable("It is not known to be written; repeat it with the same Idempotency-Key.")
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, Response, StatusCode, header},
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::{State, health::Health, router};
+use crate::{
+    auth::{MintClaims, Verifier, mint},
+    config::{Algorithm, Auth, Issuer, Queues, Secret},
+    queue::Bell,
+    submit::{Catalog, Submitter},
+};
+
+fn issuer() -> Issuer {
+    // Any text of 32 bytes does; this file has more.
+    let secret = Secret::from_file(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))).expect("there");
+    let name = "test".to_owned();
+    Issuer { name, algorithm: Algorithm::HS256, secret: Some(secret), public_key: None, kid: None, iss: None, aud: None }
+}
+
+fn token(role: &str, tenant: Option<&str>) -> String {
+    let claims = MintClaims {
+        subject: "u".to_owned(),
+        tenant: tenant.map(str::to_owned),
+        role: role.to_owned(),
+        ttl: std::time::Duration::from_secs(60),
+    };
+    mint(&issuer(), &claims).expect("signs")
+}
+
+/// No database is there: what these tests ask must be answered before one is needed.
+async fn ask(request: Request<Body>) -> Response<Body> {
+    let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").expect("lazy");
+    let queues = Arc::new(Queues::default());
+    let submitter = Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default());
+    let (_, parts) = watch::channel(BTreeMap::new());
+    let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()] }).expect("usable"));
+    let state = State { verifier, submitter, queues, pool: pool.clone(), health: Health { pool, parts } };
+    router(state).oneshot(request).await.expect("infallible")
+}
+
+async fn problem(response: Response<Body>) -> (StatusCode, Value) {
+    let status = response.status();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    let body = to_bytes(response.into_body(), 1 << 20).await.expect("read");
+    let body: Value = serde_json::from_slice(&body).expect("json");
+    assert_eq!(body["status"], status.as_u16());
+    (status, body)
+}
+
+async fn submit(body: impl Into<Body>) -> (StatusCode, Value) {
+    let request = Request::post("/jobs")
+        .header(header::AUTHORIZATION, format!("Bearer {}", token("user", Some("t1"))))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body.into())
+        .expect("request");
+    problem(ask(request).await).await
+}
+
+#[tokio::test]
+async fn a_stranger_gets_a_challenge() {
+    for authorization in [None, Some("Basic dTpw"), Some("Bearer nonsense"), Some("Bearer")] {
+        let mut request = Request::get("/jobs");
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let response = ask(request.body(Body::empty()).expect("request")).await;
+        assert!(response.headers()[header::WWW_AUTHENTICATE].to_str().expect("ascii").starts_with("Bearer"));
+        assert_eq!(problem(response).await.0, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_told_with_line_and_column() {
+    let (status, body) = submit("{\n  \"type\": nonsense}").await;
+    assert_eq!((status, &body["line"], &body["column"]), (StatusCode::BAD_REQUEST, &json!(2), &json!(12)), "{body}");
+    for text in ["", "{", "{}x", "{\"type\":\"a\",}", "\u{0}"] {
+        assert_eq!(submit(text).await.0, StatusCode::BAD_REQUEST, "{text:?}");
+    }
+    assert_eq!(submit(vec![0xff, 0xfe]).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn fields_are_checked_with_their_pointer() {
+    for (text, pointer) in [
+        (r#"{"type":"a","payload":{},"typ":1}"#, "/typ"),
+        (r#"{"payload":{}}"#, "/type"),
+        (r#"{"type":"a"}"#, "/payload"),
+        (r#"{"type":7,"payload":{}}"#, "/type"),
+        (r#"{"type":"a","payload":{},"priority":"urgent"}"#, "/priority"),
+        (r#"{"type":"a","payload":{},"runAt":"tomorrow"}"#, "/runAt"),
+        (r#"{"type":"a","payload":{},"runAt":"2999-01-01T00:00:00Z"}"#, "/runAt"),
+        (r#"{"type":"a","payload":{},"expiresIn":"0s"}"#, "/expiresIn"),
+        (r#"{"type":"a","payload":{},"expiresIn":"soon"}"#, "/expiresIn"),
+        (r#"{"type":"a","payload":{},"metadata":[]}"#, "/metadata"),
+        (r#"{"type":"a","payload":{},"metadata":{"a":"\u0000"}}"#, "/metadata"),
+        (r#"{"type":"a","type":"b","payload":{}}"#, ""),
+        ("[]", ""),
+    ] {
+        let (status, body) = submit(text).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+        assert_eq!(body["errors"][0]["pointer"], pointer, "{text}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_job_type_is_told_with_the_known_ones() {
+    let (status, body) = submit(r#"{"type":"ghost","payload":{}}"#).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(body["type"], "urn:usher:problem:unknown-job-type");
+    assert_eq!(body["known"], json!([]));
+}
+
+#[tokio::test]
+async fn size_and_content_type_are_limits() {
+    let long = format!(r#"{{"type":"a","payload":"{}"}}"#, "x".repeat(256 * 1024));
+    assert_eq!(submit(long).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(submit(vec![b' '; 600 * 1024]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    for content_type in ["text/plain", "application/xml", "application/jsonx"] {
+        let request = Request::post("/jobs")
+            .header(header::AUTHORIZATION, format!("Bearer {}", token("user", Some("t1"))))
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Body::from("{}"))
+            .expect("request");
+        assert_eq!(problem(ask(request).await).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+}
+
+#[tokio::test]
+async fn only_an_admin_names_a_tenant() {
+    let (status, _) = submit(r#"{"type":"a","payload":{},"tenant":"t2"}"#).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let request = Request::post("/jobs")
+        .header(header::AUTHORIZATION, format!("Bearer {}", token("admin", None)))
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .body(Body::from(r#"{"type":"a","payload":{}}"#))
+        .expect("request");
+    assert_eq!(problem(ask(request).await).await.1["errors"][0]["pointer"], "/tenant");
+}
+
+#[tokio::test]
+async fn unknown_routes_methods_and_parameters_are_problems() {
+    let as_user = |request: axum::http::request::Builder| {
+        let value = format!("Bearer {}", token("user", Some("t1")));
+        request.header(header::AUTHORIZATION, value).body(Body::empty()).expect("request")
+    };
+    assert_eq!(problem(ask(as_user(Request::get("/nothing"))).await).await.0, StatusCode::NOT_FOUND);
+    let response = ask(as_user(Request::put("/jobs"))).await;
+    assert!(response.headers()[header::ALLOW].to_str().expect("ascii").contains("POST"));
+    assert_eq!(problem(response).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    for query in ["limit=0", "limit=201", "limit=x", "cursor=!!", "state=lost", "colour=red"] {
+        let (status, body) = problem(ask(as_user(Request::get(format!("/jobs?{query}")))).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
+    }
+    let (status, _) = problem(ask(as_user(Request::get("/jobs?tenant=t2"))).await).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(problem(ask(as_user(Request::get("/jobs/not-a-uuid"))).await).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn liveness_needs_no_database_and_readiness_does() {
+    let get = |path: &str| Request::get(path).body(Body::empty()).expect("request");
+    assert_eq!(ask(get("/health/live")).await.status(), StatusCode::OK);
+    assert_eq!(ask(get("/health/ready")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ask(get("/health")).await.status(), StatusCode::OK);
+}

@@ -1,0 +1,306 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use super::{Idempotency, JobType, Limits, Manifest};
+use crate::{
+    config::GrantSet,
+    idempotency::{Template, TemplateError},
+};
+
+/// Longest schema, in bytes of its text.
+pub const MAX_SCHEMA: usize = 64 * 1024;
+const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
+const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// Why a `plugin.toml` is none. The TOML reader's own errors name line and column.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("plugin.toml: {}", .0.to_string().trim_end())]
+    Toml(#[from] toml::de::Error),
+    #[error("plugin.toml: {place}: {message}")]
+    Field { place: String, message: String },
+}
+
+fn field(place: impl Into<String>, message: impl Into<String>) -> ManifestError {
+    ManifestError::Field { place: place.into(), message: message.into() }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    plugin: Plugin,
+    #[serde(default)]
+    grants: GrantSet,
+    #[serde(default)]
+    job: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugin {
+    name: String,
+    version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Job {
+    #[serde(rename = "type")]
+    job_type: String,
+    queue: String,
+    schema: String,
+    idempotency: Option<Key>,
+    #[serde(default)]
+    limits: LimitsFile,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Key {
+    None(NoneWord),
+    Some(KeyFile),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum NoneWord {
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    key: Option<String>,
+    #[serde(default, with = "humantime_serde")]
+    ttl: Option<Duration>,
+    header: Option<Also>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Also {
+    Also,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LimitsFile {
+    memory: Option<Size>,
+    #[serde(with = "humantime_serde")]
+    cpu: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    wall: Option<Duration>,
+    effects: Option<u32>,
+}
+
+/// `"32MiB"`, `"512KiB"`, or a number of bytes.
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Bytes(u64),
+            Text(String),
+        }
+        let text = match Form::deserialize(d)? {
+            Form::Bytes(bytes) => return Ok(Self(bytes)),
+            Form::Text(text) => text,
+        };
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+        units
+            .into_iter()
+            .find_map(|(unit, shift)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(format!("\"{text}\" is no size such as \"32MiB\"")))
+    }
+}
+
+/// Reads a manifest. `files` holds what it names, by name: the schemas.
+pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, ManifestError> {
+    let file: File = toml::from_str(toml)?;
+    let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !(1..=64).contains(&file.plugin.name.len()) || !file.plugin.name.chars().all(name) {
+        return Err(field("plugin.name", "1 to 64 of a-z, 0-9 and -"));
+    }
+    if !is_version(&file.plugin.version) {
+        return Err(field("plugin.version", "a version such as 1.2.0"));
+    }
+    if file.job.is_empty() {
+        return Err(field("job", "a plugin owns at least one job type ([[job]])"));
+    }
+    let mut jobs: Vec<JobType> = Vec::new();
+    for (n, job) in file.job.into_iter().enumerate() {
+        let job = job_type(job, n, files)?;
+        if jobs.iter().any(|other| other.job_type == job.job_type) {
+            return Err(field(format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
+        }
+        jobs.push(job);
+    }
+    Ok(Manifest { name: file.plugin.name, version: file.plugin.version, grants: file.grants, jobs })
+}
+
+/// Names of the files that a manifest names, for whoever packs it.
+pub fn files_named(toml: &str) -> Result<Vec<String>, ManifestError> {
+    let file: File = toml::from_str(toml)?;
+    Ok(file.job.into_iter().map(|job| job.schema).collect())
+}
+
+fn job_type(job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
+    let place = |key: &str| format!("job.{n}.{key} ({})", job.job_type);
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == '_';
+    if !(1..=128).contains(&job.job_type.len()) || !job.job_type.chars().all(word) {
+        return Err(field(format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
+    }
+    let text = files.get(&job.schema).ok_or_else(|| field(place("schema"), format!("there is no file {}", job.schema)))?;
+    let schema = schema(text).map_err(|message| field(place("schema"), message))?;
+    let idempotency = match job.idempotency {
+        Some(Key::None(NoneWord::None)) => None,
+        None => Some(Idempotency { key: None, ttl: DEFAULT_TTL, header_also: false }),
+        Some(Key::Some(key)) => {
+            if let Some(template) = &key.key {
+                Template::parse(template)
+                    .map_err(|e: TemplateError| field(place("idempotency.key"), e.to_string()))?;
+            }
+            let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
+            if ttl.is_zero() || ttl > MAX_TTL {
+                return Err(field(place("idempotency.ttl"), "more than 0 and at most 400 days"));
+            }
+            Some(Idempotency { key: key.key, ttl, header_also: key.header.is_some() })
+        }
+    };
+    let limits = Limits {
+        memory: job.limits.memory.map_or(32 << 20, |size| size.0),
+        cpu: job.limits.cpu.unwrap_or(Duration::from_millis(500)),
+        wall: job.limits.wall.unwrap_or(Duration::from_secs(60)),
+        effects: job.limits.effects.unwrap_or(20),
+    };
+    if limits.memory < 1 << 16 || limits.cpu.is_zero() || limits.wall.is_zero() {
+        return Err(field(place("limits"), "memory is at least 64KiB; cpu and wall are more than 0"));
+    }
+    Ok(JobType { job_type: job.job_type, queue: job.queue, schema, idempotency, limits })
+}
+
+fn is_version(text: &str) -> bool {
+    let (core, _) = text.split_once(['-', '+']).unwrap_or((text, ""));
+    let parts: Vec<_> = core.split('.').collect();
+    text.len() <= 64
+        && parts.len() == 3
+        && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
+}
+
+fn schema(text: &str) -> Result<Value, String> {
+    if text.len() > MAX_SCHEMA {
+        return Err(format!("has {} bytes, at most {MAX_SCHEMA} are allowed", text.len()));
+    }
+    let schema: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
+    validator(&schema)?;
+    Ok(schema)
+}
+
+/// Compiles a schema: JSON Schema 2020-12, local references only, regular expressions that run in linear time.
+pub fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+    if let Some(reference) = foreign_reference(schema) {
+        return Err(format!("\"$ref\": \"{reference}\" leaves the schema; only local references (#…) are allowed"));
+    }
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .map_err(|e| format!("is no JSON Schema: {e}"))
+}
+
+/// Before the library looks: it must never be asked to resolve anything from elsewhere.
+fn foreign_reference(schema: &Value) -> Option<&str> {
+    match schema {
+        Value::Object(map) => map.iter().find_map(|(key, value)| match value {
+            Value::String(target) if (key == "$ref" || key == "$dynamicRef") && !target.starts_with('#') => {
+                Some(target.as_str())
+            }
+            other => foreign_reference(other),
+        }),
+        Value::Array(items) => items.iter().find_map(foreign_reference),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[plugin]
+name = "payments"
+version = "1.2.0"
+[grants]
+jobs = ["send-email"]
+[[job]]
+type = "payment-process"
+queue = "money"
+schema = "schema.json"
+idempotency = { key = "payment-{venueId}-{amount}", ttl = "12h", header = "also" }
+limits = { memory = "64MiB", cpu = "1s", effects = 3 }
+[[job]]
+type = "track"
+queue = "background"
+schema = "schema.json"
+idempotency = "none"
+"#;
+
+    fn files(schema: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("schema.json".to_owned(), schema.to_owned())])
+    }
+
+    #[test]
+    fn a_manifest_is_read_with_its_defaults() {
+        let manifest = parse(GOOD, &files(r#"{"type":"object"}"#)).expect("good");
+        let payment = &manifest.jobs[0];
+        let key = payment.idempotency.as_ref().expect("a key");
+        assert!(key.header_also && key.ttl == Duration::from_secs(12 * 3600));
+        assert_eq!(payment.limits.memory, 64 << 20);
+        assert_eq!((payment.limits.wall, payment.limits.effects), (Duration::from_secs(60), 3));
+        assert_eq!(manifest.jobs[1].idempotency, None);
+        assert_eq!(files_named(GOOD).expect("good"), ["schema.json", "schema.json"]);
+    }
+
+    #[test]
+    fn faults_are_told_with_their_place() {
+        let good = files("{}");
+        for (from, to, said) in [
+            ("name = \"payments\"", "name = \"Pay ments\"", "plugin.name"),
+            ("version = \"1.2.0\"", "version = \"new\"", "plugin.version"),
+            ("queue = \"money\"", "queu = \"money\"", "line 10"),
+            ("{venueId}", "{venue Id}", "job.0.idempotency.key (payment-process)"),
+            ("ttl = \"12h\"", "ttl = \"0s\"", "job.0.idempotency.ttl"),
+            ("\"64MiB\"", "\"64 megs\"", "is no size"),
+            ("type = \"track\"", "type = \"payment-process\"", "there twice"),
+            ("jobs = [", "jbos = [", "unknown field"),
+            ("schema = \"schema.json\"\nidempotency = \"none\"", "schema = \"other.json\"", "no file other.json"),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD, "{from}");
+            let error = parse(&text, &good).expect_err(to).to_string();
+            assert!(error.contains(said), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn schemas_stay_local_linear_and_small() {
+        for (schema, said) in [
+            (r#"{"$ref":"https://evil.example/s.json"}"#.to_owned(), "leaves the schema"),
+            (r#"{"properties":{"a":{"$ref":"file:///etc/passwd"}}}"#.to_owned(), "leaves the schema"),
+            (r#"{"type":"strnig"}"#.to_owned(), "is no JSON Schema"),
+            (r#"{"pattern":"(?=a)b"}"#.to_owned(), "is no JSON Schema"),
+            ("{".to_owned(), "is not JSON"),
+            (format!(r#"{{"title":"{}"}}"#, "x".repeat(MAX_SCHEMA)), "at most 65536"),
+        ] {
+            let error = parse(GOOD, &files(&schema)).expect_err("refused").to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+        assert!(parse(GOOD, &files(r##"{"$defs":{"a":{"type":"string"}},"properties":{"x":{"$ref":"#/$defs/a"}}}"##)).is_ok());
+    }
+}

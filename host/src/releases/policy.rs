@@ -1,0 +1,165 @@
+use super::Manifest;
+use crate::{
+    config::{Config, GrantSet},
+    ids::Tier,
+};
+
+/// Why a release may not serve here.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    #[error("job type \"{job_type}\": the queue \"{queue}\" is not configured (queues.{queue})")]
+    NoQueue { job_type: String, queue: String },
+    #[error("job type \"{job_type}\": {grant} grants need a queue of tier {needs}, \"{queue}\" has tier {has}")]
+    WrongTier { job_type: String, grant: &'static str, queue: String, needs: &'static str, has: u8 },
+    #[error("job type \"{job_type}\": limits.{limit} is beyond what this host allows (runtime.max_{limit})")]
+    Limit { job_type: String, limit: &'static str },
+    #[error("the manifest asks for {provider} = \"{wanted}\", which nobody granted: add it to plugins.policy.{plugin}.{provider}")]
+    NotGranted { plugin: String, provider: &'static str, wanted: String },
+    #[error("the component imports {interface}, but the manifest's [grants] has no {provider}")]
+    ImportWithoutGrant { interface: String, provider: &'static str },
+    #[error("the component imports {interface}, which this host does not serve")]
+    UnknownImport { interface: String },
+    #[error("the manifest asks for {provider} grants, which this host does not serve")]
+    NotServed { provider: &'static str },
+}
+
+/// Interfaces that need no grant.
+const FREE: [&str; 4] = ["types", "context", "log", "progress"];
+
+/// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
+pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
+    let asked = &manifest.grants;
+    for (provider, list) in [("webhook", &asked.webhook), ("stripe", &asked.stripe), ("solana", &asked.solana)] {
+        if !list.is_empty() {
+            return Err(PolicyError::NotServed { provider });
+        }
+    }
+    for import in imports {
+        let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@')).filter(|(_, version)| {
+            // The linker takes any 0.1.x that asks for nothing this host lacks.
+            version.starts_with("0.1.")
+        });
+        let provider = match interface.map(|(name, _)| name) {
+            Some(name) if FREE.contains(&name) => continue,
+            Some("email") => ("email", &asked.email),
+            Some("upstream") => ("upstream", &asked.upstream),
+            Some("jobs") => ("jobs", &asked.jobs),
+            _ => return Err(PolicyError::UnknownImport { interface: import.clone() }),
+        };
+        if provider.1.is_empty() {
+            return Err(PolicyError::ImportWithoutGrant { interface: import.clone(), provider: provider.0 });
+        }
+    }
+
+    let nothing = GrantSet::default();
+    let allowed = config.plugins.policy.get(&manifest.name).unwrap_or(&nothing);
+    for (provider, wanted, allowed) in [
+        ("email", &asked.email, &allowed.email),
+        ("upstream", &asked.upstream, &allowed.upstream),
+        ("jobs", &asked.jobs, &allowed.jobs),
+    ] {
+        if let Some(missing) = wanted.iter().find(|name| !allowed.contains(name)) {
+            let wanted = missing.clone();
+            return Err(PolicyError::NotGranted { plugin: manifest.name.clone(), provider, wanted });
+        }
+    }
+
+    for job in &manifest.jobs {
+        let job_type = || job.job_type.clone();
+        let queue = config
+            .queues
+            .0
+            .get(&job.queue)
+            .ok_or_else(|| PolicyError::NoQueue { job_type: job_type(), queue: job.queue.clone() })?;
+        if !asked.email.is_empty() && queue.tier == Tier::Background {
+            return Err(PolicyError::WrongTier {
+                job_type: job_type(),
+                grant: "email",
+                queue: job.queue.clone(),
+                needs: "1 or 2",
+                has: queue.tier.into(),
+            });
+        }
+        let limit = match &job.limits {
+            limits if limits.memory > config.runtime.max_memory => "memory",
+            limits if limits.cpu > config.runtime.max_cpu => "cpu",
+            limits if limits.wall > config.runtime.max_wall => "wall",
+            limits if limits.effects > config.runtime.max_effects => "effects",
+            _ => continue,
+        };
+        return Err(PolicyError::Limit { job_type: job_type(), limit });
+    }
+    // All that was asked is allowed by now.
+    Ok(asked.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::releases::{JobType, Limits};
+
+    fn manifest(queue: &str, grants: GrantSet) -> Manifest {
+        let limits =
+            Limits { memory: 1 << 20, cpu: Duration::from_secs(1), wall: Duration::from_secs(1), effects: 1 };
+        let job = JobType {
+            job_type: "a".to_owned(),
+            queue: queue.to_owned(),
+            schema: serde_json::json!({}),
+            idempotency: None,
+            limits,
+        };
+        Manifest { name: "p".to_owned(), version: "1.0.0".to_owned(), grants, jobs: vec![job] }
+    }
+
+    fn email(names: &[&str]) -> GrantSet {
+        GrantSet { email: names.iter().map(|&n| n.to_owned()).collect(), ..GrantSet::default() }
+    }
+
+    fn config(policy: GrantSet) -> Config {
+        let mut config = Config::default();
+        config.plugins.policy.insert("p".to_owned(), policy);
+        config
+    }
+
+    fn imports(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&n| n.to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_is_granted_unless_the_operator_says_so() {
+        let wants = manifest("communication", email(&["default"]));
+        let error = check(&wants, &[], &Config::default()).expect_err("denied");
+        assert!(error.to_string().contains("plugins.policy.p.email"), "{error}");
+        assert!(check(&wants, &[], &config(email(&["other"]))).is_err());
+        let granted = check(&wants, &[], &config(email(&["default", "other"])));
+        assert_eq!(granted, Ok(email(&["default"])), "no more than was asked");
+    }
+
+    #[test]
+    fn an_import_needs_a_grant_and_must_be_served() {
+        let config = config(email(&["default"]));
+        let mail = imports(&["usher:plugin/email@0.1.0", "usher:plugin/log@0.1.0", "usher:plugin/types@0.1.0"]);
+        assert!(check(&manifest("money", email(&["default"])), &mail, &config).is_ok());
+        let error = check(&manifest("money", GrantSet::default()), &mail, &config).expect_err("no grant");
+        assert!(error.to_string().contains("usher:plugin/email@0.1.0"), "{error}");
+        for foreign in ["usher:plugin/stripe@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
+            let error = check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
+            assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
+        }
+    }
+
+    #[test]
+    fn grants_bind_tiers_and_limits_bind_manifests() {
+        let policy = config(email(&["default"]));
+        let error = check(&manifest("background", email(&["default"])), &[], &policy).expect_err("tier 3");
+        assert!(matches!(error, PolicyError::WrongTier { .. }), "{error}");
+        assert!(matches!(check(&manifest("ghost", GrantSet::default()), &[], &policy), Err(PolicyError::NoQueue { .. })));
+        let mut greedy = manifest("money", GrantSet::default());
+        greedy.jobs[0].limits.memory = 1 << 40;
+        assert!(matches!(check(&greedy, &[], &policy), Err(PolicyError::Limit { limit: "memory", .. })));
+        let stripe = GrantSet { stripe: vec!["create-refund".to_owned()], ..GrantSet::default() };
+        assert_eq!(check(&manifest("money", stripe), &[], &policy), Err(PolicyError::NotServed { provider: "stripe" }));
+    }
+}
