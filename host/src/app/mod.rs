@@ -1,3 +1,234 @@
-//! stub
-pub struct Options { pub config: crate::config::Config, pub dev: bool, pub data_dir: std::path::PathBuf }
-pub async fn serve(_o: Options) -> anyhow::Result<()> { Ok(()) }
+//! The composition root: the one place that sees every room.
+//!
+//! Owns: the order in which a host comes up and goes down.
+//! Refuses: to be ready before migrations ran, its node row is written and its releases are loaded.
+//! Invariant: on the way down nothing new is claimed, what runs is finished or given back, and only then the node's row
+//! goes.
+//! Tables: none.
+
+mod health;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use anyhow::Context;
+use sqlx::PgPool;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, watch},
+};
+
+use crate::{
+    auth::Verifier,
+    config::Config,
+    db::{self, embedded::Embedded},
+    effects::{Gate, email::Smtp, upstream::Http},
+    http::{self, health::Health},
+    ids::NodeId,
+    lifecycle::{Lifecycle, Pulse},
+    queue::Bell,
+    runtime::{Folder, Registry, Runtime},
+    scheduler::{self, Scheduler},
+    submit::{Catalog, Submitter},
+    worker::{Running, Worker},
+};
+
+/// What `usher serve` was asked for.
+#[derive(Debug)]
+pub struct Options {
+    pub config: Config,
+    pub dev: bool,
+    pub data_dir: PathBuf,
+}
+
+/// Runs a host until SIGTERM or SIGINT.
+pub async fn serve(options: Options) -> anyhow::Result<()> {
+    // A second provider in the process would be a programming error; a first one from a test is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let signals = Signals::new()?;
+
+    let embedded = match &options.config.database.url {
+        Some(_) => None,
+        None => Some(
+            Embedded::start(&options.data_dir.join("postgres")).await.context("the embedded Postgres did not start")?,
+        ),
+    };
+    let served = run(&options, embedded.as_ref(), signals).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await.context("the embedded Postgres did not stop")?;
+    }
+    served
+}
+
+async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signals) -> anyhow::Result<()> {
+    let config = &options.config;
+    let pool = match (embedded, &config.database.url) {
+        (Some(embedded), _) => db::connect(&config.database, embedded.url()).await,
+        (None, Some(url)) => db::connect(&config.database, url.expose()).await,
+        (None, None) => anyhow::bail!("there is no database: set DATABASE_URL or database.url"),
+    }
+    .context("cannot use the database")?;
+    db::migrate(&pool).await?;
+    scheduler::make_days(&pool).await.context("archive partitions could not be made")?;
+
+    let host = Host::build(config, &pool)?;
+    host.scheduler.register().await.context("this node could not be registered")?;
+    host.registry.refresh(&pool).await.context("the active releases could not be loaded")?;
+    let duties = Arc::clone(&host.scheduler).start();
+    if options.dev
+        && let Some(dir) = &config.plugins.dir
+    {
+        let watcher = Folder::new(dir.clone(), Arc::clone(&host.registry), pool.clone());
+        watcher.scan().await;
+        tokio::spawn(watcher.run(host.lifecycle.clone()));
+    }
+    let worker = Arc::clone(&host.worker).start();
+    config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
+
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let (health, parts) = watch::channel(BTreeMap::new());
+    tokio::spawn(health::run(
+        Arc::clone(&host.smtp),
+        Arc::clone(&host.registry),
+        host.pulse.clone(),
+        host.lifecycle.clone(),
+        health,
+    ));
+    let router = http::router(http::State {
+        verifier: Arc::new(Verifier::new(&config.auth)?),
+        submitter: host.submitter.clone(),
+        queues: Arc::new(config.queues.clone()),
+        pool: pool.clone(),
+        health: Health { pool: pool.clone(), parts },
+    });
+    let lifecycle = host.lifecycle.clone();
+    let door = tokio::spawn(
+        axum::serve(listener, router).with_graceful_shutdown(async move { lifecycle.stopping().await }).into_future(),
+    );
+    say_ready(&address.to_string());
+
+    signals.wait().await;
+    tracing::info!(running = host.running.count(), "stopping: nothing new is claimed");
+    host.lifecycle.stop();
+    let mut worker = worker;
+    let finished = tokio::select! {
+        done = tokio::time::timeout(config.server.grace, &mut worker) => done.is_ok(),
+        () = signals.wait() => false,
+    };
+    if !finished {
+        tracing::warn!(running = host.running.count(), "the grace is over; what still runs is given back");
+    }
+    host.lifecycle.end();
+    if !finished && tokio::time::timeout(LAST_WAIT, worker).await.is_err() {
+        tracing::error!("some jobs could not be given back; another node will reap them");
+    }
+    if tokio::time::timeout(LAST_WAIT, door).await.is_err() {
+        tracing::warn!("some connections were still open");
+    }
+    let mut duties = duties;
+    if tokio::time::timeout(LAST_WAIT, async { while duties.join_next().await.is_some() {} }).await.is_err() {
+        duties.abort_all();
+    }
+    // A node that still holds jobs keeps its row, so that they are reaped by the ordinary way.
+    if host.running.count() == 0
+        && let Err(error) = host.scheduler.unregister().await
+    {
+        tracing::warn!(error = %error, "this node's row could not be taken away");
+    }
+    pool.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// How long each part may take to end after the grace.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+/// The rooms, wired.
+struct Host {
+    lifecycle: Lifecycle,
+    bell: Bell,
+    pulse: Pulse,
+    running: Arc<Running>,
+    registry: Arc<Registry>,
+    submitter: Submitter,
+    smtp: Arc<Smtp>,
+    scheduler: Arc<Scheduler>,
+    worker: Arc<Worker>,
+}
+
+impl Host {
+    fn build(config: &Config, pool: &PgPool) -> anyhow::Result<Self> {
+        let node = NodeId::random();
+        let lifecycle = Lifecycle::new();
+        let bell = Bell::default();
+        let pulse = Pulse::new(config.cluster.confirm_within);
+        let queues = Arc::new(config.queues.clone());
+        let running = Running::new(config.worker.concurrency, bell.clone());
+
+        let smtp = Arc::new(Smtp::new(&config.email)?);
+        let gate = Gate::new(Arc::clone(&smtp), Arc::new(Http::new(&config.upstreams)?), pool.clone(), pulse.clone());
+        let catalog = Arc::new(Catalog::default());
+        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell);
+        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
+        let registry = Arc::new(Registry::new(Arc::clone(&runtime), catalog, config.clone()));
+        let scheduler = Arc::new(Scheduler {
+            pool: pool.clone(),
+            node,
+            cluster: config.cluster.clone(),
+            queues: Arc::clone(&queues),
+            bell: bell.clone(),
+            pulse: pulse.clone(),
+            lifecycle: lifecycle.clone(),
+            registry: Arc::clone(&registry),
+            running: Arc::clone(&running),
+            peers: Arc::new(AtomicUsize::new(0)),
+            releases_changed: Arc::new(Notify::new()),
+        });
+        let worker = Arc::new(Worker {
+            pool: pool.clone(),
+            node,
+            config: config.worker.clone(),
+            cluster: config.cluster.clone(),
+            queues,
+            bell: bell.clone(),
+            pulse: pulse.clone(),
+            lifecycle: lifecycle.clone(),
+            registry: Arc::clone(&registry),
+            runtime,
+            running: Arc::clone(&running),
+        });
+        Ok(Self { lifecycle, bell, pulse, running, registry, submitter, smtp, scheduler, worker })
+    }
+}
+
+/// The line that scripts wait for.
+#[expect(clippy::print_stdout, reason = "the ready line is this command's output")]
+fn say_ready(address: &str) {
+    println!("usher: ready on http://{address}");
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

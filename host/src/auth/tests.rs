@@ -55,12 +55,28 @@ fn each_algorithm_lets_its_own_key_in() {
     let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin };
     let cases = [
         (hs(), jsonwebtoken::Algorithm::HS256, hs_key()),
-        (issuer(Algorithm::RS256, "rsa.pub.pem"), jsonwebtoken::Algorithm::RS256, EncodingKey::from_rsa_pem(RSA.as_bytes()).expect("key")),
-        (issuer(Algorithm::ES256, "ec.pub.pem"), jsonwebtoken::Algorithm::ES256, EncodingKey::from_ec_pem(EC.as_bytes()).expect("key")),
-        (issuer(Algorithm::EdDSA, "ed.pub.pem"), jsonwebtoken::Algorithm::EdDSA, EncodingKey::from_ed_pem(ED.as_bytes()).expect("key")),
+        (
+            issuer(Algorithm::RS256, "rsa.pub.pem"),
+            jsonwebtoken::Algorithm::RS256,
+            EncodingKey::from_rsa_pem(RSA.as_bytes()).expect("key"),
+        ),
+        (
+            issuer(Algorithm::ES256, "ec.pub.pem"),
+            jsonwebtoken::Algorithm::ES256,
+            EncodingKey::from_ec_pem(EC.as_bytes()).expect("key"),
+        ),
+        (
+            issuer(Algorithm::EdDSA, "ed.pub.pem"),
+            jsonwebtoken::Algorithm::EdDSA,
+            EncodingKey::from_ed_pem(ED.as_bytes()).expect("key"),
+        ),
     ];
     for (issuer, algorithm, key) in cases {
-        assert_eq!(verifier(vec![issuer]).verify(&sign(algorithm, &claims(), &key)), Ok(caller.clone()), "{algorithm:?}");
+        assert_eq!(
+            verifier(vec![issuer]).verify(&sign(algorithm, &claims(), &key)),
+            Ok(caller.clone()),
+            "{algorithm:?}"
+        );
     }
 }
 
@@ -87,7 +103,8 @@ fn a_key_that_the_token_brings_along_is_not_used() {
     let mut header = Header::new(jsonwebtoken::Algorithm::HS256);
     header.jku = Some("https://evil.example/jwks".to_owned());
     header.x5u = Some("https://evil.example/x5u".to_owned());
-    let forged = encode(&header, &claims(), &EncodingKey::from_secret(b"the attacker's own secret, 32 bytes")).expect("signs");
+    let forged =
+        encode(&header, &claims(), &EncodingKey::from_secret(b"the attacker's own secret, 32 bytes")).expect("signs");
     assert_eq!(verifier(vec![hs()]).verify(&forged), Err(AuthError::Signature));
 }
 
@@ -154,12 +171,8 @@ fn garbage_is_no_token() {
 
 #[test]
 fn what_is_minted_comes_in() {
-    let claims = MintClaims {
-        subject: "ops".to_owned(),
-        tenant: None,
-        role: "admin".to_owned(),
-        ttl: Duration::from_secs(60),
-    };
+    let claims =
+        MintClaims { subject: "ops".to_owned(), tenant: None, role: "admin".to_owned(), ttl: Duration::from_secs(60) };
     let token = mint(&hs(), &claims).expect("signs");
     let caller = verifier(vec![hs()]).verify(&token).expect("comes in");
     assert_eq!((caller.role, caller.subject.as_str()), (Role::Admin, "ops"));

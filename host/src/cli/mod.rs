@@ -51,7 +51,14 @@ enum Command {
     Postgres(Postgres),
     /// Compile a component from stdin to stdout; the host runs this in a limited child.
     #[command(hide = true)]
-    CompileComponent,
+    CompileComponent {
+        /// Bytes.
+        #[arg(long)]
+        memory: u64,
+        /// Seconds.
+        #[arg(long)]
+        cpu: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +111,7 @@ pub fn main() -> ExitCode {
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
-        Command::CompileComponent => return runtime::compile::child_main(),
+        Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,

@@ -33,7 +33,11 @@ impl Command {
                 let config = common.load()?;
                 let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;
                 print!("{report}");
-                if report.refusal.is_none() { Ok(()) } else { Err(Failure::Usage("this host would not load it".to_owned())) }
+                if report.refusal.is_none() {
+                    Ok(())
+                } else {
+                    Err(Failure::Usage("this host would not load it".to_owned()))
+                }
             }
             Self::Pack { manifest, core, output } => {
                 let component = pack::pack(&manifest, &core).map_err(|e| Failure::Usage(e.to_string()))?;

@@ -13,9 +13,8 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 11] = [
-    "server", "database", "auth", "queues", "worker", "cluster", "runtime", "plugins", "email", "upstreams", "log",
-];
+const SECTIONS: [&str; 11] =
+    ["server", "database", "auth", "queues", "worker", "cluster", "runtime", "plugins", "email", "upstreams", "log"];
 
 /// Reads the file (if any), lays `USHER_SECTION__KEY` variables over it, and validates the whole. All sections are
 /// read before it gives up, so that one run shows what is wrong in each.

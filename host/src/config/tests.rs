@@ -80,13 +80,22 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[cluster]\nheartbeat = \"9s\"\n", "cluster.heartbeat"),
         ("[cluster]\nconfirm_within = \"20s\"\n", "cluster.confirm_within"),
         ("[email.profiles.a]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\n", "email.profiles.a.security"),
-        ("[email.profiles.a]\nhost = \"h\"\nport = 465\nsecurity = \"starttls\"\nfrom = \"a@b.example\"\n", "implicit TLS"),
+        (
+            "[email.profiles.a]\nhost = \"h\"\nport = 465\nsecurity = \"starttls\"\nfrom = \"a@b.example\"\n",
+            "implicit TLS",
+        ),
         ("[email.profiles.a]\nhost = \"h\"\nfrom = \"nobody\"\n", "email.profiles.a.from"),
         ("[upstreams.u]\nbase_url = \"ftp://h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
         ("[upstreams.u]\nbase_url = \"http://u:p@h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
         ("[plugins.policy.p]\nemail = [\"ghost\"]\n", "plugins.policy.p.email"),
-        ("[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n", "queues.Money"),
-        ("[queues.m]\ntier = 4\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n", "tier must be 1, 2 or 3"),
+        (
+            "[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
+            "queues.Money",
+        ),
+        (
+            "[queues.m]\ntier = 4\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
+            "tier must be 1, 2 or 3",
+        ),
         ("[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"SHORT\" }\n", "SHORT is not set"),
         ("[[auth.issuers]]\nname = \"a\"\nalgorithm = \"RS256\"\nsecret = { env = \"CANARY\" }\n", "public_key"),
     ] {
@@ -98,7 +107,10 @@ fn contradictions_and_weak_secrets_are_named() {
     Jail::expect_with(|jail| {
         jail.clear_env();
         jail.set_env("SHORT", "too-short");
-        jail.create_file("u.toml", "[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"SHORT\" }\n")?;
+        jail.create_file(
+            "u.toml",
+            "[[auth.issuers]]\nname = \"a\"\nalgorithm = \"HS256\"\nsecret = { env = \"SHORT\" }\n",
+        )?;
         let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
         assert!(text.contains("at least 32") && text.contains("openssl rand"), "{text}");
         Ok(())

@@ -80,7 +80,9 @@ fn issuer_is_sound(issuer: &Issuer, place: &str, out: &mut Vec<String>) {
         (Algorithm::HS256, _, _) => out.push(format!("{place}: HS256 takes a secret and no public_key")),
         (_, None, Some(key)) => {
             // A private key here would be a secret in the wrong place, and the verifier would not take it.
-            if !key.expose().contains("-----BEGIN PUBLIC KEY-----") && !key.expose().contains("-----BEGIN RSA PUBLIC KEY-----") {
+            if !key.expose().contains("-----BEGIN PUBLIC KEY-----")
+                && !key.expose().contains("-----BEGIN RSA PUBLIC KEY-----")
+            {
                 out.push(format!("{place}.public_key: is no PEM public key (-----BEGIN PUBLIC KEY-----)"));
             }
         }
@@ -128,7 +130,9 @@ impl EmailProfile {
 
 fn email(profile: &EmailProfile, place: &str, out: &mut Vec<String>) {
     match (profile.effective_security(), profile.port) {
-        (None, port) => out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\"")),
+        (None, port) => {
+            out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\""))
+        }
         (Some(SmtpSecurity::Starttls), 465) => out.push(format!("{place}.security: port 465 is implicit TLS: \"tls\"")),
         (Some(SmtpSecurity::Tls), 587) => out.push(format!("{place}.security: port 587 is STARTTLS: \"starttls\"")),
         (Some(SmtpSecurity::None), _) => {
@@ -162,7 +166,11 @@ fn upstream_is_sound(upstream: &Upstream, place: &str, out: &mut Vec<String>) {
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
                 out.push(format!("{place}.base_url: must be http:// or https:// with a host"));
             }
-            if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            if url.query().is_some()
+                || url.fragment().is_some()
+                || !url.username().is_empty()
+                || url.password().is_some()
+            {
                 out.push(format!("{place}.base_url: holds no user, query or fragment; secrets have their own key"));
             }
         }

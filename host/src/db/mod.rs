@@ -31,7 +31,9 @@ pub enum DbError {
     },
     #[error("PostgreSQL {found} is too old: Usher needs 14 to 18. Point DATABASE_URL at a newer server")]
     TooOld { found: String },
-    #[error("the database was migrated by a newer Usher (migration {version} is not in this binary): install that version, or restore a backup")]
+    #[error(
+        "the database was migrated by a newer Usher (migration {version} is not in this binary): install that version, or restore a backup"
+    )]
     Newer { version: i64 },
     #[error("migration {version} in the database differs from this binary's: this is not a database of this Usher")]
     Altered { version: i64 },
@@ -53,7 +55,8 @@ pub async fn connect(config: &Database, url: &str) -> Result<PgPool, DbError> {
         .map_err(|_| DbError::Url)?
         .application_name("usher")
         .options([("timezone", "UTC")]);
-    let place = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or("postgres"));
+    let place =
+        format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or("postgres"));
     let mut first = PgConnection::connect_with(&options)
         .await
         .map_err(|source| DbError::Connect { place: place.clone(), source })?;

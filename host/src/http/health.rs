@@ -37,7 +37,8 @@ pub enum Status {
 impl Health {
     async fn look(&self) -> (Status, BTreeMap<String, Part>) {
         let mut parts = self.parts.borrow().clone();
-        let answered = tokio::time::timeout(PROBE, sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&self.pool)).await;
+        let answered =
+            tokio::time::timeout(PROBE, sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&self.pool)).await;
         let database = match answered {
             Ok(Ok(_)) => Part { status: Status::Ok, detail: None },
             Ok(Err(_)) | Err(_) => Part { status: Status::Down, detail: Some("does not answer".to_owned()) },

@@ -50,7 +50,11 @@ pub fn router(state: State) -> Router {
         .route("/health/ready", get(health::ready))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This resource has no such method; see Allow.")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This resource has no such method; see Allow.",
+            )
         })
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
         .layer(middleware::from_fn(common_headers))

@@ -19,9 +19,18 @@ use crate::{
 
 fn issuer() -> Issuer {
     // Any text of 32 bytes does; this file has more.
-    let secret = Secret::from_file(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))).expect("there");
+    let secret =
+        Secret::from_file(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))).expect("there");
     let name = "test".to_owned();
-    Issuer { name, algorithm: Algorithm::HS256, secret: Some(secret), public_key: None, kid: None, iss: None, aud: None }
+    Issuer {
+        name,
+        algorithm: Algorithm::HS256,
+        secret: Some(secret),
+        public_key: None,
+        kid: None,
+        iss: None,
+        aud: None,
+    }
 }
 
 fn token(role: &str, tenant: Option<&str>) -> String {

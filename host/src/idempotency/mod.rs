@@ -44,12 +44,23 @@ impl Key {
     /// From the whole payload, for job types that name no template.
     pub fn of_payload(job_type: &str, payload_hash: [u8; 32]) -> Self {
         let digits = hex::encode(payload_hash);
-        Self { hash: hash("payload", job_type, &Value::from(digits.as_str())), kind: Kind::Derived, text: format!("payload-{}", &digits[..16]) }
+        Self {
+            hash: hash("payload", job_type, &Value::from(digits.as_str())),
+            kind: Kind::Derived,
+            text: format!("payload-{}", &digits[..16]),
+        }
     }
 }
 
 fn hash(kind: &str, job_type: &str, value: &Value) -> [u8; 32] {
-    Sha256::new().chain_update(kind).chain_update([0]).chain_update(job_type).chain_update([0]).chain_update(canonical(value)).finalize().into()
+    Sha256::new()
+        .chain_update(kind)
+        .chain_update([0])
+        .chain_update(job_type)
+        .chain_update([0])
+        .chain_update(canonical(value))
+        .finalize()
+        .into()
 }
 
 /// sha256 of the canonical payload: white space and the order of keys make no other payload.

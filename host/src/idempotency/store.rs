@@ -77,7 +77,8 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
     .await?;
     rows.into_iter()
         .map(|row| {
-            let fixed = |bytes: Vec<u8>| bytes.try_into().map_err(|_| sqlx::Error::Decode("idempotency_keys: hash".into()));
+            let fixed =
+                |bytes: Vec<u8>| bytes.try_into().map_err(|_| sqlx::Error::Decode("idempotency_keys: hash".into()));
             Ok(Holder {
                 hash: fixed(row.key_hash)?,
                 tenant: row.tenant,

@@ -112,7 +112,9 @@ fn pick(payload: &Value, fields: &[String]) -> Result<Value, NoKey> {
     });
     let pointer = |field: &str| format!("/{}", field.replace('.', "/"));
     match found {
-        Some((_, value)) if value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64() => Ok(value.clone()),
+        Some((_, value)) if value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64() => {
+            Ok(value.clone())
+        }
         Some((field, _)) => Err(NoKey {
             pointer: pointer(field),
             message: "is part of the idempotency key and must be a string, an integer or a boolean".to_owned(),

@@ -136,7 +136,13 @@ pub async fn still_mine(db: &mut PgConnection, tier: Tier, job: JobId, lease: Le
 }
 
 /// The answer. Not fenced: what happened is a fact, whoever holds the job by now. Returns the guest's new time.
-pub async fn end(db: &mut PgConnection, id: EffectId, job: JobId, seq: u32, answer: &Answer) -> sqlx::Result<Option<u64>> {
+pub async fn end(
+    db: &mut PgConnection,
+    id: EffectId,
+    job: JobId,
+    seq: u32,
+    answer: &Answer,
+) -> sqlx::Result<Option<u64>> {
     let ended = sqlx::query_scalar!(
         r#"
         UPDATE effects SET state = 'ended', answer = $4, ended_at = now(), note = NULL

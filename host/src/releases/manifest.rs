@@ -155,15 +155,15 @@ fn job_type(job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobT
     if !(1..=128).contains(&job.job_type.len()) || !job.job_type.chars().all(word) {
         return Err(field(format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
     }
-    let text = files.get(&job.schema).ok_or_else(|| field(place("schema"), format!("there is no file {}", job.schema)))?;
+    let text =
+        files.get(&job.schema).ok_or_else(|| field(place("schema"), format!("there is no file {}", job.schema)))?;
     let schema = schema(text).map_err(|message| field(place("schema"), message))?;
     let idempotency = match job.idempotency {
         Some(Key::None(NoneWord::None)) => None,
         None => Some(Idempotency { key: None, ttl: DEFAULT_TTL, header_also: false }),
         Some(Key::Some(key)) => {
             if let Some(template) = &key.key {
-                Template::parse(template)
-                    .map_err(|e: TemplateError| field(place("idempotency.key"), e.to_string()))?;
+                Template::parse(template).map_err(|e: TemplateError| field(place("idempotency.key"), e.to_string()))?;
             }
             let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
             if ttl.is_zero() || ttl > MAX_TTL {
@@ -301,6 +301,9 @@ idempotency = "none"
             let error = parse(GOOD, &files(&schema)).expect_err("refused").to_string();
             assert!(error.contains(said), "{said}: {error}");
         }
-        assert!(parse(GOOD, &files(r##"{"$defs":{"a":{"type":"string"}},"properties":{"x":{"$ref":"#/$defs/a"}}}"##)).is_ok());
+        assert!(
+            parse(GOOD, &files(r##"{"$defs":{"a":{"type":"string"}},"properties":{"x":{"$ref":"#/$defs/a"}}}"##))
+                .is_ok()
+        );
     }
 }

@@ -13,7 +13,9 @@ pub enum PolicyError {
     WrongTier { job_type: String, grant: &'static str, queue: String, needs: &'static str, has: u8 },
     #[error("job type \"{job_type}\": limits.{limit} is beyond what this host allows (runtime.max_{limit})")]
     Limit { job_type: String, limit: &'static str },
-    #[error("the manifest asks for {provider} = \"{wanted}\", which nobody granted: add it to plugins.policy.{plugin}.{provider}")]
+    #[error(
+        "the manifest asks for {provider} = \"{wanted}\", which nobody granted: add it to plugins.policy.{plugin}.{provider}"
+    )]
     NotGranted { plugin: String, provider: &'static str, wanted: String },
     #[error("the component imports {interface}, but the manifest's [grants] has no {provider}")]
     ImportWithoutGrant { interface: String, provider: &'static str },
@@ -35,10 +37,11 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
         }
     }
     for import in imports {
-        let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@')).filter(|(_, version)| {
-            // The linker takes any 0.1.x that asks for nothing this host lacks.
-            version.starts_with("0.1.")
-        });
+        let interface =
+            import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@')).filter(|(_, version)| {
+                // The linker takes any 0.1.x that asks for nothing this host lacks.
+                version.starts_with("0.1.")
+            });
         let provider = match interface.map(|(name, _)| name) {
             Some(name) if FREE.contains(&name) => continue,
             Some("email") => ("email", &asked.email),
@@ -101,8 +104,7 @@ mod tests {
     use crate::releases::{JobType, Limits};
 
     fn manifest(queue: &str, grants: GrantSet) -> Manifest {
-        let limits =
-            Limits { memory: 1 << 20, cpu: Duration::from_secs(1), wall: Duration::from_secs(1), effects: 1 };
+        let limits = Limits { memory: 1 << 20, cpu: Duration::from_secs(1), wall: Duration::from_secs(1), effects: 1 };
         let job = JobType {
             job_type: "a".to_owned(),
             queue: queue.to_owned(),
@@ -145,7 +147,8 @@ mod tests {
         let error = check(&manifest("money", GrantSet::default()), &mail, &config).expect_err("no grant");
         assert!(error.to_string().contains("usher:plugin/email@0.1.0"), "{error}");
         for foreign in ["usher:plugin/stripe@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
-            let error = check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
+            let error =
+                check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
             assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
         }
     }
@@ -155,7 +158,10 @@ mod tests {
         let policy = config(email(&["default"]));
         let error = check(&manifest("background", email(&["default"])), &[], &policy).expect_err("tier 3");
         assert!(matches!(error, PolicyError::WrongTier { .. }), "{error}");
-        assert!(matches!(check(&manifest("ghost", GrantSet::default()), &[], &policy), Err(PolicyError::NoQueue { .. })));
+        assert!(matches!(
+            check(&manifest("ghost", GrantSet::default()), &[], &policy),
+            Err(PolicyError::NoQueue { .. })
+        ));
         let mut greedy = manifest("money", GrantSet::default());
         greedy.jobs[0].limits.memory = 1 << 40;
         assert!(matches!(check(&greedy, &[], &policy), Err(PolicyError::Limit { limit: "memory", .. })));

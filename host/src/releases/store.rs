@@ -57,7 +57,9 @@ pub async fn put(db: &mut PgConnection, release: &Stored, wasm: &[u8], by: &str)
 pub async fn activate(db: &mut PgConnection, release: &Stored, by: &str) -> Result<bool, StoreError> {
     let manifest = &release.manifest;
     // Two publishers of one plugin take turns, so that generations tell an order.
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('usher_plugin:' || $1))", manifest.name).execute(&mut *db).await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('usher_plugin:' || $1))", manifest.name)
+        .execute(&mut *db)
+        .await?;
     let types: Vec<_> = manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
     sqlx::query!(
         "INSERT INTO job_types (job_type, plugin) SELECT t, $2 FROM unnest($1::text[]) AS t ORDER BY t ON CONFLICT DO NOTHING",
@@ -179,9 +181,11 @@ pub async fn clear_refusal(db: &mut PgConnection, source: &str) -> sqlx::Result<
 }
 
 pub async fn refusals(db: &mut PgConnection) -> sqlx::Result<Vec<Refusal>> {
-    let rows = sqlx::query!("SELECT source, digest, plugin, reason, detail, refused_at FROM refusals ORDER BY refused_at DESC")
-        .fetch_all(db)
-        .await?;
+    let rows = sqlx::query!(
+        "SELECT source, digest, plugin, reason, detail, refused_at FROM refusals ORDER BY refused_at DESC"
+    )
+    .fetch_all(db)
+    .await?;
     Ok(rows
         .into_iter()
         .map(|row| Refusal {
@@ -224,7 +228,8 @@ pub async fn listing(db: &mut PgConnection) -> sqlx::Result<Vec<Listed>> {
             Ok(Listed {
                 plugin: row.plugin,
                 version: row.version,
-                digest: Digest::from_slice(&row.digest).ok_or_else(|| sqlx::Error::Decode("releases: digest".into()))?,
+                digest: Digest::from_slice(&row.digest)
+                    .ok_or_else(|| sqlx::Error::Decode("releases: digest".into()))?,
                 generation: row.generation,
                 job_types: row.job_types,
                 activated_at: row.activated_at,

@@ -1,45 +1,107 @@
-//! stub until the runtime room lands
-use std::{sync::Arc, time::Duration};
+//! The plugin runtime: components in a sandbox with limits.
+//!
+//! Owns: the engine and its pool, compiling in a limited child, the artifact cache, the host side of the WIT tracks,
+//! the limits of an attempt, and which releases this node has ready.
+//! Refuses: components that ask for more than manifest, policy and pool allow; precompiled code from anywhere but our
+//! own private cache.
+//! Invariant: a guest ends: by itself, at a limit with a name, or because its host ends. It never takes the host along.
+//! Tables: none of its own (through `releases`).
 
-use tokio_util::sync::CancellationToken;
+mod artifacts;
+pub mod check;
+pub mod compile;
+mod engine;
+mod folder;
+pub mod inspect;
+mod limits;
+pub mod pack;
+mod publish;
+mod registry;
+mod release;
+mod run;
+mod state;
+mod track_0_1;
 
-use crate::{effects::{self, Attempt}, ids::{Digest, JobId}, releases::JobType, submit::PreparedJob, config::GrantSet};
+use std::sync::Arc;
 
-pub struct Release {
-    pub digest: Digest,
-    pub grants: Arc<GrantSet>,
-    pub jobs: Vec<JobType>,
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, component::Linker};
+
+use self::{artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State};
+pub use self::{
+    folder::Folder,
+    publish::{PublishError, Published},
+    registry::Registry,
+    release::Release,
+    run::{Ended, JobInput, TrapKind, Verdict},
+};
+use crate::{config::Config, effects::Gate, submit::Submitter};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("the WebAssembly engine cannot be made: {0}")]
+    Engine(wasmtime::Error),
+    #[error("the guests' runtime cannot be made")]
+    Threads(#[source] std::io::Error),
+    #[error("the artifact cache {dir} cannot be used")]
+    Cache {
+        dir: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }
-impl Release {
-    pub fn accepts(&self, _t: &str, _p: &str) -> bool { true }
-    pub fn job_type(&self, name: &str) -> Option<&JobType> { self.jobs.iter().find(|j| j.job_type == name) }
+
+/// What runs guests. One a host.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<State>,
+    compiler: Compiler,
+    artifacts: Artifacts,
+    gate: Gate,
+    submitter: Submitter,
+    memory: Arc<MemoryBudget>,
+    /// In units of the pool: core instances, memories, tables, whichever a release needs most of.
+    admission: Arc<Semaphore>,
+    slots: u32,
+    /// Guests must not starve the runtime that answers HTTP and Postgres.
+    threads: Option<tokio::runtime::Runtime>,
+    _ticker: Ticker,
 }
-pub struct JobInput { pub id: JobId, pub job_type: String, pub tenant: String, pub subject: String, pub payload: String, pub attempt: u32, pub max_attempts: u32 }
-pub struct Ended { pub verdict: Verdict, pub cpu: Duration, pub peak_memory: u64, pub children: Vec<PreparedJob> }
-pub enum Verdict {
-    Completed(String),
-    GuestRetry { message: String, after: Option<Duration> },
-    GuestPermanent(String),
-    Stopped(effects::Stop),
-    Trapped { kind: TrapKind, message: String },
-    Cancelled,
-}
-#[derive(Debug, Clone, Copy)]
-pub struct TrapKind;
-impl std::fmt::Display for TrapKind { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("trap") } }
-pub struct Runtime;
+
 impl Runtime {
-    pub async fn run(&self, _release: &Arc<Release>, _job: JobInput, _attempt: Arc<Attempt>, _cancel: CancellationToken) -> Ended { unimplemented_stub() }
+    pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {
+        let settings = &config.runtime;
+        let engine = engine::pooled(settings).map_err(RuntimeError::Engine)?;
+        let mut linker = Linker::new(&engine);
+        track_0_1::link(&mut linker).map_err(RuntimeError::Engine)?;
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.threads)
+            .thread_name("guest")
+            .enable_all()
+            .build()
+            .map_err(RuntimeError::Threads)?;
+        let artifacts = Artifacts::open(settings.artifacts.clone(), &engine)?;
+        Ok(Self {
+            linker,
+            compiler: Compiler::new(settings),
+            artifacts,
+            gate,
+            submitter,
+            memory: MemoryBudget::new(settings.memory_budget),
+            admission: Arc::new(Semaphore::new(settings.slots as usize)),
+            slots: settings.slots,
+            threads: Some(threads),
+            _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,
+            engine,
+        })
+    }
 }
-fn unimplemented_stub() -> Ended { Ended { verdict: Verdict::Cancelled, cpu: Duration::ZERO, peak_memory: 0, children: vec![] } }
-pub struct Registry;
-impl Registry {
-    pub fn resolve(&self, _job_type: &str) -> Option<Arc<Release>> { None }
-    pub async fn by_digest(&self, _digest: Digest) -> Result<Arc<Release>, String> { Err(String::new()) }
-    pub async fn refresh(&self, _p: &sqlx::PgPool) -> Result<Vec<String>, String> { Ok(vec![]) }
-    pub fn served(&self) -> Vec<String> { vec![] }
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Waiting for guests here would panic inside another runtime; whoever dropped us no longer wants their results.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
 }
-pub mod compile { pub fn child_main() -> std::process::ExitCode { std::process::ExitCode::FAILURE } }
-pub mod check { pub struct Report { pub refusal: Option<String> } impl std::fmt::Display for Report { fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) } }
- pub async fn check(_p: &std::path::Path, _c: &crate::config::Config) -> Result<Report, String> { Err(String::new()) } }
-pub mod pack { pub fn pack(_m: &std::path::Path, _c: &std::path::Path) -> Result<Vec<u8>, String> { Err(String::new()) } }

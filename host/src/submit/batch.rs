@@ -95,7 +95,12 @@ async fn commit_all(pool: &PgPool, tier: Tier, jobs: &[PreparedJob]) -> Vec<Answ
             },
         }
     }
-    tracing::error!(error = last.as_ref().map(tracing::field::display), jobs = jobs.len(), tier = tier.as_i16(), "submits could not be committed");
+    tracing::error!(
+        error = last.as_ref().map(tracing::field::display),
+        jobs = jobs.len(),
+        tier = tier.as_i16(),
+        "submits could not be committed"
+    );
     let mut last = last;
     jobs.iter().map(|_| Err(SubmitError::Unavailable(last.take()))).collect()
 }

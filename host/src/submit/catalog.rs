@@ -20,7 +20,7 @@ pub struct CatalogEntry {
     pub plugin: String,
     /// The release that serves it; `None`: known, but nothing serves it now, so jobs wait.
     pub digest: Option<Digest>,
-    pub validator: jsonschema::Validator,
+    pub validator: Arc<jsonschema::Validator>,
     /// The key template, parsed; `None`: the whole payload is the key, or there is none.
     pub template: Option<Template>,
 }
@@ -31,7 +31,7 @@ impl CatalogEntry {
         job_type: JobType,
         plugin: String,
         digest: Option<Digest>,
-        validator: jsonschema::Validator,
+        validator: Arc<jsonschema::Validator>,
     ) -> Result<Self, TemplateError> {
         let template = job_type.idempotency.as_ref().and_then(|i| i.key.as_deref()).map(Template::parse).transpose()?;
         Ok(Self { job_type, plugin, digest, validator, template })

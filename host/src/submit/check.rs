@@ -87,7 +87,12 @@ pub(super) fn check(
         parent: origin.parent,
         accepted_by: entry.digest,
         idempotency_key: keys.first().map(|key| key.text.clone()),
-        key_ttl_ms: entry.job_type.idempotency.as_ref().map(|i| millis(i.ttl)).or((!keys.is_empty()).then_some(DEFAULT_TTL_MS)),
+        key_ttl_ms: entry
+            .job_type
+            .idempotency
+            .as_ref()
+            .map(|i| millis(i.ttl))
+            .or((!keys.is_empty()).then_some(DEFAULT_TTL_MS)),
         expires_in_ms: millis(job.expires_in.unwrap_or(queue.expiry)),
     };
     Ok(PreparedJob { row, tier: queue.tier, keys, payload_hash })

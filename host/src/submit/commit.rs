@@ -68,7 +68,9 @@ async fn settle_conflict(
         for key in &job.keys {
             let Some(holder) = holders.get(&key.hash).filter(|holder| holder.holds) else { continue };
             return Ok(match key.kind {
-                Kind::Header if holder.payload_hash != job.payload_hash => Err(SubmitError::KeyReused { first: holder.job }),
+                Kind::Header if holder.payload_hash != job.payload_hash => {
+                    Err(SubmitError::KeyReused { first: holder.job })
+                }
                 Kind::Header => Ok(Accepted::Replayed(holder.job)),
                 Kind::Derived => Ok(Accepted::Deduplicated(holder.job)),
             });

@@ -15,12 +15,17 @@ use crate::{
 /// What became of one attempt.
 pub(super) enum Outcome {
     /// A release ran it.
-    Ran { release: Digest, ended: Ended },
+    Ran {
+        release: Digest,
+        ended: Ended,
+    },
     /// No node should run it again.
     Poison,
     Expired,
     /// Nothing here can run it now.
-    NoRelease { message: String },
+    NoRelease {
+        message: String,
+    },
 }
 
 /// Longest pause of a job that waits for an outage to end.
@@ -34,7 +39,9 @@ pub(super) fn settled(queues: &Queues, job: Claimed, outcome: Outcome) -> Option
     let mut children = Vec::new();
     let (verdict, kind, message) = match outcome {
         Outcome::Poison => (DEAD_TRAPPED, "host-lost", "it was running on 5 nodes when they died".to_owned()),
-        Outcome::Expired => (Verdict::Dead { reason: "expired" }, "expired", "it was not started before its expiry".to_owned()),
+        Outcome::Expired => {
+            (Verdict::Dead { reason: "expired" }, "expired", "it was not started before its expiry".to_owned())
+        }
         Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
         Outcome::Ran { release: digest, ended } => {
             release = Some(digest);
@@ -52,7 +59,10 @@ pub(super) fn settled(queues: &Queues, job: Claimed, outcome: Outcome) -> Option
                         return Some(Settled { settlement: settlement(&job, verdict, None, release, cpu), children });
                     }
                     let error = error(&job, &kind, &message, release, cpu);
-                    return Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children });
+                    return Some(Settled {
+                        settlement: settlement(&job, verdict, Some(error), release, cpu),
+                        children,
+                    });
                 }
             }
         }
@@ -100,7 +110,11 @@ fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict) -> Option<Ran> {
 
 /// Once more if the budget allows.
 fn retry(job: &Claimed, delay: Duration, exhausted: &'static str) -> Verdict {
-    if job.attempt < job.max_attempts { Verdict::Again { delay, burn: true } } else { Verdict::Dead { reason: exhausted } }
+    if job.attempt < job.max_attempts {
+        Verdict::Again { delay, burn: true }
+    } else {
+        Verdict::Dead { reason: exhausted }
+    }
 }
 
 /// The queue's delay before the attempt after this one. Exponential: doubled each time, capped, then with "equal jitter"
@@ -190,7 +204,9 @@ mod tests {
     fn an_outage_burns_no_attempt_and_waits_ever_longer_up_to_a_minute() {
         for snoozes in [0, 3, 30] {
             let stop = Stop::Snooze { message: String::new(), after: None };
-            let Some(Verdict::Again { delay, burn: false }) = stopped(job(11, snoozes), stop) else { panic!("a snooze") };
+            let Some(Verdict::Again { delay, burn: false }) = stopped(job(11, snoozes), stop) else {
+                panic!("a snooze")
+            };
             assert!(delay <= MAX_SNOOZE && delay >= Duration::from_secs(1), "{delay:?}");
         }
     }
@@ -212,7 +228,10 @@ mod tests {
         let queue = &Queues::default().0["money"];
         for (attempt, most) in [(1, 2), (2, 4), (5, 32), (11, 2048), (30, 3600)] {
             let delay = backoff(queue, attempt);
-            assert!(delay <= Duration::from_secs(most) && delay >= Duration::from_secs(most) / 2, "{attempt}: {delay:?}");
+            assert!(
+                delay <= Duration::from_secs(most) && delay >= Duration::from_secs(most) / 2,
+                "{attempt}: {delay:?}"
+            );
         }
     }
 }

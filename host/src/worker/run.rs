@@ -82,12 +82,12 @@ async fn outcome(worker: &Worker, job: &Claimed, journal: Vec<Recorded>) -> Outc
 /// else the one that accepted it at submit.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
     if let Some(pinned) = journal.first() {
-        return worker.registry.by_digest(pinned.release).await;
+        return worker.registry.by_digest(&worker.pool, pinned.release).await;
     }
     let active = worker.registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
     match job.accepted_by {
         Some(accepted) if accepted != active.digest && !active.accepts(&job.job_type, &job.payload) => {
-            worker.registry.by_digest(accepted).await
+            worker.registry.by_digest(&worker.pool, accepted).await
         }
         _ => Ok(active),
     }

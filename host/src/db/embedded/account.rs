@@ -51,7 +51,12 @@ impl Account {
             Self::Same => Command::new(program),
             Self::User { uid, gid, .. } => {
                 let mut command = Command::new("setpriv");
-                command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups").arg("--").arg(program);
+                command
+                    .arg(format!("--reuid={uid}"))
+                    .arg(format!("--regid={gid}"))
+                    .arg("--clear-groups")
+                    .arg("--")
+                    .arg(program);
                 command
             }
             Self::Namespace => {

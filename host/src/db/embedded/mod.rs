@@ -14,13 +14,19 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    #[error("no PostgreSQL server (14 or newer) was found on this machine. Install one (Debian: apt-get install postgresql), name its folder of binaries in USHER_PG_BIN, run `usher postgres fetch`, or set DATABASE_URL")]
+    #[error(
+        "no PostgreSQL server (14 or newer) was found on this machine. Install one (Debian: apt-get install postgresql), name its folder of binaries in USHER_PG_BIN, run `usher postgres fetch`, or set DATABASE_URL"
+    )]
     NotFound,
-    #[error("{dir} belongs to PostgreSQL {found}, and the server found here is {server}. Use that version, or another --data-dir")]
+    #[error(
+        "{dir} belongs to PostgreSQL {found}, and the server found here is {server}. Use that version, or another --data-dir"
+    )]
     OtherVersion { dir: PathBuf, found: String, server: u32 },
     #[error("{dir} holds something that is no PostgreSQL data folder")]
     Foreign { dir: PathBuf },
-    #[error("the user {user} cannot reach {dir}: a folder above it is closed to others (chmod o+x), or use another --data-dir")]
+    #[error(
+        "the user {user} cannot reach {dir}: a folder above it is closed to others (chmod o+x), or use another --data-dir"
+    )]
     Unreachable { dir: PathBuf, user: String },
     #[error("cannot {what}")]
     Io {

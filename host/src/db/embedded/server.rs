@@ -96,7 +96,8 @@ impl Embedded {
 
     /// A fast shutdown: sessions are ended, nothing is lost, the next start needs no recovery.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
-        kill_process(self.pid, Signal::INT).map_err(|e| EmbeddedError::Io { what: "stop postgres".to_owned(), source: e.into() })?;
+        kill_process(self.pid, Signal::INT)
+            .map_err(|e| EmbeddedError::Io { what: "stop postgres".to_owned(), source: e.into() })?;
         let began = Instant::now();
         while began.elapsed() < STOPPED_WITHIN {
             if self.child.try_wait().map_err(EmbeddedError::io("wait for postgres"))?.is_some() {
@@ -134,13 +135,7 @@ fn password(dir: &Path) -> Result<SecretString, EmbeddedError> {
     Ok(password.into())
 }
 
-fn init(
-    bin: &Path,
-    account: &Account,
-    dir: &Path,
-    data: &Path,
-    password: &SecretString,
-) -> Result<(), EmbeddedError> {
+fn init(bin: &Path, account: &Account, dir: &Path, data: &Path, password: &SecretString) -> Result<(), EmbeddedError> {
     let is_empty = fs::read_dir(data).map_err(EmbeddedError::io("read the data folder"))?.next().is_none();
     if !is_empty {
         return Err(EmbeddedError::Foreign { dir: data.to_owned() });
@@ -192,7 +187,9 @@ async fn stop_leftover(data: &Path) -> Result<(), EmbeddedError> {
     let began = Instant::now();
     while test_kill_process(pid).is_ok() && is_postgres(pid) {
         if began.elapsed() > STOPPED_WITHIN {
-            return Err(EmbeddedError::NotReady { log: format!("an old server, process {}, does not stop", pid.as_raw_nonzero()) });
+            return Err(EmbeddedError::NotReady {
+                log: format!("an old server, process {}, does not stop", pid.as_raw_nonzero()),
+            });
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -219,7 +216,9 @@ async fn wait_ready(admin: &SecretString, child: &mut Child, log: &Path) -> Resu
         }
         if let Ok(mut db) = PgConnection::connect(admin.expose_secret()).await {
             let exists: Result<bool, _> =
-                sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'usher')").fetch_one(&mut db).await;
+                sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'usher')")
+                    .fetch_one(&mut db)
+                    .await;
             if let Ok(false) = exists {
                 sqlx::query("CREATE DATABASE usher").execute(&mut db).await.map_err(|e| EmbeddedError::Command {
                     command: "CREATE DATABASE".to_owned(),

@@ -1,22 +1,163 @@
-//! stub
-use super::*;
+//! Email over SMTP: profiles by name, four templates of the product, and an exact knowledge of how far a send came.
+//!
+//! Until the first byte of the message has left, a failure means that nothing was sent; from then on until the server's
+//! reply it is doubt. That is why this module drives lettre's connection itself.
 
-/// `usher:plugin/email`: `send` and `send-template` are both requests of this kind.
+mod mask;
+mod message;
+mod smtp;
+mod templates;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::json;
+
+use self::{
+    message::Letter,
+    smtp::Server,
+    templates::{Filled, Templates},
+};
+use super::{CallEnd, Prepared, Provider, Refused};
+use crate::{
+    config::{Email, GrantSet, OnDoubt},
+    ids::EffectId,
+    journal::{Answer, Class},
+};
+
+/// `usher:plugin/email`.
 #[derive(Debug)]
 pub enum Request {
-    Send { profile: String, to: Vec<String>, subject: String, text: String, html: Option<String>, reply_to: Option<String> },
-    Template { profile: String, to: Vec<String>, template: String, data: String },
+    Send {
+        profile: String,
+        to: Vec<String>,
+        subject: String,
+        text: String,
+        html: Option<String>,
+        reply_to: Option<String>,
+    },
+    Template {
+        profile: String,
+        to: Vec<String>,
+        template: String,
+        data: String,
+    },
 }
-pub struct Message;
-pub struct Smtp {}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EmailError {
+    #[error("email.profiles.{profile}: {message}")]
+    Profile { profile: String, message: String },
+    #[error("the host's mail templates are damaged: {0}")]
+    Templates(String),
+}
+
+/// A checked mail and the server that takes it.
+#[derive(Debug)]
+pub struct Mail {
+    letter: Letter,
+    server: Arc<Server>,
+}
+
+/// The provider.
+pub struct Smtp {
+    servers: BTreeMap<String, Arc<Server>>,
+    templates: Templates,
+}
+
+impl Smtp {
+    pub fn new(config: &Email) -> Result<Self, EmailError> {
+        let mut servers = BTreeMap::new();
+        for (name, profile) in &config.profiles {
+            let server =
+                Server::new(profile).map_err(|message| EmailError::Profile { profile: name.clone(), message })?;
+            servers.insert(name.clone(), Arc::new(server));
+        }
+        Ok(Self { servers, templates: Templates::new().map_err(|e| EmailError::Templates(e.to_string()))? })
+    }
+
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.servers.keys().map(String::as_str)
+    }
+
+    /// Whether the profile's server answers, up to EHLO and TLS; no mail, no password.
+    pub async fn probe(&self, profile: &str) -> Result<(), String> {
+        match self.servers.get(profile) {
+            Some(server) => server.probe().await,
+            None => Err("there is no such profile".to_owned()),
+        }
+    }
+}
+
 impl Provider for Smtp {
     const NAME: &'static str = "email";
     type Request = Request;
-    type Call = Message;
-    fn prepare(&self, _grants: &GrantSet, _request: Request) -> Result<Prepared<Message>, Refused> {
-        Err(Refused { function: "send", identity: serde_json::Value::Null, answer: Answer::Denied(String::new()) })
+    type Call = Mail;
+
+    fn prepare(&self, grants: &GrantSet, request: Request) -> Result<Prepared<Mail>, Refused> {
+        let (function, identity) = identify(&request);
+        let refuse = |answer| Refused { function, identity: identity.clone(), answer };
+        let (profile, template) = match &request {
+            Request::Send { profile, .. } => (profile.clone(), None),
+            Request::Template { profile, template, .. } => (profile.clone(), Some(template.clone())),
+        };
+        let server = match self.servers.get(&profile) {
+            Some(server) if grants.email.contains(&profile) => Arc::clone(server),
+            _ => return Err(refuse(Answer::Denied(format!("grants.email does not name the profile \"{profile}\"")))),
+        };
+        let letter = self.letter(&server, request).map_err(|message| refuse(Answer::Invalid(message)))?;
+        let redacted = json!({
+            "profile": profile,
+            "to": letter.to.iter().map(|to| mask::address(&to.email.to_string())).collect::<Vec<_>>(),
+            "template": template,
+            "bytes": letter.text.len() + letter.html.as_ref().map_or(0, String::len),
+        });
+        Ok(Prepared {
+            function,
+            class: Class::Once,
+            resend: server.profile.on_doubt == OnDoubt::Resend,
+            identity,
+            redacted,
+            timeout: server.profile.timeout,
+            call: Mail { letter, server },
+        })
     }
-    async fn call(&self, _id: EffectId, _call: &Message) -> CallEnd {
-        CallEnd::Doubt(String::new())
+
+    async fn call(&self, id: EffectId, mail: &Mail) -> CallEnd {
+        match mail.letter.message(id, &mail.server.from) {
+            Ok((message_id, bytes)) => mail.server.send(&mail.letter, &message_id, &bytes).await,
+            // It was checked by `prepare`; nothing has been sent.
+            Err(message) => CallEnd::Answer(Answer::Invalid(message)),
+        }
     }
 }
+
+impl Smtp {
+    fn letter(&self, server: &Server, request: Request) -> Result<Letter, String> {
+        match request {
+            Request::Send { to, subject, text, html, reply_to, .. } => {
+                Letter::new(&server.from, &to, subject, text, html, reply_to.as_deref())
+            }
+            Request::Template { to, template, data, .. } => {
+                let Filled { subject, text, html } = self.templates.fill(&template, &data)?;
+                Letter::new(&server.from, &to, subject, text, Some(html), None)
+            }
+        }
+    }
+}
+
+/// All that makes a mail what it is, as the guest said it: not the rendered text, since a host whose templates were
+/// improved must still know the mail that an older one sent.
+fn identify(request: &Request) -> (&'static str, serde_json::Value) {
+    match request {
+        Request::Send { profile, to, subject, text, html, reply_to } => (
+            "send",
+            json!({"profile": profile, "to": to, "subject": subject, "text": text, "html": html, "replyTo": reply_to}),
+        ),
+        Request::Template { profile, to, template, data } => {
+            ("send-template", json!({"profile": profile, "to": to, "template": template, "data": data}))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,14 @@ use crate::{idempotency::canonical, journal::Recorded};
 pub(super) fn request_hash(provider: &str, function: &str, identity: &Value) -> [u8; 32] {
     let text = canonical(identity);
     // Neither name holds a NUL, so the parts cannot run into each other.
-    Sha256::new().chain_update(provider).chain_update([0]).chain_update(function).chain_update([0]).chain_update(text).finalize().into()
+    Sha256::new()
+        .chain_update(provider)
+        .chain_update([0])
+        .chain_update(function)
+        .chain_update([0])
+        .chain_update(text)
+        .finalize()
+        .into()
 }
 
 /// What differs between the journaled request and the one made now, by field, for the person who reads the dead job.

@@ -267,7 +267,9 @@ mod tests {
     fn doubt_is_settled_by_class_and_not_before_its_sender_is_surely_gone() {
         let soon = Duration::from_secs(3);
         let started = row(EffectState::Started, Duration::ZERO);
-        assert!(matches!(may_send_again(&row(EffectState::Started, soon), Class::Read, false), Err(Stop::Snooze { after: Some(d), .. }) if d == soon));
+        assert!(
+            matches!(may_send_again(&row(EffectState::Started, soon), Class::Read, false), Err(Stop::Snooze { after: Some(d), .. }) if d == soon)
+        );
         assert_eq!(may_send_again(&started, Class::Read, false), Ok(()));
         assert_eq!(may_send_again(&started, Class::Idempotent, false), Ok(()));
         assert_eq!(may_send_again(&started, Class::Once, true), Ok(()));

@@ -1,8 +1,25 @@
-//! stub
-use super::*;
-use crate::config::Method;
+//! Internal HTTP by name: the operator fixes base URL, methods and credential; the guest says path, query, headers and
+//! body. Signing and the circuit breaker are not here yet.
 
-/// `usher:plugin/upstream`: `call`. The answer's value is `{"status": u16, "headers": [[name, value]…], "body": base64}`.
+mod answer;
+mod request;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use reqwest::{Client, redirect};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+pub use self::answer::Response;
+use super::{CallEnd, Prepared, Provider, Refused};
+use crate::{
+    config::{GrantSet, Method, OnDoubt, Upstream, Upstreams},
+    ids::EffectId,
+    journal::{Answer, Class},
+};
+
+/// `usher:plugin/upstream`. The answer's value is [`Response`]'s.
 #[derive(Debug)]
 pub struct Request {
     pub upstream: String,
@@ -12,16 +29,170 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Option<Vec<u8>>,
 }
-pub struct Outgoing;
-pub struct Http {}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("upstreams.{name}: {message}")]
+    Config { name: String, message: String },
+}
+
+/// A checked request and the service that takes it.
+#[derive(Debug)]
+pub struct Outgoing {
+    target: Arc<Target>,
+    method: Method,
+    url: Url,
+    headers: reqwest::header::HeaderMap,
+    body: Option<Vec<u8>>,
+}
+
+/// One configured service.
+struct Target {
+    config: Upstream,
+    base: Url,
+    client: Client,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// The provider.
+pub struct Http {
+    targets: BTreeMap<String, Arc<Target>>,
+}
+
+impl Http {
+    pub fn new(config: &Upstreams) -> Result<Self, UpstreamError> {
+        let mut targets = BTreeMap::new();
+        for (name, upstream) in config {
+            let failed = |message: String| UpstreamError::Config { name: name.clone(), message };
+            let base = Url::parse(&upstream.base_url).map_err(|e| failed(format!("base_url: {e}")))?;
+            // No proxy from the environment, no redirects, and never a retry of its own: a call is sent once, to where
+            // the operator said. (Decompression is not compiled in.)
+            let client = Client::builder()
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(upstream.timeout.min(Duration::from_secs(10)))
+                .timeout(upstream.timeout)
+                .pool_max_idle_per_host(8)
+                .user_agent(concat!("Usher/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|e| failed(e.to_string()))?;
+            targets.insert(name.clone(), Arc::new(Target { config: upstream.clone(), base, client }));
+        }
+        Ok(Self { targets })
+    }
+}
+
 impl Provider for Http {
     const NAME: &'static str = "upstream";
     type Request = Request;
     type Call = Outgoing;
-    fn prepare(&self, _grants: &GrantSet, _request: Request) -> Result<Prepared<Outgoing>, Refused> {
-        Err(Refused { function: "call", identity: serde_json::Value::Null, answer: Answer::Denied(String::new()) })
+
+    fn prepare(&self, grants: &GrantSet, request: Request) -> Result<Prepared<Outgoing>, Refused> {
+        let body_hash = request.body.as_ref().map(|body| hex::encode(Sha256::digest(body)));
+        let method = request.method.as_str();
+        let identity = json!({
+            "upstream": request.upstream, "method": method, "path": request.path,
+            "query": request.query, "headers": request.headers, "body": body_hash,
+        });
+        let redacted = json!({
+            "upstream": request.upstream,
+            "method": method,
+            // A path that holds control characters is refused below, but journaled all the same.
+            "path": request.path.chars().filter(|c| !c.is_control()).take(1_000).collect::<String>(),
+            "bytes": request.body.as_ref().map_or(0, Vec::len),
+        });
+        let refuse = |answer| Refused { function: "call", identity: identity.clone(), answer };
+        let target = match self.targets.get(&request.upstream) {
+            Some(target) if grants.upstream.contains(&request.upstream) => Arc::clone(target),
+            _ => {
+                let message = format!("grants.upstream does not name \"{}\"", request.upstream);
+                return Err(refuse(Answer::Denied(message)));
+            }
+        };
+        if !target.config.methods.contains(&request.method) {
+            let message = format!("the upstream \"{}\" does not take {method} from plugins", request.upstream);
+            return Err(refuse(Answer::Denied(message)));
+        }
+        let url = request::url(&target.base, &request.path, &request.query);
+        let headers = request::headers(&request.headers);
+        let (url, headers) = match (url, headers) {
+            (Ok(url), Ok(headers)) => (url, headers),
+            (Err(message), _) | (_, Err(message)) => return Err(refuse(Answer::Invalid(message))),
+        };
+        if request.body.as_ref().is_some_and(|body| body.len() > request::MAX_BODY) {
+            return Err(refuse(Answer::Invalid(format!("a body has at most {} bytes", request::MAX_BODY))));
+        }
+        let class = match (request.method.is_read(), target.config.idempotent) {
+            (true, _) => Class::Read,
+            (false, true) => Class::Idempotent,
+            (false, false) => Class::Once,
+        };
+        Ok(Prepared {
+            function: "call",
+            class,
+            resend: target.config.on_doubt == OnDoubt::Resend,
+            identity,
+            redacted,
+            timeout: target.config.timeout,
+            call: Outgoing { target, method: request.method, url, headers, body: request.body },
+        })
     }
-    async fn call(&self, _id: EffectId, _call: &Outgoing) -> CallEnd {
-        CallEnd::Doubt(String::new())
+
+    async fn call(&self, id: EffectId, call: &Outgoing) -> CallEnd {
+        let target = &call.target;
+        let mut request = target.client.request(call.method.into(), call.url.clone()).headers(call.headers.clone());
+        if !call.method.is_read() {
+            request = request.header("Idempotency-Key", id.to_string());
+        }
+        if let Some(bearer) = &target.config.bearer {
+            request = request.bearer_auth(bearer.expose());
+        }
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
+        }
+        match request.send().await {
+            Ok(response) => answer::read(response, call.method, target.config.max_response).await,
+            Err(error) if error.is_connect() => CallEnd::Unreachable(answer::plain(&error)),
+            Err(error) => answer::lost(call.method, &answer::plain(&error)),
+        }
     }
 }
+
+impl Method {
+    fn is_read(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl From<Method> for reqwest::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

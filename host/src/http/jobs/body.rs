@@ -80,7 +80,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn unreadable(error: axum::Error) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", format!("The body may have at most {MAX_BODY} bytes."))
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload-too-large",
+            format!("The body may have at most {MAX_BODY} bytes."),
+        )
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
     }

@@ -46,11 +46,8 @@ fn filter(caller: &Caller, query: &str) -> Result<ListFilter, Problem> {
     let bad = |name: &str, message: &str| {
         Problem::new(StatusCode::BAD_REQUEST, "invalid-query", format!("{name}: {message}")).with("parameter", name)
     };
-    let mut filter = ListFilter {
-        tenant: reads(caller)?.map(str::to_owned),
-        limit: DEFAULT_LIMIT,
-        ..ListFilter::default()
-    };
+    let mut filter =
+        ListFilter { tenant: reads(caller)?.map(str::to_owned), limit: DEFAULT_LIMIT, ..ListFilter::default() };
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if value.contains('\0') {
             return Err(bad(&name, "holds a NUL character"));
@@ -62,7 +59,9 @@ fn filter(caller: &Caller, query: &str) -> Result<ListFilter, Problem> {
             "queue" => filter.queue = Some(value.into_owned()),
             "tenant" if caller.role == Role::Admin => filter.tenant = Some(value.into_owned()),
             "tenant" if filter.tenant.as_deref() == Some(&*value) => {}
-            "tenant" => return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may name another tenant.")),
+            "tenant" => {
+                return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may name another tenant."));
+            }
             "limit" => {
                 filter.limit = value
                     .parse()

@@ -106,7 +106,8 @@ fn run_at(fields: &mut Fields) -> Result<Option<DateTime<Utc>>, Problem> {
 
 fn expires_in(fields: &mut Fields) -> Result<Option<Duration>, Problem> {
     let Some(text) = fields.take::<String>("expiresIn")? else { return Ok(None) };
-    let bad = || Problem::field("/expiresIn", "must be a duration such as \"90s\" or \"2h\", more than 0 and at most 30d");
+    let bad =
+        || Problem::field("/expiresIn", "must be a duration such as \"90s\" or \"2h\", more than 0 and at most 30d");
     let duration = humantime_serde::re::humantime::parse_duration(&text).map_err(|_| bad())?;
     if duration.is_zero() || duration > MAX_EXPIRY { Err(bad()) } else { Ok(Some(duration)) }
 }

@@ -122,6 +122,7 @@ pub async fn return_strays(
 
 /// Day partitions of the archive, made ahead. Returns how many were made.
 pub async fn make_archive_days(db: &mut PgConnection, first: NaiveDate, days: i32) -> sqlx::Result<i32> {
-    let made = sqlx::query_scalar!(r#"SELECT usher_make_archive_days($1, $2) AS "made!""#, first, days).fetch_one(db).await?;
+    let made =
+        sqlx::query_scalar!(r#"SELECT usher_make_archive_days($1, $2) AS "made!""#, first, days).fetch_one(db).await?;
     Ok(made)
 }

@@ -1,0 +1,217 @@
+use std::{
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use lettre::{
+    Address,
+    message::Mailbox,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, Certificate, TlsParameters, TlsVersion},
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+    },
+};
+
+use super::message::Letter;
+use crate::{
+    config::{EmailProfile, SmtpSecurity},
+    effects::CallEnd,
+    journal::{Answer, Rejection},
+};
+
+/// An idle connection older than this is not used again: servers close them.
+const IDLE: Duration = Duration::from_secs(60);
+const PROBE: Duration = Duration::from_secs(5);
+/// Longest reply of a server that is kept, in characters.
+const MAX_REPLY: usize = 300;
+
+/// One profile's server, its credential and its idle connections.
+pub(super) struct Server {
+    pub profile: EmailProfile,
+    pub from: Mailbox,
+    security: SmtpSecurity,
+    tls: TlsParameters,
+    hello: ClientId,
+    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("host", &self.profile.host).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    pub fn new(profile: &EmailProfile) -> Result<Self, String> {
+        let security = profile.effective_security().ok_or("security is not said")?;
+        let from: Mailbox = profile.from.parse().map_err(|e| format!("from: {e}"))?;
+        let mut tls = TlsParameters::builder(profile.host.clone()).set_min_tls_version(TlsVersion::Tlsv12);
+        if let Some(file) = &profile.ca_file {
+            let told = |e: &dyn fmt::Display| format!("ca_file {}: {e}", file.display());
+            let pem = std::fs::read(file).map_err(|e| told(&e))?;
+            tls = tls.add_root_certificate(Certificate::from_pem(&pem).map_err(|e| told(&e))?);
+        }
+        let hello = ClientId::Domain(from.email.domain().to_owned());
+        Ok(Self {
+            tls: tls.build().map_err(|e| format!("TLS: {e}"))?,
+            profile: profile.clone(),
+            from,
+            security,
+            hello,
+            idle: Mutex::default(),
+        })
+    }
+
+    /// One mail on one connection, under one time-out that knows what it interrupts.
+    pub async fn send(&self, letter: &Letter, message_id: &str, bytes: &[u8]) -> CallEnd {
+        let message_began = AtomicBool::new(false);
+        let end =
+            tokio::time::timeout(self.profile.timeout, self.converse(letter, message_id, bytes, &message_began)).await;
+        end.unwrap_or_else(|_| {
+            if message_began.load(Ordering::Relaxed) {
+                CallEnd::Doubt("the server did not reply to the message in time".to_owned())
+            } else {
+                CallEnd::Unreachable("the server did not answer in time; nothing was sent".to_owned())
+            }
+        })
+    }
+
+    async fn converse(&self, letter: &Letter, message_id: &str, bytes: &[u8], message_began: &AtomicBool) -> CallEnd {
+        let kept = self.take_idle();
+        let was_kept = kept.is_some();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => match self.connect(true).await {
+                Ok(connection) => connection,
+                Err(error) => return unreachable(&error),
+            },
+        };
+        let mut envelope = self.envelope(&mut connection, letter, bytes).await;
+        // A connection that died in the pool says nothing about the server. Nothing was sent yet.
+        if was_kept && matches!(&envelope, Err(error) if error.status().is_none()) {
+            connection = match self.connect(true).await {
+                Ok(connection) => connection,
+                Err(error) => return unreachable(&error),
+            };
+            envelope = self.envelope(&mut connection, letter, bytes).await;
+        }
+        if let Err(error) = envelope {
+            return match refusal(&error) {
+                Some(end) => {
+                    connection.abort().await;
+                    end
+                }
+                None => unreachable(&error),
+            };
+        }
+        message_began.store(true, Ordering::Relaxed);
+        match connection.message(bytes).await {
+            Ok(_) => {
+                self.put_idle(connection);
+                CallEnd::Answer(Answer::Ok(message_id.into()))
+            }
+            Err(error) => match refusal(&error) {
+                Some(end) => {
+                    // The server answered; the connection is sound.
+                    self.put_idle(connection);
+                    end
+                }
+                None => CallEnd::Doubt(format!("the reply to the message was lost: {}", plain(&error))),
+            },
+        }
+    }
+
+    /// MAIL, RCPT for each, DATA. One recipient that is refused refuses the mail: a mail is one effect.
+    async fn envelope(&self, connection: &mut AsyncSmtpConnection, letter: &Letter, bytes: &[u8]) -> Result<(), Error> {
+        let mut options = Vec::new();
+        let addresses = || std::iter::once(&self.from).chain(&letter.to).map(|mailbox| &mailbox.email);
+        if addresses().any(|address| !address.to_string().is_ascii()) {
+            options.push(MailParameter::SmtpUtfEight);
+        }
+        if !bytes.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
+            options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        connection.command(Mail::new(Some(self.from.email.clone()), options)).await?;
+        for to in &letter.to {
+            let to: Address = to.email.clone();
+            connection.command(Rcpt::new(to, Vec::new())).await?;
+        }
+        connection.command(Data).await.map(drop)
+    }
+
+    async fn connect(&self, log_in: bool) -> Result<AsyncSmtpConnection, Error> {
+        let implicit = (self.security == SmtpSecurity::Tls).then(|| self.tls.clone());
+        let server = (self.profile.host.as_str(), self.profile.port);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.profile.timeout), &self.hello, implicit, None)
+                .await?;
+        if self.security == SmtpSecurity::Starttls {
+            // A server that does not offer it is an error: never on in clear text.
+            connection.starttls(self.tls.clone(), &self.hello).await?;
+        }
+        if log_in && let (Some(user), Some(password)) = (&self.profile.username, &self.profile.password) {
+            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
+        }
+        Ok(connection)
+    }
+
+    pub async fn probe(&self) -> Result<(), String> {
+        match tokio::time::timeout(PROBE, self.connect(false)).await {
+            Ok(Ok(mut connection)) => {
+                connection.abort().await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(plain(&error)),
+            Err(_) => Err("does not answer".to_owned()),
+        }
+    }
+
+    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.pop().map(|(connection, _)| connection)
+    }
+
+    fn put_idle(&self, connection: AsyncSmtpConnection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !connection.has_broken() && idle.len() < self.profile.pool {
+            idle.push((connection, Instant::now()));
+        }
+    }
+}
+
+/// A reply of the server to this mail: 4xx "not now", 5xx "no". Either way nothing was accepted.
+fn refusal(error: &Error) -> Option<CallEnd> {
+    let status = u16::from(error.status()?);
+    let message = plain(error);
+    Some(if error.is_permanent() {
+        CallEnd::Answer(Answer::Rejected(Rejection { code: status.to_string(), message, status: Some(status) }))
+    } else {
+        CallEnd::Transient { message, retry_after: None }
+    })
+}
+
+/// Up to the log-in: whatever went wrong, it is not about this mail, and nothing was sent.
+fn unreachable(error: &Error) -> CallEnd {
+    CallEnd::Unreachable(format!("the mail server cannot be used: {}", plain(error)))
+}
+
+/// lettre's text, whose parts are the server's; one line, bounded.
+fn plain(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        let source = source.to_string();
+        if !text.contains(&source) {
+            text = format!("{text}: {source}");
+        }
+    }
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REPLY).collect()
+}

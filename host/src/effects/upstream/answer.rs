@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
+use reqwest::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Method,
+    effects::CallEnd,
+    journal::{Answer, Rejection},
+};
+
+const MAX_HEADERS: usize = 64;
+
+/// What a guest gets: status, headers, body. Journaled with the body in base64.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    #[serde(with = "base64_text")]
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn from_answer(value: serde_json::Value) -> Option<Self> {
+        serde_json::from_value(value).ok()
+    }
+}
+
+mod base64_text {
+    use super::{Engine, STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// 2xx to 4xx are answers, but for 408, 425 and 429. A 5xx of a write may have happened.
+pub(super) async fn read(mut response: reqwest::Response, method: Method, max_body: usize) -> CallEnd {
+    let status = response.status();
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY => {
+            return CallEnd::Transient {
+                message: format!("the upstream answered {status}"),
+                retry_after: retry_after(response.headers()),
+            };
+        }
+        StatusCode::REQUEST_TIMEOUT => return lost(method, &format!("the upstream answered {status}")),
+        _ if status.is_server_error() => return lost(method, &format!("the upstream answered {status}")),
+        _ => {}
+    }
+    let mut headers: Vec<_> = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| !matches!(**name, header::SET_COOKIE | header::CONNECTION | header::TRANSFER_ENCODING))
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .take(MAX_HEADERS)
+        .collect();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= max_body => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return too_large(method, status, headers, max_body),
+            Ok(None) => break,
+            // Status and headers came: a write happened. Its body is lost, and the guest is told so.
+            Err(error) if method.is_read() => return lost(method, &plain(&error)),
+            Err(_) => {
+                body.clear();
+                headers.push(("usher-body-truncated".to_owned(), "true".to_owned()));
+                break;
+            }
+        }
+    }
+    answer(Response { status: status.as_u16(), headers, body })
+}
+
+fn answer(response: Response) -> CallEnd {
+    match serde_json::to_value(&response) {
+        Ok(value) => CallEnd::Answer(Answer::Ok(value)),
+        Err(error) => CallEnd::Doubt(format!("the answer could not be kept: {error}")),
+    }
+}
+
+fn too_large(method: Method, status: StatusCode, mut headers: Vec<(String, String)>, max_body: usize) -> CallEnd {
+    if method.is_read() {
+        let message = format!("the upstream's answer is longer than {max_body} bytes");
+        let code = "response-too-large".to_owned();
+        return CallEnd::Answer(Answer::Rejected(Rejection { code, message, status: Some(status.as_u16()) }));
+    }
+    // "Rejected" would say that nothing happened.
+    headers.push(("usher-body-truncated".to_owned(), "true".to_owned()));
+    answer(Response { status: status.as_u16(), headers, body: Vec::new() })
+}
+
+/// The request may have arrived. A read is simply made again.
+pub(super) fn lost(method: Method, message: &str) -> CallEnd {
+    if method.is_read() {
+        CallEnd::Transient { message: message.to_owned(), retry_after: None }
+    } else {
+        CallEnd::Doubt(message.to_owned())
+    }
+}
+
+/// Seconds, or a date (RFC 9110 10.2.3); at most an hour is believed.
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    let wait = match text.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => (DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc) - Utc::now()).to_std().ok()?,
+    };
+    Some(wait.min(Duration::from_secs(3600)))
+}
+
+/// Without the URL, whose query may hold somebody's data.
+pub(super) fn plain(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        e if e.is_timeout() => "the upstream did not answer in time".to_owned(),
+        e if e.is_connect() => "the upstream cannot be reached".to_owned(),
+        e if e.is_body() || e.is_decode() => "the upstream's answer broke off".to_owned(),
+        _ => "the call to the upstream failed".to_owned(),
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.source().is_none() {
+            text.push_str(&format!(": {cause}"));
+        }
+        source = cause.source();
+    }
+    text.chars().take(300).collect()
+}

@@ -1,0 +1,79 @@
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Engine, component::Component};
+
+use super::RuntimeError;
+use crate::{db::embedded::cache_dir, ids::Digest};
+
+/// Compiled components on disk. Native code: whoever can write here owns this host, so the folder is private.
+pub(super) struct Artifacts {
+    dir: PathBuf,
+    /// Of wasmtime's version and settings; another engine gets other files.
+    engine_hash: u64,
+}
+
+impl Artifacts {
+    pub fn open(dir: Option<PathBuf>, engine: &Engine) -> Result<Self, RuntimeError> {
+        let dir = dir.unwrap_or_else(|| cache_dir().join("artifacts"));
+        make_private(&dir).map_err(|source| RuntimeError::Cache { dir: dir.clone(), source })?;
+        // DefaultHasher::new() has fixed keys: the same on every start of this binary.
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self { dir, engine_hash: hasher.finish() })
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{}-{:016x}.cwasm", hex::encode(digest.as_bytes()), self.engine_hash))
+    }
+
+    /// `None`: not there, or not whole; it is compiled again.
+    pub fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
+        let file = fs::read(self.path(digest)).ok()?;
+        let (sum, artifact) = file.split_at_checked(32)?;
+        if Sha256::digest(artifact).as_slice() != sum {
+            tracing::warn!(plugin.digest = %digest, "a compiled component is damaged; it is compiled again");
+            return None;
+        }
+        Self::deserialize(engine, artifact).ok()
+    }
+
+    /// Only for what our own child made a moment ago, or what lies in our private cache.
+    #[expect(
+        unsafe_code,
+        reason = "native code of our own making: from our child's pipe, or from a folder only we can write"
+    )]
+    pub fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the bytes are the unchanged output of `Engine::precompile_component` of this very binary: they come
+        // straight from our child, or from the 0700 folder that `make_private` checked, with a matching sum.
+        unsafe { Component::deserialize(engine, artifact) }
+    }
+
+    /// Written beside, then renamed: a reader sees a whole file or none.
+    pub fn store(&self, digest: Digest, artifact: &[u8]) -> io::Result<()> {
+        let beside = self.dir.join(format!(".{}.{}", std::process::id(), uuid::Uuid::new_v4()));
+        let write = || {
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+            io::Write::write_all(&mut file, &Sha256::digest(artifact))?;
+            io::Write::write_all(&mut file, artifact)?;
+            fs::rename(&beside, self.path(digest))
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&beside)))
+    }
+}
+
+/// Made 0700, and refused if others could write there or it is not ours.
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let found = fs::metadata(dir)?;
+    if found.uid() != rustix::process::geteuid().as_raw() || found.permissions().mode() & 0o022 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others own it or can write to it"));
+    }
+    Ok(())
+}

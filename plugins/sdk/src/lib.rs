@@ -1,0 +1,45 @@
+//! What the author of a plugin uses: a job comes in as a typed payload, a result goes out, and between them are calls
+//! to the host.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use usher_plugin::{Failure, Job, log};
+//!
+//! #[derive(Deserialize)]
+//! struct Order { name: String }
+//!
+//! #[derive(Serialize)]
+//! struct Receipt { greeting: String }
+//!
+//! fn process(job: Job<Order>) -> Result<Receipt, Failure> {
+//!     log::info("greeting", &[("job.attempt", &job.attempt)]);
+//!     Ok(Receipt { greeting: format!("Hello, {}", job.payload.name) })
+//! }
+//!
+//! usher_plugin::plugin!(process);
+//! # fn main() {}
+//! ```
+//!
+//! A plugin is a straight line without retry loops. The host journals each call that has an effect; an attempt that comes
+//! back after a crash gets the recorded answers, byte for byte, and goes on behind them. Two things follow for the author:
+//! the same payload must lead to the same calls in the same order (time and randomness from [`context`] are replayed too,
+//! [`Job::attempt`] isn't), and a provider that is down, slow or limited is never seen here: the host ends the
+//! attempt inside the call and tries again later.
+
+pub mod context;
+pub mod email;
+mod error;
+mod failure;
+mod job;
+pub mod jobs;
+pub mod log;
+mod plugin;
+pub mod progress;
+pub mod raw;
+pub mod upstream;
+
+pub use error::{Error, Rejection};
+pub use failure::Failure;
+pub use job::Job;
+#[doc(hidden)]
+pub use plugin::__private;
