@@ -1,0 +1,8 @@
+//! Real hosts (the built binary), real PostgreSQL, a real SMTP server, and components as plugin authors ship them.
+//! `cargo xtask test` starts what they need and tells them by environment.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+mod line;

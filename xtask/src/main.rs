@@ -1,1 +1,50 @@
-fn main(){}
+//! `cargo xtask setup | plugins | test | demo | sqlx`: everything that a fresh machine needs, and everything CI runs.
+
+mod demo;
+mod guests;
+mod json;
+mod node;
+mod postgres;
+mod python;
+mod setup;
+mod sh;
+mod sqlx;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask setup [--check]        find or install what is missing
+cargo xtask plugins                build the plugins, and the tests' guests
+cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
+cargo xtask demo [--once]          the main job, on an embedded Postgres
+cargo xtask sqlx                   refresh host/.sqlx after a change of SQL";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        ["setup"] => setup::run(false).map(drop),
+        ["setup", "--check"] => setup::run(true).map(drop),
+        ["plugins"] => setup::run(false).and_then(|tools| guests::build_all(&tools)).map(drop),
+        ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
+        ["demo"] => demo::run(false),
+        ["demo", "--once"] => demo::run(true),
+        ["sqlx"] => setup::run(false).and_then(|tools| sqlx::refresh(&tools)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sh::Failure::Missing(message)) => {
+            eprintln!("xtask: {message}");
+            ExitCode::from(2)
+        }
+        Err(sh::Failure::Failed(message)) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

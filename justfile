@@ -1,0 +1,24 @@
+# Short names for `cargo xtask …`; all of them also work without just.
+
+_list:
+    @just --list --unsorted
+
+# Find or install what is missing: PostgreSQL binaries, the guests' compiler, the test peers
+setup:
+    cargo xtask setup
+
+# Build the plugins and the tests' guests
+plugins:
+    cargo xtask plugins
+
+# All tests, over a real PostgreSQL
+test *ARGS:
+    cargo xtask test {{ARGS}}
+
+# The demo; `just demo --once` tears everything down and checks the sums
+demo *ARGS:
+    cargo xtask demo {{ARGS}}
+
+# Refresh the checked-in SQL metadata (host/.sqlx) after a change of a query or a migration
+sqlx:
+    cargo xtask sqlx

@@ -1,0 +1,1 @@
+//! Only the tests are of interest: see `main.rs`.

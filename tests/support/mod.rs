@@ -1,0 +1,66 @@
+//! What the tests stand on: a database each, hosts as processes, the SMTP sink, tokens.
+
+mod client;
+mod db;
+mod host;
+mod sink;
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    client::{Answer, Client, forged_token, read, token},
+    db::Db,
+    host::{Host, HostOptions, component, place},
+    sink::{Sink, message_id},
+};
+
+/// Longer than anything here takes on a busy machine of two cores.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `cargo xtask test` tells.
+pub fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by `cargo xtask test`"))
+}
+
+/// Waits for a condition, and says what it waited for when it does not come.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, condition: impl FnMut() -> F) -> T {
+    within(PATIENCE, what, condition).await
+}
+
+pub async fn within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// A folder of this test run, removed by the system's own rules for temporary files.
+pub fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!(
+        "usher-test-{}-{name}-{}",
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    ));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// The built host.
+pub fn usher() -> std::process::Command {
+    let mut command = std::process::Command::new(env("USHER_BIN"));
+    // What a developer has set for themselves must not decide a test.
+    command.env_remove("DATABASE_URL").env_remove("USHER_CACHE").current_dir(std::env::temp_dir());
+    command
+}

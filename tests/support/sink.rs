@@ -1,0 +1,120 @@
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use super::{env, eventually, scratch};
+
+/// The SMTP password of all test hosts.
+pub const PASSWORD: &str = "smtp-password-of-the-tests";
+
+/// A real SMTP server, steered from the side.
+pub struct Sink {
+    child: Child,
+    pub port: u16,
+    pub ca: PathBuf,
+    control: String,
+    http: reqwest::Client,
+}
+
+impl Sink {
+    pub async fn start() -> Self {
+        Self::with_password(PASSWORD).await
+    }
+
+    pub async fn with_password(password: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = scratch("sink");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/smtp_sink.py");
+        let mut child = Command::new(env("USHER_TEST_PYTHON"))
+            .arg(script)
+            .arg(&folder)
+            .env("USHER_TEST_SMTP_PASSWORD", password)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).unwrap();
+            line
+        });
+        let line = line.await.unwrap();
+        let (port, control) = line.trim().split_once(' ').expect("the sink says its ports");
+        Self {
+            child,
+            port: port.parse().unwrap(),
+            ca: folder.join("ca.pem"),
+            control: format!("http://127.0.0.1:{control}"),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let response = self.http.get(format!("{}{path}", self.control)).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+
+    async fn steer(&self, path: &str, body: Value) {
+        self.http.post(format!("{}{path}", self.control)).body(body.to_string()).send().await.unwrap();
+    }
+
+    pub async fn mails(&self) -> Vec<Value> {
+        self.get("/mails").await.as_array().unwrap().clone()
+    }
+
+    pub async fn wait_mails(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} mails came"), async || {
+            Some(self.mails().await).filter(|mails| mails.len() >= count)
+        })
+        .await
+    }
+
+    pub async fn faults(&self, faults: &[&str]) {
+        self.steer("/faults", faults.into()).await;
+    }
+
+    /// The next EHLO gets no reply: the journal has its start, and not a byte of the mail has left.
+    pub async fn hold_connects(&self, count: u32) {
+        self.steer("/hold-connects", count.into()).await;
+    }
+
+    /// Waits until a mail is kept and its reply held.
+    pub async fn wait_held_data(&self) {
+        eventually("a mail is held", async || (self.get("/state").await["held_data"] != 0).then_some(())).await;
+    }
+
+    pub async fn wait_held_connect(&self) {
+        eventually("a connection is held", async || (self.get("/state").await["held_connects"] != 0).then_some(()))
+            .await;
+    }
+
+    pub async fn release(&self) {
+        self.steer("/release", Value::Null).await;
+    }
+
+    pub async fn stop(&self) {
+        self.steer("/stop", Value::Null).await;
+    }
+
+    /// On the same port.
+    pub async fn start_again(&self) {
+        self.steer("/start", Value::Null).await;
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The Message-ID of a mail.
+pub fn message_id(mail: &Value) -> &str {
+    mail["headers"]["Message-ID"].as_str().unwrap()
+}

@@ -1,0 +1,146 @@
+"""A real SMTP server (aiosmtpd) for the tests: STARTTLS and AUTH required, scripted faults, an HTTP side to look and steer.
+
+usage: smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT"; the CA's certificate is FOLDER/ca.pem
+
+Faults are taken one a mail, when it has come in whole:
+  "451 4.3.0 later" | "550 5.1.1 no"   that reply, nothing kept
+  "drop"        kept, then the connection is cut before the reply
+  "hold"        kept, then no reply until POST /release
+  "silence N"   kept, the reply after N seconds
+POST /hold-connects makes the reply to the next EHLO wait for POST /release.
+"""
+import asyncio, datetime, email, http.server, ipaddress, json, os, ssl, sys, threading
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+folder = sys.argv[1]
+mails, faults = [], []
+state = {"hold_connects": 0, "held_data": 0, "held_connects": 0, "connects": 0}
+password = os.environ["USHER_TEST_SMTP_PASSWORD"].encode()
+
+
+def certificates():
+    now = datetime.datetime.now(datetime.timezone.utc)
+    name = lambda cn: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn)])
+    def build(subject, issuer, key, signer, extensions):
+        b = (x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name(issuer)).public_key(key.public_key())
+             .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+             .not_valid_after(now + datetime.timedelta(days=2)))
+        for extension, critical in extensions:
+            b = b.add_extension(extension, critical)
+        return b.sign(signer, hashes.SHA256())
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = build("test ca", "test ca", ca_key, ca_key, [(x509.BasicConstraints(ca=True, path_length=0), True)])
+    alt = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    leaf = build("localhost", "test ca", key, ca_key, [(x509.BasicConstraints(ca=False, path_length=None), True), (alt, False)])
+    pem = serialization.Encoding.PEM
+    write = lambda file, data: open(os.path.join(folder, file), "wb").write(data)
+    write("ca.pem", ca.public_bytes(pem))
+    write("cert.pem", leaf.public_bytes(pem))
+    write("key.pem", key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+
+class Handler:
+    def __init__(self):
+        self.release = None
+
+    async def wait(self, what):
+        if self.release is None:
+            self.release = asyncio.Event()
+        state[what] += 1
+        await self.release.wait()
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        state["connects"] += 1
+        if state["hold_connects"]:
+            state["hold_connects"] -= 1
+            await self.wait("held_connects")
+        return responses
+
+    async def handle_DATA(self, server, session, envelope):
+        fault = faults.pop(0) if faults else ""
+        if fault[:1] in ("4", "5"):
+            return fault
+        message = email.message_from_bytes(envelope.content)
+        mails.append({
+            "from": envelope.mail_from, "to": envelope.rcpt_tos, "headers": dict(message.items()),
+            "body": envelope.content.decode("utf8", "replace"), "tls": session.ssl is not None,
+        })
+        if fault == "drop":
+            server.transport.abort()
+        elif fault == "hold":
+            await self.wait("held_data")
+        elif fault.startswith("silence"):
+            await asyncio.sleep(float(fault.split()[1]))
+        return "250 2.0.0 queued"
+
+
+handler = Handler()
+
+
+def authenticate(server, session, envelope, mechanism, data):
+    ok = isinstance(data, LoginPassword) and (data.login, data.password) == (b"u", password)
+    return AuthResult(success=ok, handled=ok)
+
+
+def controller(port):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
+    c = Controller(handler, hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True,
+                   authenticator=authenticate, auth_required=True, auth_require_tls=True)
+    c.start()
+    return c
+
+
+class Control(http.server.BaseHTTPRequestHandler):
+    def answer(self, value):
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        self.answer({"/mails": mails, "/state": state}[self.path])
+
+    def do_POST(self):
+        global smtp
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")
+        if self.path == "/faults":
+            faults.extend(body)
+        elif self.path == "/hold-connects":
+            state["hold_connects"] += body
+        elif self.path == "/release":
+            def release():
+                if handler.release is not None:
+                    handler.release.set()
+                    handler.release = None
+            smtp.loop.call_soon_threadsafe(release)
+        elif self.path == "/stop":
+            smtp.stop()
+        elif self.path == "/start":
+            handler.release = None
+            smtp = controller(port)
+        self.answer(state)
+
+    def log_message(self, *args):
+        pass
+
+
+certificates()
+import socket
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+port = probe.getsockname()[1]
+probe.close()
+smtp = controller(port)
+control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
+print(port, control.server_address[1], flush=True)
+# The test that started us holds our standard input open; when it is gone, so are we.
+threading.Thread(target=control.serve_forever, daemon=True).start()
+sys.stdin.read()

