@@ -5,4 +5,10 @@
 
 mod support;
 
+mod crash;
+mod email;
+mod idle;
 mod line;
+mod queue;
+mod runtime;
+mod swap;

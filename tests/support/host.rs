@@ -27,6 +27,10 @@ pub struct HostOptions {
     pub env: Vec<(&'static str, String)>,
     /// In place of the queues with short delays.
     pub queues: Option<String>,
+    /// In place of a tenth of the product's times.
+    pub cluster: Option<String>,
+    /// In place of the policy that grants what the components here ask for.
+    pub policy: Option<String>,
 }
 
 impl Default for HostOptions {
@@ -42,6 +46,8 @@ impl Default for HostOptions {
             data_dir: None,
             env: Vec::new(),
             queues: None,
+            cluster: None,
+            policy: None,
         }
     }
 }
@@ -215,15 +221,17 @@ concurrency = {}
 artifacts = "{}"
 [log]
 filter = "{}"
-{CLUSTER}
 {}
-{POLICY}
+{}
+{}
 "#,
         options.grace,
         options.concurrency,
         artifacts.display(),
         options.filter,
+        options.cluster.as_deref().unwrap_or(CLUSTER),
         options.queues.as_deref().unwrap_or(QUEUES),
+        options.policy.as_deref().unwrap_or(POLICY),
     );
     let (port, ca) =
         sink.map_or((1, String::new()), |sink| (sink.port, format!("ca_file = \"{}\"", sink.ca.display())));

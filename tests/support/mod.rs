@@ -6,7 +6,6 @@ mod host;
 mod sink;
 
 use std::{
-    future::Future,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -27,15 +26,11 @@ pub fn env(name: &str) -> String {
 }
 
 /// Waits for a condition, and says what it waited for when it does not come.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, condition: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, what, condition).await
 }
 
-pub async fn within<T, F: Future<Output = Option<T>>>(
-    limit: Duration,
-    what: &str,
-    mut condition: impl FnMut() -> F,
-) -> T {
+pub async fn within<T>(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = condition().await {

@@ -93,6 +93,14 @@ impl Sink {
             .await;
     }
 
+    /// Waits until a health probe has come by: it says EHLO twice, before and after STARTTLS.
+    pub async fn wait_probe(&self) {
+        eventually("somebody says EHLO", async || {
+            (self.get("/state").await["connects"].as_u64() >= Some(2)).then_some(())
+        })
+        .await;
+    }
+
     pub async fn release(&self) {
         self.steer("/release", Value::Null).await;
     }
