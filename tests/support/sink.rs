@@ -32,7 +32,7 @@ impl Sink {
         let mut child = Command::new(env("USHER_TEST_PYTHON"))
             .arg(script)
             .arg(&folder)
-            .env("USHER_TEST_SMTP_PASSWORD", password)
+            .env("SMTP_PASSWORD", password)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,6 +1,6 @@
-"""A real SMTP server (aiosmtpd) for the tests: STARTTLS and AUTH required, scripted faults, an HTTP side to look and steer.
+"""A real SMTP server (aiosmtpd) for tests and demo: STARTTLS and AUTH required, scripted faults, an HTTP side to look and steer.
 
-usage: smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT"; the CA's certificate is FOLDER/ca.pem
+usage: SMTP_PASSWORD=… smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT"; the CA's certificate is FOLDER/ca.pem
 
 Faults are taken one a mail, when it has come in whole:
   "451 4.3.0 later" | "550 5.1.1 no"   that reply, nothing kept
@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 folder = sys.argv[1]
 mails, faults = [], []
 state = {"hold_connects": 0, "held_data": 0, "held_connects": 0, "connects": 0}
-password = os.environ["USHER_TEST_SMTP_PASSWORD"].encode()
+password = os.environ["SMTP_PASSWORD"].encode()
 
 
 def certificates():
@@ -98,6 +98,8 @@ def controller(port):
 
 
 class Control(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def answer(self, value):
         data = json.dumps(value).encode()
         self.send_response(200)
@@ -141,6 +143,6 @@ probe.close()
 smtp = controller(port)
 control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
 print(port, control.server_address[1], flush=True)
-# The test that started us holds our standard input open; when it is gone, so are we.
+# Whoever started us holds our standard input open; when it is gone, so are we.
 threading.Thread(target=control.serve_forever, daemon=True).start()
 sys.stdin.read()

@@ -70,7 +70,12 @@ fn section<T: DeserializeOwned>(figment: &Figment, name: &str, into: &mut T, fin
     }
     match figment.extract_inner::<T>(name) {
         Ok(section) => *into = section,
-        Err(error) => findings.extend(error.into_iter().map(|e| describe(&e))),
+        Err(error) => findings.extend(error.into_iter().map(|mut error| {
+            // figment appends the section that was asked for; people read it first.
+            error.path.retain(|step| step != name);
+            error.path.insert(0, name.to_owned());
+            describe(&error)
+        })),
     }
 }
 

@@ -273,7 +273,7 @@ idempotency = "none"
         for (from, to, said) in [
             ("name = \"payments\"", "name = \"Pay ments\"", "plugin.name"),
             ("version = \"1.2.0\"", "version = \"new\"", "plugin.version"),
-            ("queue = \"money\"", "queu = \"money\"", "line 10"),
+            ("queue = \"money\"", "queu = \"money\"", "line 9"),
             ("{venueId}", "{venue Id}", "job.0.idempotency.key (payment-process)"),
             ("ttl = \"12h\"", "ttl = \"0s\"", "job.0.idempotency.ttl"),
             ("\"64MiB\"", "\"64 megs\"", "is no size"),
