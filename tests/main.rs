@@ -5,10 +5,16 @@
 
 mod support;
 
+mod arrows;
+mod config;
 mod crash;
+mod door;
 mod email;
+mod embedded;
 mod idle;
 mod line;
+mod plugins;
 mod queue;
 mod runtime;
+mod secrets;
 mod swap;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Client, Db, Sink, client::SECRET, env, scratch, token, usher, within};
+use super::{Client, Db, SECRET, Sink, env, scratch, token, usher, within};
 
 /// How a test host differs from the others.
 #[derive(Clone, Debug)]

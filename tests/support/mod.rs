@@ -11,7 +11,7 @@ use std::{
 };
 
 pub use self::{
-    client::{Answer, Client, forged_token, read, token},
+    client::{Client, SECRET, forged_token, read, token},
     db::Db,
     host::{Host, HostOptions, component, place},
     sink::{Sink, message_id},

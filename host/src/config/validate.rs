@@ -131,7 +131,7 @@ impl EmailProfile {
 fn email(profile: &EmailProfile, place: &str, out: &mut Vec<String>) {
     match (profile.effective_security(), profile.port) {
         (None, port) => {
-            out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\""))
+            out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\""));
         }
         (Some(SmtpSecurity::Starttls), 465) => out.push(format!("{place}.security: port 465 is implicit TLS: \"tls\"")),
         (Some(SmtpSecurity::Tls), 587) => out.push(format!("{place}.security: port 587 is STARTTLS: \"starttls\"")),

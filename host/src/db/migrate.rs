@@ -43,5 +43,5 @@ async fn run(pool: &PgPool) -> Result<(), MigrateError> {
 
 fn is_lock_timeout(error: &MigrateError) -> bool {
     let (MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) = error else { return false };
-    source.as_database_error().and_then(|e| e.code()) == Some(Cow::Borrowed("55P03"))
+    source.as_database_error().and_then(sqlx::error::DatabaseError::code) == Some(Cow::Borrowed("55P03"))
 }

@@ -25,8 +25,29 @@ pub enum PolicyError {
     NotServed { provider: &'static str },
 }
 
-/// Interfaces that need no grant.
-const FREE: [&str; 4] = ["types", "context", "log", "progress"];
+/// What this host makes of an import.
+enum Served {
+    /// Needs no grant.
+    Free,
+    Email,
+    Upstream,
+    Jobs,
+}
+
+/// The linker takes any 0.1.x that asks for nothing this host lacks.
+fn serves(import: &str) -> Result<Served, PolicyError> {
+    let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@'));
+    match interface {
+        Some((name, version)) if version.starts_with("0.1.") => match name {
+            "types" | "context" | "log" | "progress" => Ok(Served::Free),
+            "email" => Ok(Served::Email),
+            "upstream" => Ok(Served::Upstream),
+            "jobs" => Ok(Served::Jobs),
+            _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
+        },
+        _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
+    }
+}
 
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
 pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
@@ -36,21 +57,16 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             return Err(PolicyError::NotServed { provider });
         }
     }
-    for import in imports {
-        let interface =
-            import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@')).filter(|(_, version)| {
-                // The linker takes any 0.1.x that asks for nothing this host lacks.
-                version.starts_with("0.1.")
-            });
-        let provider = match interface.map(|(name, _)| name) {
-            Some(name) if FREE.contains(&name) => continue,
-            Some("email") => ("email", &asked.email),
-            Some("upstream") => ("upstream", &asked.upstream),
-            Some("jobs") => ("jobs", &asked.jobs),
-            _ => return Err(PolicyError::UnknownImport { interface: import.clone() }),
+    let served = imports.iter().map(|import| Ok((import, serves(import)?))).collect::<Result<Vec<_>, PolicyError>>()?;
+    for (import, provider) in served {
+        let (provider, asked) = match provider {
+            Served::Free => continue,
+            Served::Email => ("email", &asked.email),
+            Served::Upstream => ("upstream", &asked.upstream),
+            Served::Jobs => ("jobs", &asked.jobs),
         };
-        if provider.1.is_empty() {
-            return Err(PolicyError::ImportWithoutGrant { interface: import.clone(), provider: provider.0 });
+        if asked.is_empty() {
+            return Err(PolicyError::ImportWithoutGrant { interface: import.clone(), provider });
         }
     }
 

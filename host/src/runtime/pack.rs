@@ -35,7 +35,7 @@ pub fn pack(manifest: &Path, core: &Path) -> Result<Vec<u8>, PackError> {
     let mut component = ComponentEncoder::default()
         .validate(true)
         .module(&read(core)?)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|e| encode(&format!("{e:#}")))?;
     let embedded = serde_json::to_vec(&Embedded { manifest: toml, files }).map_err(|e| encode(&e))?;
     CustomSection { name: SECTION.into(), data: embedded.into() }.append_to_component(&mut component);

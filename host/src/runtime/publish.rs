@@ -128,7 +128,7 @@ impl Registry {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(source, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused")
+                tracing::warn!(source, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused");
             }
         }
         published

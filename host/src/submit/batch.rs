@@ -133,7 +133,7 @@ enum Fault {
 
 impl Fault {
     fn of(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             Some(code) if code.starts_with("40") => Self::Again,
             Some(code) if code.starts_with("22") || code.starts_with("23") || code == "55P03" => Self::OneOfThem,

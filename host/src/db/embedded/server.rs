@@ -181,7 +181,14 @@ async fn stop_leftover(data: &Path) -> Result<(), EmbeddedError> {
     let mut lines = text.lines();
     let pid = lines.next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
     let same_folder = lines.next().map(PathBuf::from).as_deref() == Some(data);
-    let Some(pid) = pid.filter(|pid| same_folder && is_postgres(*pid)) else { return Ok(()) };
+    let Some(pid) = pid.filter(|pid| same_folder && is_postgres(*pid)) else {
+        // A killed server whose exit status nobody has taken (a container without an init) counts as alive for the
+        // next one, which then refuses to start. With nobody left in the folder its pid file means nothing.
+        if same_folder && !is_in_use(data) {
+            let _ = fs::remove_file(data.join("postmaster.pid"));
+        }
+        return Ok(());
+    };
     tracing::warn!(pid = pid.as_raw_nonzero().get(), "a Postgres that an earlier host left behind is stopped first");
     let _ = kill_process(pid, Signal::INT);
     let began = Instant::now();
@@ -194,6 +201,12 @@ async fn stop_leftover(data: &Path) -> Result<(), EmbeddedError> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())
+}
+
+/// Every process of a server works in its data folder. A zombie has no folder any more.
+fn is_in_use(data: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok()).any(|cwd| cwd == data)
 }
 
 /// Process ids are used again; only a living postgres may be stopped.

@@ -107,7 +107,7 @@ impl Provider for Smtp {
         let letter = self.letter(&server, request).map_err(|message| refuse(Answer::Invalid(message)))?;
         let redacted = json!({
             "profile": profile,
-            "to": letter.to.iter().map(|to| mask::address(&to.email.to_string())).collect::<Vec<_>>(),
+            "to": letter.to.iter().map(|to| mask::address(to.email.as_ref())).collect::<Vec<_>>(),
             "template": template,
             "bytes": letter.text.len() + letter.html.as_ref().map_or(0, String::len),
         });

@@ -1,0 +1,145 @@
+//! The command line: what it refuses, how it tells, and with which exit code.
+
+use std::{fs, process::Output};
+
+use crate::support::{Db, Host, HostOptions, scratch, usher};
+
+fn run(args: &[&str], config: Option<&str>, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let dir = scratch("cli");
+    let mut command = usher();
+    command.args(args).current_dir(&dir).envs(env.iter().copied());
+    if let Some(config) = config {
+        fs::write(dir.join("usher.toml"), config).unwrap();
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
+}
+
+const HS256: &str = "[[auth.issuers]]\nname = \"main\"\nalgorithm = \"HS256\"\nsecret = { env = \"KEY\" }\n";
+const LONG: &str = "canary-of-the-command-line-tests-0123456789";
+
+#[tokio::test]
+async fn serve_without_a_key_says_what_to_do() {
+    let (code, said) = run(&["serve"], None, &[("DATABASE_URL", "postgres://u@127.0.0.1:1/x")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no default secret") && said.contains("openssl rand") && said.contains("--dev"), "{said}");
+    let (code, said) = run(&["serve"], Some(HS256), &[("KEY", "short")]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("at least 32"), "{said}");
+    let (code, said) = run(&["serve"], Some(HS256), &[("KEY", LONG)]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn faults_of_the_configuration_are_told_with_their_place() {
+    let (code, said) =
+        run(&["config", "check"], Some("[server]\nlisten = 7\n[wroker]\na = 1\n[worker]\nconcurency = 1\n"), &[]);
+    assert_eq!(code, Some(2));
+    for part in ["usher.toml: server.listen", "wroker: unknown section", "worker.concurency"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = run(&["config", "check", "--config", "missing.toml"], None, &[]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("missing.toml"), "{said}");
+    assert_eq!(run(&["nonsense"], None, &[]).0, Some(2));
+}
+
+#[tokio::test]
+async fn show_and_check_name_where_secrets_come_from_and_not_what_they_are() {
+    let env = [("KEY", LONG), ("USHER_WORKER__CONCURRENCY", "7")];
+    let (code, said) = run(&["config", "show"], Some(HS256), &env);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("KEY") && said.contains("concurrency = 7") && !said.contains(LONG), "{said}");
+    let (code, said) = run(&["config", "check"], Some(HS256), &env);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("sound") && !said.contains(LONG), "{said}");
+}
+
+#[tokio::test]
+async fn a_minted_token_is_a_token_alone() {
+    let (code, said) = run(&["token", "mint", "--role", "admin", "--tenant", "t1"], Some(HS256), &[("KEY", LONG)]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.trim().split('.').count(), 3);
+    assert_eq!(said.lines().count(), 1);
+    let (code, said) = run(&["token", "mint", "--role", "user"], Some(HS256), &[("KEY", LONG)]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("--tenant"), "{said}");
+    let (code, said) = run(&["token", "mint", "--role", "admin"], None, &[]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("--dev"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_is_idempotent_and_refuses_a_newer_database() {
+    let db = Db::empty().await;
+    for _ in 0..2 {
+        let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &db.url)]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    db.execute("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '', 0)").await;
+    let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &db.url)]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("newer Usher") && said.contains("9999"), "{said}");
+    let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");
+    assert_eq!(run(&["migrate"], None, &[]).0, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hosts_at_once_migrate_one_empty_database() {
+    let db = Db::empty().await;
+    let start = || Host::start(&db, None, HostOptions::default());
+    let (one, two, three) = tokio::join!(start(), start(), start());
+    for host in [&one, &two, &three] {
+        assert_eq!(host.client().get("/health/ready").await.status, 200);
+    }
+    assert_eq!(db.count("SELECT count(*) FROM nodes").await, 3);
+    assert_eq!(db.count("SELECT count(*) FROM _sqlx_migrations WHERE NOT success").await, 0);
+}
+
+/// A server that says it is PostgreSQL 13, as far as a client sees before it would use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_refused() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    // Debian has one server version only, so an old one is a proxy that changes what the real one says of itself.
+    let real = crate::support::env("USHER_TEST_PG");
+    let address = real.rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok(n) = from_server.read(&mut buffer).await {
+                    if n == 0 {
+                        return;
+                    }
+                    // The answer to SHOW server_version_num: six digits in a column of its own, e.g. 150018.
+                    for at in 4..n.saturating_sub(5) {
+                        let is_number = buffer[at..at + 6].iter().all(u8::is_ascii_digit);
+                        if is_number && buffer[at - 4..at] == [0, 0, 0, 6] {
+                            buffer[at..at + 6].copy_from_slice(b"130022");
+                        }
+                    }
+                    if to_client.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let user = real.rsplit_once('@').unwrap().0;
+    let url = format!("{user}@127.0.0.1:{port}/postgres?sslmode=disable");
+    let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &url)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("too old") && said.contains("14 to 18"), "{said}");
+}

@@ -1,0 +1,262 @@
+//! What ships into the plugins folder: refused with a reason, or swapped in; the old release serves on meanwhile.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher};
+
+async fn host(db: &Db) -> Host {
+    Host::start(db, None, HostOptions { plugins: vec!["guest.wasm", "analytics.wasm"], ..HostOptions::default() }).await
+}
+
+/// What the host says of a file, once it has looked.
+async fn refusal(host: &Host, source: &str) -> Value {
+    eventually(&format!("{source} is refused"), async || {
+        let plugins = host.client().get("/plugins").await.body;
+        let refusals = plugins["refusals"].as_array().unwrap().clone();
+        refusals.into_iter().find(|refusal| refusal["source"] == source)
+    })
+    .await
+}
+
+async fn serves(host: &Host) {
+    let id = host.client().submit("guest", json!({"do": "ok"})).await;
+    host.client().wait(&id, "completed").await;
+}
+
+fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
+    let beside = host.plugins().join(format!(".{name}.part"));
+    fs::write(&beside, bytes).unwrap();
+    fs::rename(&beside, host.plugins().join(name)).unwrap();
+}
+
+/// Small to ship, hard to compile: live locals and branches, each with each.
+fn bomb(n: usize) -> Vec<u8> {
+    let mut wat = format!(
+        "(component (core module (memory 1) (func (export \"f\") (param i32) (result i32) (local{})",
+        " i32".repeat(n)
+    );
+    for i in 0..n {
+        wat.push_str(&format!("(local.set {} (i32.load (i32.add (local.get 0) (i32.const {}))))", i + 1, 4 * i));
+    }
+    for i in 0..n {
+        let (a, b) = (i * 7 % n + 1, i * 13 % n + 1);
+        wat.push_str(&format!(
+            "(if (i32.eq (local.get 0) (i32.const {i})) (then (local.set {} (i32.add (local.get {a}) (local.get {b})))))",
+            i + 1
+        ));
+    }
+    wat.push_str("(i32.const 0)");
+    for i in 0..n {
+        wat.push_str(&format!("(local.get {}) i32.add", i + 1));
+    }
+    wat.push_str(")))");
+    wat::parse_str(wat).unwrap()
+}
+
+/// A component with the manifest section of a good one.
+fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
+    let data = json!({"manifest": manifest, "files": {"schema.json": "{}"}}).to_string();
+    let name = b"usher:plugin";
+    let mut section = vec![u8::try_from(name.len()).unwrap()];
+    section.extend(name);
+    section.extend(data.as_bytes());
+    let mut all = component.to_vec();
+    all.push(0);
+    let mut size = section.len();
+    loop {
+        let byte = u8::try_from(size & 0x7f).unwrap();
+        size >>= 7;
+        all.push(if size == 0 { byte } else { byte | 0x80 });
+        if size == 0 {
+            break;
+        }
+    }
+    all.extend(section);
+    all
+}
+
+fn manifest(name: &str, job_type: &str, more: &str) -> String {
+    format!(
+        "[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\n[[job]]\ntype = \"{job_type}\"\nqueue = \"money\"\nschema = \"schema.json\"\n{more}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_good_component_is_refused_with_its_reason() {
+    let db = Db::new().await;
+    let mut host = host(&db).await;
+    let good = fs::read(component("guest.wasm")).unwrap();
+    let empty = wat::parse_str("(component)").unwrap();
+    let wasi = wat::parse_str("(component (import \"wasi:cli/environment@0.2.3\" (instance)))").unwrap();
+    let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
+        ("text.wasm", b"#!/bin/sh".to_vec(), "not-wasm", "no WebAssembly"),
+        ("core.wasm", wat::parse_str("(module)").unwrap(), "core-module", "usher plugin pack"),
+        ("bare.wasm", empty.clone(), "no-manifest", "usher plugin pack"),
+        ("short.wasm", good[..good.len() / 2].to_vec(), "damaged", "cut short"),
+        (
+            "ungranted.wasm",
+            fs::read(component("guest-ungranted.wasm")).unwrap(),
+            "import-not-granted",
+            "[grants] has no",
+        ),
+        (
+            "stripe.wasm",
+            fs::read(component("guest-stripe.wasm")).unwrap(),
+            "import-not-granted",
+            "usher:plugin/stripe@0.1.0",
+        ),
+        ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
+        ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
+        ("toml.wasm", with_manifest(&empty, "[plugin]\nnmae = 1"), "manifest-invalid", "line 2"),
+        (
+            "queue.wasm",
+            with_manifest(&empty, &manifest("q", "q", "").replace("money", "ghost")),
+            "policy",
+            "queues.ghost",
+        ),
+        (
+            "greedy.wasm",
+            with_manifest(&empty, &manifest("g", "g", "limits = { memory = \"4GiB\" }")),
+            "policy",
+            "max_memory",
+        ),
+        (
+            "grant.wasm",
+            with_manifest(&empty, &manifest("p", "p", "").replace("[[job]]", "[grants]\njobs = [\"a\"]\n[[job]]")),
+            "policy",
+            "plugins.policy.p.jobs",
+        ),
+    ];
+    for (name, bytes, ..) in &cases {
+        drop_bytes(&host, name, bytes);
+    }
+    for (name, _, reason, detail) in &cases {
+        let refusal = refusal(&host, name).await;
+        assert_eq!(refusal["reason"], *reason, "{name}: {refusal}");
+        assert!(refusal["detail"].as_str().unwrap().contains(detail), "{name}: {refusal}");
+    }
+    serves(&host).await;
+    assert!(host.is_alive());
+    // A refusal goes with its file.
+    fs::remove_file(host.plugins().join("text.wasm")).unwrap();
+    eventually("the refusal is gone", async || {
+        let plugins = host.client().get("/plugins").await.body;
+        let gone = plugins["refusals"].as_array().unwrap().iter().all(|refusal| refusal["source"] != "text.wasm");
+        gone.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_explodes_the_compiler_harms_only_its_child() {
+    let db = Db::new().await;
+    let mut host = host(&db).await;
+    drop_bytes(&host, "bomb.wasm", &with_manifest(&bomb(16_000), &manifest("bomb", "bomb", "")));
+    let refusal = refusal(&host, "bomb.wasm").await;
+    assert!(["compile-memory", "compile-time"].contains(&refusal["reason"].as_str().unwrap()), "{refusal}");
+    serves(&host).await;
+    assert!(host.is_alive() && host.rss() < 500 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_written_file_never_takes_the_old_release_down() {
+    let db = Db::new().await;
+    let host = host(&db).await;
+    let new = fs::read(component("analytics-v2.wasm")).unwrap();
+    let file = host.plugins().join("analytics.wasm");
+    // In place, in two halves: not the documented way.
+    fs::write(&file, &new[..new.len() / 2]).unwrap();
+    refusal(&host, "analytics.wasm").await;
+    let id = host.client().submit("analytics-track", json!({"event": "x"})).await;
+    assert_eq!(host.client().wait(&id, "completed").await["result"]["release"], "v1");
+    place(&component("analytics-v2.wasm"), &file);
+    eventually("the new release serves", async || {
+        let id = host.client().submit("analytics-track", json!({"event": "x"})).await;
+        let job = host.client().wait(&id, "completed").await;
+        (job["result"]["release"] == "v2").then_some(())
+    })
+    .await;
+    let plugins = host.client().get("/plugins").await.body;
+    assert_eq!(plugins["refusals"], json!([]), "the good file clears it");
+    let analytics = plugins["plugins"].as_array().unwrap().iter().find(|p| p["name"] == "analytics").unwrap();
+    assert_eq!((&analytics["version"], &analytics["jobTypes"]), (&json!("0.2.0"), &json!(["analytics-track"])));
+}
+
+/// The component of another plugin, under a manifest of our own.
+fn repacked(from: &str, manifest: &str) -> Vec<u8> {
+    // A second section of the same name is refused, so the old one is renamed first.
+    let mut bytes = fs::read(component(from)).unwrap();
+    let at = bytes.windows(13).rposition(|w| w == b"usher:plugin{").unwrap();
+    bytes[at..at + 12].copy_from_slice(b"other:plugin");
+    with_manifest(&bytes, manifest)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_has_one_owner_and_a_version_one_content() {
+    let db = Db::new().await;
+    let host = host(&db).await;
+    let thief = manifest("thief", "analytics-track", "");
+    drop_bytes(&host, "thief.wasm", &repacked("analytics.wasm", &thief));
+    let told = refusal(&host, "thief.wasm").await;
+    assert_eq!(told["reason"], "job-type-taken", "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("analytics"), "{told}");
+    let other = manifest("analytics", "analytics-track", "").replace("1.0.0", "0.1.0");
+    drop_bytes(&host, "again.wasm", &repacked("analytics.wasm", &other));
+    let told = refusal(&host, "again.wasm").await;
+    assert_eq!(told["reason"], "version-taken", "{told}");
+    // Email may not be in tier 3.
+    let mut low = manifest("guest-effects", "low", "").replace("\"money\"", "\"background\"");
+    low = low.replace("[[job]]", "[grants]\nemail = [\"default\"]\n[[job]]");
+    drop_bytes(&host, "low.wasm", &with_manifest(&wat::parse_str("(component)").unwrap(), &low));
+    let told = refusal(&host, "low.wasm").await;
+    assert!(told["detail"].as_str().unwrap().contains("tier"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_job_runs_on_a_release_whose_schema_takes_it() {
+    let db = Db::new().await;
+    let options = HostOptions { plugins: vec!["analytics.wasm"], concurrency: 0, ..HostOptions::default() };
+    let waiting = Host::start(&db, None, options).await;
+    let id = waiting.client().submit("analytics-track", json!({"event": "x"})).await;
+    waiting.terminate().await;
+    let host =
+        Host::start(&db, None, HostOptions { plugins: vec!["analytics-v2.wasm"], ..HostOptions::default() }).await;
+    let job = host.client().wait(&id, "completed").await;
+    assert_eq!(job["result"]["release"], "v2", "the payload passes, so the active release runs it");
+}
+
+fn check(file: &Path, config: &str) -> (Option<i32>, String) {
+    let path = crate::support::scratch("check").join("usher.toml");
+    fs::write(&path, config).unwrap();
+    let output = usher().args(["plugin", "check"]).arg(file).arg("--config").arg(path).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugin_check_says_what_a_file_is_and_whether_it_would_load() {
+    assert!(!env("USHER_BIN").is_empty());
+    let policy = "[plugins.policy.guest]\njobs = [\"guest\", \"guest-money\"]\n";
+    let (code, said) = check(&component("guest.wasm"), policy);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "plugin: guest 0.1.0",
+        "job type: guest (queue background",
+        "usher:plugin/log@0.1.0",
+        "asks for: jobs",
+        "needs: ",
+        "this host would load it",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = check(&component("guest.wasm"), "");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("refused: ") && said.contains("plugins.policy.guest.jobs"), "{said}");
+    let (code, said) = check(Path::new("/nowhere.wasm"), policy);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("/nowhere.wasm"), "{said}");
+}
