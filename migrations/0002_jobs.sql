@@ -46,7 +46,7 @@ CREATE TABLE jobs (
 ) PARTITION BY LIST (tier);
 
 COMMENT ON COLUMN jobs.tier IS 'Storage class: 1 money, 2 communication, 3 background.';
-COMMENT ON COLUMN jobs.id IS 'uuid v7; a child job has uuid v5 of (parent, n).';
+COMMENT ON COLUMN jobs.id IS 'uuid v7; a child has a uuid v8 of its parent''s time and a hash of (parent, n).';
 COMMENT ON COLUMN jobs.tenant IS 'Whose job it is; every read over HTTP is filtered by it.';
 COMMENT ON COLUMN jobs.job_type IS 'One owner plugin per type.';
 COMMENT ON COLUMN jobs.queue IS 'Name of a configured queue; the queue decides the tier.';

@@ -17,10 +17,9 @@ const LEVELS: [&[&str]; 6] = [
 ];
 
 /// Edges within a level, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 7] = [
+const SIDEWAYS: [(&str, &str, &str); 6] = [
     ("cli", "app", "the command line starts what the composition root builds"),
     ("config", "ids", "settings are typed: a tier is a Tier"),
-    ("db", "config", "the pool's settings are a section of the configuration"),
     ("telemetry", "config", "the log's settings are a section of the configuration"),
     ("lifecycle", "clock", "a pulse is read on the clock that counts suspend"),
     ("releases", "idempotency", "a manifest is refused for a bad key template, whose parser lives there"),

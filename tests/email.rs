@@ -111,3 +111,25 @@ async fn an_outage_kills_no_mail_and_burns_no_attempt() {
     assert_eq!(sink.mails().await.len(), 10, "each once");
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE state = 'dead'").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_kept_and_used_again() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let host = Host::start(&db, Some(&sink), options()).await;
+    for n in 0..10 {
+        let id = host.client().submit("guest-mail", json!({"do": "mail", "to": format!("u{n}@example.com")})).await;
+        host.client().wait(&id, "completed").await;
+    }
+    let greetings = sink.greetings().await;
+    assert!(greetings <= 8, "{greetings} EHLOs for 10 mails and a probe");
+    assert_eq!(sink.mails().await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn implicit_tls_is_spoken_from_the_first_byte() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let host = Host::start(&db, Some(&sink), HostOptions { implicit_tls: true, ..options() }).await;
+    let id = host.client().submit("guest-mail", json!({"do": "mail", "to": "a@example.com"})).await;
+    host.client().wait(&id, "completed").await;
+    assert_eq!(sink.mails().await.len(), 1);
+}

@@ -260,3 +260,20 @@ async fn plugin_check_says_what_a_file_is_and_whether_it_would_load() {
     assert_eq!(code, Some(2));
     assert!(said.contains("/nowhere.wasm"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_artifact_is_noticed_and_compiled_again() {
+    let db = Db::new().await;
+    let artifacts = crate::support::scratch("artifacts");
+    let env = vec![("USHER_RUNTIME__ARTIFACTS", artifacts.join("private").display().to_string())];
+    let host = Host::start(&db, None, HostOptions { env: env.clone(), ..HostOptions::default() }).await;
+    serves(&host).await;
+    host.terminate().await;
+    let files: Vec<_> = fs::read_dir(artifacts.join("private")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "one artifact, no remains");
+    let bytes = fs::read(&files[0]).unwrap();
+    fs::write(&files[0], &bytes[..bytes.len() - 100]).unwrap();
+    let host = Host::start(&db, None, HostOptions { env, plugins: Vec::new(), ..HostOptions::default() }).await;
+    serves(&host).await;
+    assert!(host.log().contains("a compiled component is damaged"));
+}

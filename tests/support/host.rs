@@ -19,6 +19,8 @@ pub struct HostOptions {
     pub filter: &'static str,
     pub on_doubt: &'static str,
     pub grace: &'static str,
+    /// The email profile speaks TLS from the first byte.
+    pub implicit_tls: bool,
     /// Of the email profile.
     pub mail_timeout: &'static str,
     /// The plugins folder (and the rest of the data folder) of another host, to restart it.
@@ -42,6 +44,7 @@ impl Default for HostOptions {
             filter: "info,usher_host=debug",
             on_doubt: "resend",
             grace: "5s",
+            implicit_tls: false,
             mail_timeout: "3s",
             data_dir: None,
             env: Vec::new(),
@@ -233,14 +236,17 @@ filter = "{}"
         options.queues.as_deref().unwrap_or(QUEUES),
         options.policy.as_deref().unwrap_or(POLICY),
     );
-    let (port, ca) =
-        sink.map_or((1, String::new()), |sink| (sink.port, format!("ca_file = \"{}\"", sink.ca.display())));
+    let (port, ca) = sink.map_or((1, String::new()), |sink| {
+        let port = if options.implicit_tls { sink.tls_port } else { sink.port };
+        (port, format!("ca_file = \"{}\"", sink.ca.display()))
+    });
+    let security = if options.implicit_tls { "tls" } else { "starttls" };
     text.push_str(&format!(
         r#"
 [email.profiles.default]
 host = "localhost"
 port = {port}
-security = "starttls"
+security = "{security}"
 username = "u"
 password = {{ env = "USHER_TEST_SMTP_PASSWORD" }}
 from = "Tickets <tickets@example.com>"

@@ -15,6 +15,8 @@ pub const PASSWORD: &str = "smtp-password-of-the-tests";
 pub struct Sink {
     child: Child,
     pub port: u16,
+    /// TLS from the first byte.
+    pub tls_port: u16,
     pub ca: PathBuf,
     control: String,
     http: reqwest::Client,
@@ -35,6 +37,7 @@ impl Sink {
             .env("SMTP_PASSWORD", password)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -44,10 +47,12 @@ impl Sink {
             line
         });
         let line = line.await.unwrap();
-        let (port, control) = line.trim().split_once(' ').expect("the sink says its ports");
+        let ports: Vec<_> = line.split_whitespace().collect();
+        let [port, control, tls_port] = ports.as_slice() else { panic!("the sink did not say its ports: {line}") };
         Self {
             child,
             port: port.parse().unwrap(),
+            tls_port: tls_port.parse().unwrap(),
             ca: folder.join("ca.pem"),
             control: format!("http://127.0.0.1:{control}"),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -65,6 +70,11 @@ impl Sink {
 
     pub async fn mails(&self) -> Vec<Value> {
         self.get("/mails").await.as_array().unwrap().clone()
+    }
+
+    /// EHLOs so far: two a connection with STARTTLS.
+    pub async fn greetings(&self) -> u64 {
+        self.get("/state").await["connects"].as_u64().unwrap()
     }
 
     pub async fn wait_mails(&self, count: usize) -> Vec<Value> {

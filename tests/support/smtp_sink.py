@@ -1,6 +1,6 @@
 """A real SMTP server (aiosmtpd) for tests and demo: STARTTLS and AUTH required, scripted faults, an HTTP side to look and steer.
 
-usage: SMTP_PASSWORD=… smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT"; the CA's certificate is FOLDER/ca.pem
+usage: SMTP_PASSWORD=… smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT IMPLICIT_TLS_PORT"; the CA's certificate is FOLDER/ca.pem
 
 Faults are taken one a mail, when it has come in whole:
   "451 4.3.0 later" | "550 5.1.1 no"   that reply, nothing kept
@@ -9,7 +9,7 @@ Faults are taken one a mail, when it has come in whole:
   "silence N"   kept, the reply after N seconds
 POST /hold-connects makes the reply to the next EHLO wait for POST /release.
 """
-import asyncio, datetime, email, http.server, ipaddress, json, os, ssl, sys, threading
+import asyncio, datetime, email, http.server, ipaddress, json, os, socket, ssl, sys, threading
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from cryptography import x509
@@ -97,6 +97,22 @@ def controller(port):
     return c
 
 
+def implicit(port):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
+    # TLS from the first byte, so that AUTH needs no STARTTLS before it.
+    c = Controller(handler, hostname="127.0.0.1", port=port, ssl_context=context, authenticator=authenticate,
+                   auth_required=True, auth_require_tls=False)
+    c.start()
+    return c
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Control(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -135,14 +151,10 @@ class Control(http.server.BaseHTTPRequestHandler):
 
 
 certificates()
-import socket
-probe = socket.socket()
-probe.bind(("127.0.0.1", 0))
-port = probe.getsockname()[1]
-probe.close()
-smtp = controller(port)
+port, tls_port = free_port(), free_port()
+smtp, tls = controller(port), implicit(tls_port)
 control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
-print(port, control.server_address[1], flush=True)
+print(port, control.server_address[1], tls_port, flush=True)
 # Whoever started us holds our standard input open; when it is gone, so are we.
 threading.Thread(target=control.serve_forever, daemon=True).start()
 sys.stdin.read()

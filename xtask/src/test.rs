@@ -41,6 +41,9 @@ pub fn run(filter: Option<&str>) -> Result<()> {
             )
         })?;
     }
+    if filter.is_none() {
+        stage("demo", || crate::demo::run(true))?;
+    }
     let mut tests = sh::cargo();
     tests
         .args(["test", "--package", "usher-tests"])

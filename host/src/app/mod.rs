@@ -67,16 +67,24 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
 
 async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signals) -> anyhow::Result<()> {
     let config = &options.config;
-    let pool = match (embedded, &config.database.url) {
-        (Some(embedded), _) => db::connect(&config.database, embedded.url()).await,
-        (None, Some(url)) => db::connect(&config.database, url.expose()).await,
+    let url = match (embedded, &config.database.url) {
+        (Some(embedded), _) => embedded.url(),
+        (None, Some(url)) => url.expose(),
         (None, None) => anyhow::bail!("there is no database: set DATABASE_URL or database.url"),
-    }
-    .context("cannot use the database")?;
+    };
+    let pool = db::connect(url, config.database.max_connections).await.context("cannot use the database")?;
+    // Heartbeat, timer and news have connections of their own: however busy the others are, this node must not look dead.
+    let duties_pool = db::connect(url, DUTIES).await.context("cannot use the database")?;
     db::migrate(&pool).await?;
     scheduler::make_days(&pool).await.context("archive partitions could not be made")?;
 
-    let host = Host::build(config, &pool)?;
+    // Before anything runs: a host that cannot listen must not begin to work.
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+
+    let host = Host::build(config, &pool, &duties_pool)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.refresh(&pool).await.context("the active releases could not be loaded")?;
     let duties = Arc::clone(&host.scheduler).start();
@@ -90,10 +98,6 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
 
-    let listener = TcpListener::bind(config.server.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.server.listen))?;
-    let address = listener.local_addr()?;
     let (health, parts) = watch::channel(BTreeMap::new());
     tokio::spawn(health::run(
         Arc::clone(&host.smtp),
@@ -143,10 +147,14 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     {
         tracing::warn!(error = %error, "this node's row could not be taken away");
     }
+    duties_pool.close().await;
     pool.close().await;
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Connections of the duties: one listens all the time.
+const DUTIES: u32 = 4;
 
 /// How long each part may take to end after the grace.
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -165,7 +173,7 @@ struct Host {
 }
 
 impl Host {
-    fn build(config: &Config, pool: &PgPool) -> anyhow::Result<Self> {
+    fn build(config: &Config, pool: &PgPool, duties_pool: &PgPool) -> anyhow::Result<Self> {
         let node = NodeId::random();
         let lifecycle = Lifecycle::new();
         let bell = Bell::default();
@@ -180,7 +188,7 @@ impl Host {
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), catalog, config.clone()));
         let scheduler = Arc::new(Scheduler {
-            pool: pool.clone(),
+            pool: duties_pool.clone(),
             node,
             cluster: config.cluster.clone(),
             queues: Arc::clone(&queues),

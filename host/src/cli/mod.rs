@@ -149,7 +149,7 @@ fn migrate(common: &Common) -> Result<(), Failure> {
         return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
     };
     runtime()?.block_on(async {
-        let pool = db::connect(&config.database, url.expose()).await.map_err(anyhow::Error::new)?;
+        let pool = db::connect(url.expose(), config.database.max_connections).await.map_err(anyhow::Error::new)?;
         db::migrate(&pool).await.map_err(anyhow::Error::new)?;
         println!("the database is up to date");
         Ok(())

@@ -17,12 +17,13 @@ impl Config {
     /// Fills in what `--dev` promises: an issuer with a random secret of its own (0600), a plugins folder, an artifact
     /// cache. What the file says stays.
     pub fn fill_dev(&mut self, data_dir: &Path) -> Result<(), String> {
-        private_dir(data_dir)?;
+        // Closed to readers, open to walk through: the server's own user lives in a folder below.
+        make_dir(data_dir, 0o711)?;
         if self.auth.issuers.is_empty() {
             self.auth.issuers.push(dev_issuer(data_dir)?);
         }
         let plugins = self.plugins.dir.get_or_insert_with(|| data_dir.join("plugins"));
-        private_dir(plugins)?;
+        make_dir(plugins, 0o700)?;
         self.runtime.artifacts.get_or_insert_with(|| data_dir.join("artifacts"));
         Ok(())
     }
@@ -51,11 +52,11 @@ fn dev_issuer(data_dir: &Path) -> Result<Issuer, String> {
     })
 }
 
-/// Made 0700 where it is not there yet.
-fn private_dir(dir: &Path) -> Result<(), String> {
+/// Made with that mode where it is not there yet.
+fn make_dir(dir: &Path, mode: u32) -> Result<(), String> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(dir)
         .map_err(|e| format!("cannot make the folder {}: {e}", dir.display()))
 }

@@ -16,7 +16,6 @@ use sqlx::{
 };
 
 pub use self::migrate::migrate;
-use crate::config::Database;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -49,7 +48,7 @@ const OLDEST: u32 = 14;
 const NEWEST: u32 = 18;
 
 /// Connects, checks the server's version, and gives out a pool.
-pub async fn connect(config: &Database, url: &str) -> Result<PgPool, DbError> {
+pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, DbError> {
     // A parse error may quote the URL, and with it the password.
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| DbError::Url)?
@@ -64,7 +63,7 @@ pub async fn connect(config: &Database, url: &str) -> Result<PgPool, DbError> {
     // It has done its duty; an error on the way out changes nothing.
     let _ = first.close().await;
     PgPoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await
@@ -117,8 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_url_is_not_repeated() {
-        let config = Database::default();
-        let error = connect(&config, "nonsense://u:hunter2@h").await.expect_err("not a URL");
+        let error = connect("nonsense://u:hunter2@h", 1).await.expect_err("not a URL");
         assert!(!format!("{error:?}{error}").contains("hunter2"));
     }
 }

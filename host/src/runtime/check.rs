@@ -40,8 +40,12 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
         report.needs = Some(inspected.needs);
     }
     report.policy = report.manifest.as_ref().and_then(|m| config.plugins.policy.get(&m.name).cloned());
-    let registry = without_database(config).map_err(|e| format!("{e:#}"))?;
-    match registry.examine(&bytes).await {
+    // A scratch cache: checking a file must not need, or leave, one.
+    let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
+    let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;
+    let examined = registry.examine(&bytes).await;
+    let _ = std::fs::remove_dir_all(&cache);
+    match examined {
         Ok(candidate) => {
             report.needs = Some(candidate.release.needs);
             report.imports = candidate.inspected.imports;
@@ -52,11 +56,10 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-fn without_database(config: &Config) -> anyhow::Result<Registry> {
+fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
-    // A scratch cache: checking a file must not need, or leave, one.
-    config.runtime.artifacts = Some(std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4())));
+    config.runtime.artifacts = Some(cache.to_owned());
     let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none")?;
     let gate = Gate::new(
         Arc::new(Smtp::new(&config.email)?),

@@ -18,7 +18,7 @@ use crate::config::Runtime as Settings;
 /// Largest component, in bytes.
 pub const MAX_COMPONENT: usize = 32 << 20;
 /// Largest compiled form that is taken from the child.
-const MAX_ARTIFACT: u64 = 1 << 30;
+const MAX_ARTIFACT: u64 = 256 << 20;
 /// Of the child's last words.
 const MAX_WORDS: u64 = 4 << 10;
 

@@ -138,7 +138,11 @@ async fn commit_once(
             .collect();
         if !children.is_empty() {
             // A child whose key is held is not enqueued a second time: the first job stands for it.
-            submit::enqueue(&mut tx, child_tier, &children).await?;
+            let enqueued = submit::enqueue(&mut tx, child_tier, &children).await?;
+            for (child, refused) in children.iter().zip(enqueued).filter_map(|(child, done)| Some((child, done.err()?)))
+            {
+                tracing::warn!(job.id = %child.id(), error = %refused, "a child was not enqueued");
+            }
         }
     }
     tx.commit().await?;

@@ -103,9 +103,9 @@ fn start_mail(tools: &Tools, dir: &Path, password: &str) -> Result<(Running, Str
         .or_fail("start the SMTP server")?;
     let line = first_line(&mut child, "the SMTP server")?;
     let running = Running::new("the SMTP server", child);
-    match line.split_once(' ') {
-        Some((smtp, control)) => Ok((running, smtp.to_owned(), format!("http://127.0.0.1:{control}"))),
-        None => sh::failed(format!("the SMTP server did not start; see {}", folder.join("log").display())),
+    match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [smtp, control, _] => Ok((running, (*smtp).to_owned(), format!("http://127.0.0.1:{control}"))),
+        _ => sh::failed(format!("the SMTP server did not start; see {}", folder.join("log").display())),
     }
 }
 

@@ -18,14 +18,14 @@ pub(super) enum Account {
 }
 
 impl Account {
-    /// For a data folder: a user who can reach it, else a namespace in which root is nobody special.
-    pub fn choose(data: &Path) -> Result<Self, EmbeddedError> {
+    /// A user who can reach the data folder and the binaries, else a namespace in which root is nobody special.
+    pub fn choose(data: &Path, bin: &Path) -> Result<Self, EmbeddedError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Same);
         }
         let user = ["postgres", "nobody"].into_iter().find_map(user);
         match user {
-            Some(user) if user.can_enter(data) => Ok(user),
+            Some(user) if user.can_enter(data) && user.can_enter(&bin.join("postgres")) => Ok(user),
             _ if Self::Namespace.can_enter(data) => Ok(Self::Namespace),
             Some(Self::User { name, .. }) => Err(EmbeddedError::Unreachable { dir: data.to_owned(), user: name }),
             _ => Err(EmbeddedError::Unreachable { dir: data.to_owned(), user: "nobody".to_owned() }),

@@ -42,7 +42,7 @@ impl Embedded {
         let dir = fs::canonicalize(dir).map_err(EmbeddedError::io(format!("find {}", dir.display())))?;
         let data = dir.join("data");
         make_private(&data, 0o700)?;
-        let account = Account::choose(&data)?;
+        let account = Account::choose(&data, &binaries.dir)?;
         account.own(&data)?;
 
         let password = password(&dir)?;
