@@ -155,7 +155,7 @@ async fn only_an_admin_names_a_tenant() {
 
 #[tokio::test]
 async fn unknown_routes_methods_and_parameters_are_problems() {
-    let as_user = |request: http::request::Builder| {
+    let as_user = |request: axum::http::request::Builder| {
         let value = format!("Bearer {}", token("user", Some("t1")));
         request.header(header::AUTHORIZATION, value).body(Body::empty()).expect("request")
     };
