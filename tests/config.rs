@@ -81,6 +81,9 @@ async fn migrate_is_idempotent_and_refuses_a_newer_database() {
     let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &db.url)]);
     assert_eq!(code, Some(1));
     assert!(said.contains("newer Usher") && said.contains("9999"), "{said}");
+    let (code, said) = run(&["serve"], Some(HS256), &[("DATABASE_URL", &db.url), ("KEY", LONG)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("newer Usher"), "{said}");
     let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
     assert_eq!(code, Some(1));
     assert!(said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");

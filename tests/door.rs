@@ -1,9 +1,13 @@
 //! The door: what is refused and how it is told, who is let in, keys, and who sees what.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use futures_util::future::join_all;
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -98,12 +102,77 @@ async fn a_token_is_missing_expired_or_forged() {
     for token in tokens {
         let answer = Client::new(&host.base, token.clone()).post(submit("guest", "{}")).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{token}");
-        assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"), "{token}");
+        let challenge = if token.is_empty() { "Bearer" } else { "Bearer error=\"invalid_token\"" };
+        assert_eq!(answer.headers["www-authenticate"], challenge, "{token}");
         assert!(!answer.body.to_string().contains(SECRET));
     }
     let bare =
         reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{}/jobs", host.base)).send().await.unwrap();
     assert_eq!(bare.headers()["www-authenticate"], "Bearer");
+    assert_eq!(db.count("SELECT count(*) FROM jobs").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_key_is_nobodys_secret() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src/auth/testkeys");
+    let config = format!(
+        "[[auth.issuers]]\nname = \"rsa\"\nalgorithm = \"RS256\"\npublic_key = {{ file = {:?} }}\n",
+        keys.join("rsa.pub.pem")
+    );
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions { config, ..HostOptions::default() }).await;
+    let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 60;
+    let claims = json!({"userId": "u", "tenantId": "t1", "role": "admin", "exp": exp});
+    let private = EncodingKey::from_rsa_pem(&fs::read(keys.join("rsa.pem")).unwrap()).unwrap();
+    let signed = encode(&Header::new(Algorithm::RS256), &claims, &private).unwrap();
+    assert_eq!(Client::new(&host.base, signed).get("/jobs").await.status, StatusCode::OK, "the key is in use");
+    // All the world has it, so an HMAC with it proves nothing.
+    let public = fs::read(keys.join("rsa.pub.pem")).unwrap();
+    for key in [public.as_slice(), public.trim_ascii_end()] {
+        let forged = forged_token(claims.clone(), Algorithm::HS256, key);
+        let answer = Client::new(&host.base, forged).get("/jobs").await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_and_what_cannot_be_asked_is_said() {
+    let db = Db::new().await;
+    let host = host(&db).await;
+    let client = host.client();
+    for path in ["/nothing", "/jobs/nonsense", "/jobs/019a0000-0000-7000-8000-000000000000"] {
+        let answer = client.get(path).await;
+        assert_eq!(
+            (answer.status, &answer.body["type"]),
+            (StatusCode::NOT_FOUND, &json!("urn:usher:problem:not-found")),
+            "{path}"
+        );
+    }
+    let answer = read(client.request(Method::DELETE, "/jobs").send().await.unwrap()).await;
+    assert_eq!(
+        (answer.status, &answer.body["type"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &json!("urn:usher:problem:method-not-allowed"))
+    );
+    assert!(answer.headers["allow"].to_str().unwrap().contains("POST"));
+    for (query, parameter) in
+        [("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("state=ghost", "state"), ("a=b", "a")]
+    {
+        let answer = client.get(&format!("/jobs?{query}")).await;
+        assert_eq!(
+            (answer.status, &answer.body["parameter"]),
+            (StatusCode::BAD_REQUEST, &json!(parameter)),
+            "{query}: {}",
+            answer.body
+        );
+    }
+    // Nobody's tenant is guessed.
+    let admin = client.with_token(token("admin", None));
+    let answer = admin.post(submit("guest", r#"{"do":"ok"}"#)).await;
+    assert_eq!(
+        (answer.status, &answer.body["errors"][0]["pointer"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("/tenant"))
+    );
     assert_eq!(db.count("SELECT count(*) FROM jobs").await, 0);
 }
 

@@ -1,6 +1,6 @@
 //! What ships into the plugins folder: refused with a reason, or swapped in; the old release serves on meanwhile.
 
-use std::{fs, path::Path};
+use std::{fs, io::Write, path::Path};
 
 use serde_json::{Value, json};
 
@@ -184,6 +184,25 @@ async fn a_half_written_file_never_takes_the_old_release_down() {
     assert_eq!((&analytics["version"], &analytics["jobTypes"]), (&json!("0.2.0"), &json!(["analytics-track"])));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_completed_in_place_is_taken_in_the_end() {
+    let db = Db::new().await;
+    let host = host(&db).await;
+    let new = fs::read(component("payments.wasm")).unwrap();
+    let (first, rest) = new.split_at(new.len() / 2);
+    let path = host.plugins().join("payments.wasm");
+    fs::write(&path, first).unwrap();
+    let told = refusal(&host, "payments.wasm").await;
+    assert_eq!(told["reason"], "damaged", "{told}");
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(rest).unwrap();
+    eventually("it is taken", async || {
+        let plugins = host.client().get("/plugins").await.body;
+        let serves = plugins["plugins"].as_array().unwrap().iter().any(|plugin| plugin["name"] == "payments");
+        (serves && plugins["refusals"] == json!([])).then_some(())
+    })
+    .await;
+}
+
 /// The component of another plugin, under a manifest of our own.
 fn repacked(from: &str, manifest: &str) -> Vec<u8> {
     // A second section of the same name is refused, so the old one is renamed first.
@@ -211,7 +230,12 @@ async fn a_type_has_one_owner_and_a_version_one_content() {
     low = low.replace("[[job]]", "[grants]\nemail = [\"default\"]\n[[job]]");
     drop_bytes(&host, "low.wasm", &with_manifest(&wat::parse_str("(component)").unwrap(), &low));
     let told = refusal(&host, "low.wasm").await;
+    assert_eq!(told["reason"], "policy", "{told}");
     assert!(told["detail"].as_str().unwrap().contains("tier"), "{told}");
+    // Whatever was refused, those who were there before serve on.
+    serves(&host).await;
+    let id = host.client().submit("analytics-track", json!({"event": "x"})).await;
+    assert_eq!(host.client().wait(&id, "completed").await["result"]["release"], "v1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,6 +280,23 @@ async fn plugin_check_says_what_a_file_is_and_whether_it_would_load() {
     let (code, said) = check(&component("guest.wasm"), "");
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("refused: ") && said.contains("plugins.policy.guest.jobs"), "{said}");
+    let good = fs::read(component("guest.wasm")).unwrap();
+    let bad = [
+        (b"#!/bin/sh".to_vec(), "no WebAssembly"),
+        (wat::parse_str("(module)").unwrap(), "usher plugin pack"),
+        (wat::parse_str("(component)").unwrap(), "no manifest"),
+        (good[..good.len() / 2].to_vec(), "cut short"),
+        (fs::read(component("guest-ungranted.wasm")).unwrap(), "[grants] has no"),
+        (fs::read(component("guest-stripe.wasm")).unwrap(), "usher:plugin/stripe@0.1.0"),
+    ];
+    for (bytes, why) in bad {
+        let file = crate::support::scratch("bad").join("bad.wasm");
+        fs::write(&file, bytes).unwrap();
+        let (code, said) = check(&file, policy);
+        assert_eq!(code, Some(2), "{why}: {said}");
+        let refused = said.lines().find(|line| line.starts_with("refused: "));
+        assert!(refused.is_some_and(|line| line.contains(why)), "{why}: {said}");
+    }
     let (code, said) = check(Path::new("/nowhere.wasm"), policy);
     assert_eq!(code, Some(2));
     assert!(said.contains("/nowhere.wasm"), "{said}");

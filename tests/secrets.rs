@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use base64::Engine;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::support::{Db, Host, HostOptions, Sink, env, eventually, token};
+use crate::support::{Db, Host, HostOptions, Sink, env, eventually, token, usher};
 
 const SMTP: &str = "canary-smtp-4711-password";
 const BEARER: &str = "canary-bearer-4712-token";
@@ -65,6 +66,7 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
         {"do": "mail", "to": "c@example.com"},
         {"do": "scan-memory", "needles": needles},
         {"do": "scan-memory", "needles": [needle("planted-to-be-found")], "plant": true},
+        {"do": "progress", "percent": 50, "note": "half of it"},
     ]});
     let scan = client.submit("guest-mail", scan).await;
     let found = client.wait(&scan, "completed").await["result"].clone();
@@ -72,15 +74,33 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
     assert_found_nothing(&found[1]);
     assert_found_something(&found[2]);
 
-    let log = eventually("the log is there", async || {
-        Some(host.log()).filter(|log| log.contains("DEBUG") || log.contains("INFO"))
-    })
-    .await;
+    // Progress is told at debug level, so the level is on.
+    let is_there = |log: &String| log.lines().any(|line| line.contains("DEBUG") && line.contains("half of it"));
+    let log = eventually("the debug log is there", async || Some(host.log()).filter(is_there)).await;
     let dump = Command::new("pg_dump").arg(&plain).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
     assert!(dump.contains("a***@example.com"), "the dump holds the journal");
+    let show = usher()
+        .args(["config", "show", "--config"])
+        .arg(host.data_dir.join("usher.toml"))
+        .env("DATABASE_URL", &db.url)
+        .env("USHER_TEST_JWT", crate::support::SECRET)
+        .env("USHER_TEST_SMTP_PASSWORD", SMTP)
+        .env("CANARY_BEARER", BEARER)
+        .output()
+        .unwrap();
+    let show = String::from_utf8_lossy(&show.stdout).into_owned() + &String::from_utf8_lossy(&show.stderr);
+    for source in ["DATABASE_URL", "USHER_TEST_JWT", "USHER_TEST_SMTP_PASSWORD", "CANARY_BEARER"] {
+        assert!(show.contains(source), "{source}: {show}");
+    }
+    // As SMTP's AUTH writes a password.
+    for form in [format!("\0u\0{SMTP}"), SMTP.to_owned()] {
+        let form = base64::engine::general_purpose::STANDARD.encode(form);
+        assert!(!log.contains(&form) && !dump.contains(&form), "the SMTP password in base64");
+    }
     for secret in secrets {
+        assert!(!show.contains(secret), "{secret} in config show");
         assert!(!log.contains(secret), "{secret} in the log");
         assert!(!dump.contains(secret), "{secret} in the database");
         for body in &bodies {

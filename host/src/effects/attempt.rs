@@ -99,11 +99,6 @@ impl Attempt {
         z ^ (z >> 31)
     }
 
-    /// True when this job has journaled an effect, in this attempt or before.
-    pub fn has_journal(&self) -> bool {
-        !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
-    }
-
     pub(super) fn call_begins(&self) {
         self.under_way.send_modify(|n| *n += 1);
     }

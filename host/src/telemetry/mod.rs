@@ -30,7 +30,7 @@ pub fn init(config: &Log) -> Result<(), String> {
 fn filter(text: &str) -> Result<EnvFilter, String> {
     let mut whole = QUIET
         .iter()
-        .filter(|library| !text.split(',').any(|part| part.trim().starts_with(**library)))
+        .filter(|library| !text.split(',').any(|part| part.split(['=', '[']).next().map(str::trim) == Some(**library)))
         .map(|library| format!("{library}=warn"))
         .collect::<Vec<_>>();
     whole.push(text.to_owned());
@@ -45,6 +45,8 @@ mod tests {
     fn debug_is_about_usher_and_not_about_libraries_that_see_secrets() {
         let text = filter("debug").expect("a filter").to_string();
         assert!(text.contains("lettre=warn") && text.contains("debug"), "{text}");
+        let text = filter("debug,hyper_util=warn").expect("a filter").to_string();
+        assert!(text.contains("hyper=warn"), "{text}");
         let text = filter("info,lettre=trace").expect("a filter").to_string();
         assert!(!text.contains("lettre=warn") && text.contains("lettre=trace"), "{text}");
         assert!(filter("usher=nonsense").is_err());
