@@ -31,7 +31,7 @@ use crate::{
     http::{self, health::Health},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
-    queue::Bell,
+    queue::{Bell, Lanes},
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
     submit::{Catalog, Submitter},
@@ -95,6 +95,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         watcher.scan().await;
         tokio::spawn(watcher.run(host.lifecycle.clone()));
     }
+    host.worker.restore().await.context("the claim's cursors could not be read")?;
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
 
@@ -131,6 +132,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         tracing::warn!(running = host.running.count(), "the grace is over; what still runs is given back");
     }
     host.lifecycle.end();
+    host.running.end_all();
     if !finished && tokio::time::timeout(LAST_WAIT, worker).await.is_err() {
         tracing::error!("some jobs could not be given back; another node will reap them");
     }
@@ -181,10 +183,11 @@ impl Host {
         let queues = Arc::new(config.queues.clone());
         let running = Running::new(config.worker.concurrency, bell.clone());
 
+        let lanes = Lanes::new(config.tenants.weights());
         let smtp = Arc::new(Smtp::new(&config.email)?);
         let gate = Gate::new(Arc::clone(&smtp), Arc::new(Http::new(&config.upstreams)?), pool.clone(), pulse.clone());
         let catalog = Arc::new(Catalog::default());
-        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell);
+        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes);
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), catalog, config.clone()));
         let scheduler = Arc::new(Scheduler {
@@ -207,6 +210,7 @@ impl Host {
             cluster: config.cluster.clone(),
             queues,
             bell: bell.clone(),
+            lanes,
             pulse: pulse.clone(),
             lifecycle: lifecycle.clone(),
             registry: Arc::clone(&registry),

@@ -17,6 +17,7 @@ mod queues;
 mod runtime;
 mod secret;
 mod server;
+mod tenants;
 mod upstreams;
 mod validate;
 mod worker;
@@ -36,6 +37,7 @@ pub use self::{
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    tenants::{Tenant, Tenants},
     upstreams::{Method, Upstream, Upstreams},
     worker::Worker,
 };
@@ -48,6 +50,7 @@ pub struct Config {
     pub database: Database,
     pub auth: Auth,
     pub queues: Queues,
+    pub tenants: Tenants,
     pub worker: Worker,
     pub cluster: Cluster,
     pub runtime: Runtime,

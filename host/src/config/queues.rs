@@ -24,6 +24,9 @@ pub struct Queue {
     /// From submit on.
     #[serde(with = "humantime_serde")]
     pub expiry: Duration,
+    /// How much of a node one tenant's jobs of this queue may take, beyond its first few: more than 0, at most 1.
+    #[serde(default = "whole")]
+    pub tenant_share: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,10 @@ pub enum Backoff {
     Fixed,
     /// delay × 2^(attempt − 1), capped, with jitter.
     Exponential,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 fn default_max_delay() -> Duration {
@@ -48,6 +55,7 @@ impl Default for Queues {
             backoff,
             max_delay: default_max_delay(),
             expiry,
+            tenant_share: whole(),
         };
         Self(BTreeMap::from([
             ("money".to_owned(), queue(Tier::Money, 10, 2, Backoff::Exponential, hours(24))),

@@ -14,6 +14,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         out.push("auth.issuers: two issuers share a name".to_owned());
     }
     queues(config, &mut out);
+    tenants(config, &mut out);
     for (name, profile) in &config.email.profiles {
         email(profile, &format!("email.profiles.{name}"), &mut out);
     }
@@ -107,6 +108,17 @@ fn queues(config: &Config, out: &mut Vec<String>) {
         }
         if queue.expiry.is_zero() {
             out.push(format!("{place}.expiry: must be more than 0"));
+        }
+        if !(queue.tenant_share > 0.0 && queue.tenant_share <= 1.0) {
+            out.push(format!("{place}.tenant_share: more than 0 and at most 1"));
+        }
+    }
+}
+
+fn tenants(config: &Config, out: &mut Vec<String>) {
+    for (name, tenant) in &config.tenants.0 {
+        if !(1..=100).contains(&tenant.weight) {
+            out.push(format!("tenants.{name}.weight: 1 to 100"));
         }
     }
 }

@@ -11,6 +11,6 @@ pub struct Worker {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 256, claim_batch: 200 }
+        Self { concurrency: 768, claim_batch: 256 }
     }
 }

@@ -99,6 +99,11 @@ impl Attempt {
         z ^ (z >> 31)
     }
 
+    /// The job has rows in the journal, or may have.
+    pub fn has_effects(&self) -> bool {
+        !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn call_begins(&self) {
         self.under_way.send_modify(|n| *n += 1);
     }

@@ -84,6 +84,8 @@ pub enum Stop {
     Park { message: String },
     /// Another request than the journaled one at the same place; the text is a field diff.
     Nondeterministic { message: String },
+    /// Somebody wants the job cancelled: it ends without another effect.
+    Cancelled,
     /// Somebody else holds the job now, or nobody: drop everything.
     LeaseLost,
 }

@@ -13,7 +13,7 @@ use super::{State, health::Health, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
     config::{Algorithm, Auth, Issuer, Queues, Secret},
-    queue::Bell,
+    queue::{Bell, Lanes},
     submit::{Catalog, Submitter},
 };
 
@@ -47,7 +47,8 @@ fn token(role: &str, tenant: Option<&str>) -> String {
 async fn ask(request: Request<Body>) -> Response<Body> {
     let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").expect("lazy");
     let queues = Arc::new(Queues::default());
-    let submitter = Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default());
+    let submitter =
+        Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default(), &Lanes::default());
     let (_, parts) = watch::channel(BTreeMap::new());
     let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()] }).expect("usable"));
     let state = State { verifier, submitter, queues, pool: pool.clone(), health: Health { pool, parts } };

@@ -32,8 +32,8 @@ pub struct Start<'a> {
     pub timeout: Duration,
 }
 
-/// Fence and start in one statement: the row appears only while the lease is ours. Returns the number of the try;
-/// `None`: the lease is lost.
+/// Fence and start in one statement: the row appears only while the lease is ours and nobody wants the job cancelled. Returns the number of the try;
+/// `None`: not so.
 ///
 /// `FOR SHARE` blocks the reaper's update until we commit (`FOR KEY SHARE` would not).
 pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
@@ -43,7 +43,7 @@ pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<
                              state, release, base_ms, deadline_at)
         SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'started', $12, $13, now() + make_interval(secs => $14)
         FROM jobs j
-        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3
+        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
         FOR SHARE
         RETURNING tries
         "#,
@@ -74,7 +74,7 @@ pub async fn record_refusal(db: &mut PgConnection, s: &Start<'_>, answer: &Answe
                              state, tries, release, base_ms, deadline_at, ended_at, answer)
         SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'ended', 0, $12, $13, now(), now(), $14
         FROM jobs j
-        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3
+        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
         FOR SHARE
         RETURNING ended_at AS "ended_at!"
         "#,
@@ -103,7 +103,9 @@ pub async fn restart(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Optio
     sqlx::query_scalar!(
         r#"
         WITH mine AS (
-            SELECT j.id FROM jobs j WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 FOR SHARE
+            SELECT j.id FROM jobs j
+            WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
+            FOR SHARE
         )
         UPDATE effects e
         SET state = 'started', tries = tries + 1, note = NULL,

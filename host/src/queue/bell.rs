@@ -6,6 +6,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::{Cursors, Ready};
+
 /// Wakes this node's claimer and its timer. Rung after a commit, never before.
 #[derive(Clone, Debug, Default)]
 pub struct Bell {
@@ -14,8 +16,7 @@ pub struct Bell {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Queues in which this node has reason to look.
-    hungry: Mutex<BTreeSet<String>>,
+    cursors: Cursors,
     work: Notify,
     /// Queues whose news other nodes have not heard yet.
     untold: Mutex<BTreeSet<String>>,
@@ -26,21 +27,43 @@ struct Inner {
 }
 
 impl Bell {
+    /// Where this node looks for work.
+    pub fn cursors(&self) -> &Cursors {
+        &self.inner.cursors
+    }
+
     /// Jobs became ready here: wake our claimer, and let the other nodes know in a moment.
-    pub fn ready(&self, queue: &str) {
-        self.heard(queue);
-        lock(&self.inner.untold).insert(queue.to_owned());
+    pub fn ready(&self, places: &[Ready]) {
+        if places.is_empty() {
+            return;
+        }
+        self.found(places);
+        let mut untold = lock(&self.inner.untold);
+        for place in places {
+            if !untold.contains(&place.queue) {
+                untold.insert(place.queue.clone());
+            }
+        }
+        drop(untold);
         self.inner.news.notify_one();
     }
 
-    /// Jobs are ready, as another node or a look into the table says.
+    /// Jobs are ready at these places, as a look into the table says.
+    pub fn found(&self, places: &[Ready]) {
+        if !places.is_empty() {
+            places.iter().for_each(|place| self.inner.cursors.mark(place));
+            self.inner.work.notify_one();
+        }
+    }
+
+    /// Jobs may be ready somewhere in this queue.
     pub fn heard(&self, queue: &str) {
-        lock(&self.inner.hungry).insert(queue.to_owned());
+        self.inner.cursors.mark_all(queue);
         self.inner.work.notify_one();
     }
 
-    /// A slot became free.
-    pub fn slot_free(&self) {
+    /// The claimer should look around: a slot became free, or a cursor was set back.
+    pub fn wake(&self) {
         self.inner.work.notify_one();
     }
 
@@ -51,16 +74,6 @@ impl Bell {
             *due = Some(delay);
             self.inner.timer.notify_one();
         }
-    }
-
-    /// Queues to look into now. A queue stays until a claim finds it empty.
-    pub fn hungry(&self) -> Vec<String> {
-        lock(&self.inner.hungry).iter().cloned().collect()
-    }
-
-    /// Taken off before the claim that looks, so that news which comes meanwhile is not lost.
-    pub fn look(&self, queue: &str) {
-        lock(&self.inner.hungry).remove(queue);
     }
 
     pub async fn work(&self) {

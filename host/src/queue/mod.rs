@@ -1,17 +1,22 @@
 //! The queue: the life of a job as rows.
 //!
-//! Owns: all SQL over `jobs` and `jobs_archive`; enqueue, claim, settle, promote, reap, read. And the bell that wakes
-//! this node's claimer.
+//! Owns: all SQL over `jobs` and `jobs_archive`; enqueue, claim, settle, promote, reap, read. And what this node
+//! believes of it: the bell that wakes its claimer, the cursors that tell it where to look, the lanes that keep tenants
+//! apart.
 //! Refuses: to settle for anyone whose lease is gone.
 //! Invariant: a job is in exactly one of the two tables, and only the holder of its lease moves it.
 //! Tables: jobs, jobs_archive.
 
 mod bell;
+mod cursors;
+mod lanes;
 pub mod store;
 pub mod view;
 
 pub use self::{
     bell::Bell,
+    cursors::{Cursors, Found, Look, Ready},
+    lanes::{ALONE, Lanes},
     store::{Claimed, NewRow, Settlement, Verdict},
     view::{JobView, ListFilter},
 };

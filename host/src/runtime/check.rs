@@ -7,7 +7,7 @@ use crate::{
     config::{Config, GrantSet},
     effects::{Gate, email::Smtp, upstream::Http},
     lifecycle::Pulse,
-    queue::Bell,
+    queue::{Bell, Lanes},
     releases::{Manifest, Needs, manifest},
     submit::{Catalog, Submitter},
 };
@@ -68,7 +68,13 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
         Pulse::new(config.cluster.confirm_within),
     );
     let catalog = Arc::new(Catalog::default());
-    let submitter = Submitter::start(&pool, Arc::clone(&catalog), Arc::new(config.queues.clone()), &Bell::default());
+    let submitter = Submitter::start(
+        &pool,
+        Arc::clone(&catalog),
+        Arc::new(config.queues.clone()),
+        &Bell::default(),
+        &Lanes::default(),
+    );
     let runtime = Runtime::new(&config, gate, submitter)?;
     Ok(Registry::new(Arc::new(runtime), catalog, config))
 }

@@ -65,6 +65,7 @@ pub struct Runtime {
     slots: u32,
     /// Guests must not starve the runtime that answers HTTP and Postgres.
     threads: Option<tokio::runtime::Runtime>,
+    thread_count: usize,
     _ticker: Ticker,
 }
 
@@ -91,6 +92,7 @@ impl Runtime {
             admission: Arc::new(Semaphore::new(settings.slots as usize)),
             slots: settings.slots,
             threads: Some(threads),
+            thread_count: settings.threads,
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,
             engine,
         })

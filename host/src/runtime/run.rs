@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -104,10 +104,21 @@ const MAX_RESULT: usize = 256 << 10;
 const HOSTCALL_FUEL: usize = 4 << 20;
 
 impl Runtime {
-    /// One attempt: a fresh store, limits, the guest, its verdict. Runs on the guests' threads.
+    /// Runs on the guests' threads, which guests must not leave: they compute.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(threads) = &self.threads {
+            threads.spawn(work);
+        }
+    }
+
+    pub fn thread_count(&self) -> usize {
+        self.thread_count
+    }
+
+    /// One attempt: a fresh store, limits, the guest, its verdict. To be called from what `spawn` runs.
     pub async fn run(
-        self: &Arc<Self>,
-        release: &Arc<Release>,
+        &self,
+        release: &Release,
         job: JobInput,
         attempt: Arc<Attempt>,
         cancel: CancellationToken,
@@ -115,20 +126,13 @@ impl Runtime {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
-        let Some(threads) = &self.threads else { return nothing(Verdict::Cancelled) };
         // Admitted before the store is made: the pool would say no with an error that looks like the guest's.
-        let Ok(admitted) = Arc::clone(&self.admission).acquire_many_owned(release.units().min(self.slots)).await else {
-            return nothing(Verdict::Cancelled);
+        let admitted = tokio::select! {
+            admitted = self.admission.acquire_many(release.units().min(self.slots)) => admitted,
+            () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
-        let (runtime, release) = (Arc::clone(self), Arc::clone(release));
-        let guest = threads.spawn(async move {
-            let _admitted = admitted;
-            runtime.attempt(&release, limits, job, attempt, cancel).await
-        });
-        guest.await.unwrap_or_else(|failed| {
-            tracing::error!(error = %failed, "a guest's task did not end by itself");
-            nothing(Verdict::Cancelled)
-        })
+        let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
+        self.attempt(release, limits, job, attempt, cancel).await
     }
 
     async fn attempt(

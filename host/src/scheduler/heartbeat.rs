@@ -87,13 +87,13 @@ async fn reap(s: &Scheduler, node: NodeId, beat: i64) -> sqlx::Result<()> {
     if !store::declare_dead(&mut tx, node, beat).await? {
         return Ok(());
     }
-    let mut queues = Vec::new();
+    let mut ready = Vec::new();
     for tier in Tier::ALL {
-        queues.extend(queue::store::reap_node(&mut tx, tier, node).await?);
+        ready.extend(queue::store::reap_node(&mut tx, tier, node).await?);
     }
     tx.commit().await?;
-    tracing::warn!(node.id = %node, jobs = queues.len(), "a node is dead; its jobs are ready again");
-    queues.iter().for_each(|queue| s.bell.ready(queue));
+    tracing::warn!(node.id = %node, jobs = ready.len(), "a node is dead; its jobs are ready again");
+    s.bell.ready(&ready);
     Ok(())
 }
 
@@ -104,7 +104,7 @@ async fn reap_orphans(s: &Scheduler) {
             queue::store::reap_orphans(&mut db, tier).await
         };
         match reaped.await {
-            Ok(queues) => queues.iter().for_each(|queue| s.bell.ready(queue)),
+            Ok(ready) => s.bell.ready(&ready),
             Err(error) => tracing::warn!(error = %error, "jobs of vanished nodes could not be looked for"),
         }
     }

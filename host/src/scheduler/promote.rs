@@ -13,13 +13,14 @@ pub(super) async fn run(s: Arc<Scheduler>) {
         let polled = async {
             let mut db = s.pool.acquire().await?;
             let queues: Vec<_> = s.queues.0.keys().cloned().collect();
-            queue::store::poll(&mut db, &queues, &s.registry.served()).await
+            queue::store::poll(&mut db, &s.bell.cursors().all(&queues), &s.registry.served()).await
         };
         let mut wait = s.cluster.poll;
         match polled.await {
             Ok(poll) => {
                 // Other nodes poll for themselves.
-                poll.ready.iter().for_each(|queue| s.bell.heard(queue));
+                s.bell.found(&poll.ready);
+                s.bell.cursors().note_head(poll.head);
                 wait = poll.next_due.map_or(wait, |due| due.clamp(LEAST, wait));
             }
             Err(error) => tracing::warn!(error = %error, "the look for due jobs failed"),

@@ -19,9 +19,9 @@ pub(super) async fn run(s: Arc<Scheduler>) {
                 queue::store::return_strays(&mut db, tier, s.node, &s.running.ids(), EVERY).await
             };
             match returned.await {
-                Ok(ids) if !ids.is_empty() => {
-                    tracing::warn!(jobs = ids.len(), "jobs that this node did not know it held were given back");
-                    s.bell.due_in(Duration::ZERO);
+                Ok(ready) if !ready.is_empty() => {
+                    tracing::warn!(jobs = ready.len(), "jobs that this node did not know it held were given back");
+                    s.bell.ready(&ready);
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error, "the look for strays failed"),

@@ -3,8 +3,11 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Accepted, PreparedJob, SubmitError, commit};
-use crate::{ids::Tier, queue::Bell};
+use super::{Accepted, Enqueued, PreparedJob, SubmitError, commit};
+use crate::{
+    ids::Tier,
+    queue::{Bell, Lanes, Ready},
+};
 
 /// Most submits of one commit.
 const BATCH: usize = 128;
@@ -28,11 +31,12 @@ pub(super) struct Batcher {
 }
 
 impl Batcher {
-    pub fn start(pool: &PgPool, tier: Tier, bell: &Bell) -> Self {
+    pub fn start(pool: &PgPool, tier: Tier, bell: &Bell, lanes: &Lanes) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..IN_FLIGHT {
-            tokio::spawn(run(pool.clone(), tier, bell.clone(), Arc::clone(&waiting)));
+            let committer = Committer { pool: pool.clone(), tier, bell: bell.clone(), lanes: lanes.clone() };
+            tokio::spawn(committer.run(Arc::clone(&waiting)));
         }
         Self { queue }
     }
@@ -45,71 +49,77 @@ impl Batcher {
     }
 }
 
-async fn run(pool: PgPool, tier: Tier, bell: Bell, waiting: Arc<Mutex<mpsc::Receiver<Pending>>>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
-            return;
-        }
-        let (jobs, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|pending| (pending.job, pending.answer)).unzip();
-        let results = commit_all(&pool, tier, &jobs).await;
-        for job in jobs.iter().zip(&results).filter(|(_, r)| matches!(r, Ok(Accepted::New(_)))).map(|(job, _)| job) {
-            ring(&bell, job);
-        }
-        for (answer, result) in answers.into_iter().zip(results) {
-            // A caller that went away has its job all the same.
-            let _ = answer.send(result);
-        }
-    }
+struct Committer {
+    pool: PgPool,
+    tier: Tier,
+    bell: Bell,
+    lanes: Lanes,
 }
 
-/// Rings for a job that has been committed.
-pub fn ring(bell: &Bell, job: &PreparedJob) {
-    let ahead = job.row.run_at.map_or(job.row.delay_ms, |at| (at - chrono::Utc::now()).num_milliseconds());
-    match u64::try_from(ahead) {
-        _ if job.row.blocked => {}
-        Ok(ms) if ms > 0 => bell.due_in(std::time::Duration::from_millis(ms)),
-        Ok(_) | Err(_) => bell.ready(&job.row.queue),
+impl Committer {
+    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Pending>>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+            let (jobs, answers): (Vec<_>, Vec<_>) =
+                batch.drain(..).map(|pending| (pending.job, pending.answer)).unzip();
+            let mut ready = Vec::new();
+            let results = self.commit_all(&jobs.iter().collect::<Vec<_>>(), &mut ready).await;
+            self.bell.ready(&ready);
+            for (job, result) in jobs.iter().zip(&results) {
+                if let (Ok(Accepted::New(_)), Some(delay)) = (result, job.due_in()) {
+                    self.bell.due_in(delay);
+                }
+            }
+            for (answer, result) in answers.into_iter().zip(results) {
+                // A caller that went away has its job all the same.
+                let _ = answer.send(result);
+            }
+        }
     }
-}
 
-/// The batch as one; where the database refuses something in it, one by one, so that only the bad one is told.
-async fn commit_all(pool: &PgPool, tier: Tier, jobs: &[PreparedJob]) -> Vec<Answer> {
-    let mut last = None;
-    for _ in 0..3 {
-        match commit_once(pool, tier, jobs).await {
-            Ok(results) => return results,
-            Err(error) => match Fault::of(&error) {
-                Fault::Again => last = Some(error),
-                Fault::OneOfThem if jobs.len() > 1 => {
-                    let mut results = Vec::with_capacity(jobs.len());
-                    for job in jobs {
-                        results.extend(Box::pin(commit_all(pool, tier, std::slice::from_ref(job))).await);
+    /// The batch as one; where the database refuses something in it, one by one, so that only the bad one is told.
+    async fn commit_all(&self, jobs: &[&PreparedJob], ready: &mut Vec<Ready>) -> Vec<Answer> {
+        let mut last = None;
+        for _ in 0..3 {
+            match self.commit_once(jobs).await {
+                Ok(done) => {
+                    ready.extend(done.ready);
+                    return done.results;
+                }
+                Err(error) => match Fault::of(&error) {
+                    Fault::Again => last = Some(error),
+                    Fault::OneOfThem if jobs.len() > 1 => {
+                        let mut results = Vec::with_capacity(jobs.len());
+                        for job in jobs {
+                            results.extend(Box::pin(self.commit_all(std::slice::from_ref(job), ready)).await);
+                        }
+                        return results;
                     }
-                    return results;
-                }
-                Fault::OneOfThem | Fault::Away => {
-                    last = Some(error);
-                    break;
-                }
-            },
+                    Fault::OneOfThem | Fault::Away => {
+                        last = Some(error);
+                        break;
+                    }
+                },
+            }
         }
+        tracing::error!(
+            error = last.as_ref().map(tracing::field::display),
+            jobs = jobs.len(),
+            tier = self.tier.as_i16(),
+            "submits could not be committed"
+        );
+        jobs.iter().map(|_| Err(SubmitError::Unavailable(last.take()))).collect()
     }
-    tracing::error!(
-        error = last.as_ref().map(tracing::field::display),
-        jobs = jobs.len(),
-        tier = tier.as_i16(),
-        "submits could not be committed"
-    );
-    let mut last = last;
-    jobs.iter().map(|_| Err(SubmitError::Unavailable(last.take()))).collect()
-}
 
-async fn commit_once(pool: &PgPool, tier: Tier, jobs: &[PreparedJob]) -> sqlx::Result<Vec<Answer>> {
-    let mut tx = pool.begin_with(begin(tier)).await?;
-    let results = commit::enqueue(&mut tx, tier, jobs).await?;
-    tx.commit().await?;
-    Ok(results)
+    async fn commit_once(&self, jobs: &[&PreparedJob]) -> sqlx::Result<Enqueued> {
+        let mut tx = self.pool.begin_with(begin(self.tier)).await?;
+        let done = commit::enqueue(&mut tx, self.tier, jobs, &self.lanes).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
 }
 
 /// A bounded wait for locks: a batch must not stand behind somebody's forgotten transaction.

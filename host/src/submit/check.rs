@@ -34,8 +34,11 @@ impl PreparedJob {
         self.tier
     }
 
-    pub fn queue(&self) -> &str {
-        &self.row.queue
+    /// How long until it falls due; `None`: it is ready now, or waits for something else than its time.
+    pub fn due_in(&self) -> Option<std::time::Duration> {
+        let ahead = self.row.run_at.map_or(self.row.delay_ms, |at| (at - Utc::now()).num_milliseconds());
+        let ahead = u64::try_from(ahead).ok().filter(|ms| *ms > 0 && !self.row.blocked)?;
+        Some(std::time::Duration::from_millis(ahead))
     }
 }
 

@@ -9,20 +9,27 @@ use crate::{
         store::{self as keys, Wanted},
     },
     ids::{JobId, Tier},
-    queue::{NewRow, store as queue},
+    queue::{Lanes, NewRow, Ready, store as queue},
 };
 
 /// How often a key may change hands under our eyes before the submit is told to come again.
 const TAKE_OVER_ROUNDS: usize = 3;
 
-/// Keys, then jobs, for a whole batch of one tier in the caller's transaction: three statements where all keys are
-/// new. One result for each job, in order; an `Err` of the whole means that nothing of it may be committed.
+/// What became of a batch: one result for each job, in order, and the places where jobs are ready once it is committed.
+pub struct Enqueued {
+    pub results: Vec<Result<Accepted, SubmitError>>,
+    pub ready: Vec<Ready>,
+}
+
+/// Keys, then jobs, for a whole batch of one tier in the caller's transaction: two statements where all keys are new.
+/// An `Err` of the whole means that nothing of it may be committed.
 pub async fn enqueue(
     db: &mut PgConnection,
     tier: Tier,
-    jobs: &[PreparedJob],
-) -> sqlx::Result<Vec<Result<Accepted, SubmitError>>> {
-    let mut wanted: Vec<_> = jobs.iter().flat_map(wants).collect();
+    jobs: &[&PreparedJob],
+    lanes: &Lanes,
+) -> sqlx::Result<Enqueued> {
+    let mut wanted: Vec<_> = jobs.iter().flat_map(|job| wants(job)).collect();
     // One lock order for all batches.
     wanted.sort_unstable_by(|a, b| (a.tenant, a.job_type, a.hash).cmp(&(b.tenant, b.job_type, b.hash)));
 
@@ -40,17 +47,17 @@ pub async fn enqueue(
         }
     }
     let fresh: Vec<&NewRow> = jobs.iter().map(|job| &job.row).filter(|row| !missed.contains(&row.id)).collect();
-    queue::insert(db, tier, &fresh).await?;
+    let mut ready = queue::insert(db, tier, &fresh, lanes).await?;
 
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(if missed.contains(&job.row.id) {
-            settle_conflict(db, tier, job).await?
+            settle_conflict(db, tier, job, lanes, &mut ready).await?
         } else {
             Ok(Accepted::New(job.row.id))
         });
     }
-    Ok(results)
+    Ok(Enqueued { results, ready })
 }
 
 /// A job that met a key of its own: the first job answers, unless its time is over and the key is taken over.
@@ -58,6 +65,8 @@ async fn settle_conflict(
     db: &mut PgConnection,
     tier: Tier,
     job: &PreparedJob,
+    lanes: &Lanes,
+    ready: &mut Vec<Ready>,
 ) -> sqlx::Result<Result<Accepted, SubmitError>> {
     let mut wanted: Vec<_> = wants(job).collect();
     wanted.sort_unstable_by_key(|w| w.hash);
@@ -87,7 +96,7 @@ async fn settle_conflict(
             }
             ours.push(want.clone());
         }
-        queue::insert(db, tier, &[&job.row]).await?;
+        ready.extend(queue::insert(db, tier, &[&job.row], lanes).await?);
         return Ok(Ok(Accepted::New(job.row.id)));
     }
     Ok(Err(SubmitError::Busy))

@@ -18,16 +18,15 @@ use sqlx::PgPool;
 
 use self::{batch::Batcher, check::Origin};
 pub use self::{
-    batch::ring,
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
-    commit::enqueue,
+    commit::{Enqueued, enqueue},
     payload::{MAX_DEPTH, MAX_PAYLOAD},
 };
 use crate::{
     config::Queues,
     ids::{JobId, Priority, Tier},
-    queue::Bell,
+    queue::{Bell, Lanes},
 };
 
 /// A job as a submitter says it.
@@ -114,8 +113,8 @@ pub struct Submitter {
 
 impl Submitter {
     /// Starts the committers, on the runtime it is called on.
-    pub fn start(pool: &PgPool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell) -> Self {
-        let batcher = |tier| Batcher::start(pool, tier, bell);
+    pub fn start(pool: &PgPool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell, lanes: &Lanes) -> Self {
+        let batcher = |tier| Batcher::start(pool, tier, bell, lanes);
         Self {
             catalog,
             queues,

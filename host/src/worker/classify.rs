@@ -22,6 +22,10 @@ pub(super) enum Outcome {
     /// No node should run it again.
     Poison,
     Expired,
+    /// Somebody asked for it before it began.
+    Cancelled,
+    /// A fault of ours while it ran.
+    HostFailed,
     /// Nothing here can run it now.
     NoRelease {
         message: String,
@@ -32,7 +36,19 @@ pub(super) enum Outcome {
 const MAX_SNOOZE: Duration = Duration::from_secs(60);
 
 /// Decided once, as a value: what the outcome means for the job. `None`: the job is not ours any more.
-pub(super) fn settled(queues: &Queues, job: Claimed, outcome: Outcome) -> Option<Settled> {
+pub(super) fn settled(
+    queues: &Queues,
+    job: Claimed,
+    outcome: Outcome,
+    journaled: bool,
+    cancel_asked: bool,
+) -> Option<Settled> {
+    let mut settled = read(queues, job, outcome, cancel_asked)?;
+    settled.settlement.journaled = journaled;
+    Some(settled)
+}
+
+fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> Option<Settled> {
     let queue = queues.0.get(&job.queue)?;
     let mut release = None;
     let mut cpu = Duration::ZERO;
@@ -42,12 +58,18 @@ pub(super) fn settled(queues: &Queues, job: Claimed, outcome: Outcome) -> Option
         Outcome::Expired => {
             (Verdict::Dead { reason: "expired" }, "expired", "it was not started before its expiry".to_owned())
         }
+        Outcome::Cancelled => (Verdict::Cancelled, "cancelled", "it was cancelled before it was started".to_owned()),
+        Outcome::HostFailed => (
+            retry(&job, backoff(queue, job.attempt), "trapped"),
+            "host-failed",
+            "the host failed while it ran".to_owned(),
+        ),
         Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
         Outcome::Ran { release: digest, ended } => {
             release = Some(digest);
             cpu = ended.cpu;
             children = ended.children;
-            match ran(queue, &job, ended.verdict)? {
+            match ran(queue, &job, ended.verdict, cancel_asked)? {
                 Ran::Completed(result) => {
                     let settlement = settlement(&job, Verdict::Completed { result }, None, release, cpu);
                     return Some(Settled { settlement, children });
@@ -78,8 +100,15 @@ enum Ran {
     Otherwise(Verdict, String, String),
 }
 
-fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict) -> Option<Ran> {
-    let otherwise = |verdict, kind: &str, message| Some(Ran::Otherwise(verdict, kind.to_owned(), message));
+fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict, cancel_asked: bool) -> Option<Ran> {
+    let otherwise = |verdict, kind: &str, message| {
+        // What would run again ends here if somebody asked for that.
+        let verdict = match verdict {
+            Verdict::Again { .. } | Verdict::Return if cancel_asked => Verdict::Cancelled,
+            verdict => verdict,
+        };
+        Some(Ran::Otherwise(verdict, kind.to_owned(), message))
+    };
     match verdict {
         runtime::Verdict::Completed(result) => Some(Ran::Completed(result)),
         runtime::Verdict::GuestRetry { message, after } => {
@@ -92,9 +121,15 @@ fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict) -> Option<Ran> {
         runtime::Verdict::Trapped { kind, message } => {
             otherwise(retry(job, backoff(queue, job.attempt), "trapped"), &kind.to_string(), message)
         }
+        runtime::Verdict::Cancelled if cancel_asked => {
+            otherwise(Verdict::Cancelled, "cancelled", "it was cancelled while it ran".to_owned())
+        }
         runtime::Verdict::Cancelled => otherwise(Verdict::Return, "shutdown", String::new()),
         runtime::Verdict::Stopped(stop) => match stop {
             Stop::LeaseLost => None,
+            Stop::Cancelled => {
+                otherwise(Verdict::Cancelled, "cancelled", "it was cancelled before its next effect".to_owned())
+            }
             Stop::Retry { message, after } => {
                 let delay = backoff(queue, job.attempt).max(after.unwrap_or_default());
                 otherwise(retry(job, delay, "retries-exhausted"), "effect-retry", message)
@@ -147,7 +182,7 @@ fn settlement(
     release: Option<Digest>,
     cpu: Duration,
 ) -> Settlement {
-    Settlement { id: job.id, tier: job.tier, lease: job.lease, queue: job.queue.clone(), verdict, error, release, cpu }
+    Settlement { id: job.id, tier: job.tier, lease: job.lease, verdict, error, release, cpu, journaled: false }
 }
 
 /// Longest message in a job's errors, in characters.
@@ -187,6 +222,8 @@ mod tests {
             reaps: 0,
             accepted_by: None,
             expired: false,
+            cancel_requested: false,
+            alone: false,
         }
     }
 
@@ -197,7 +234,8 @@ mod tests {
             peak_memory: 0,
             children: Vec::new(),
         };
-        settled(&Queues::default(), job, Outcome::Ran { release: Digest([0; 32]), ended }).map(|s| s.settlement.verdict)
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended };
+        settled(&Queues::default(), job, outcome, false, false).map(|s| s.settlement.verdict)
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod classify;
 mod run;
 mod settle;
 mod slots;
+mod watch;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::{
     config::{Cluster, Queues, Worker as Config},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
-    queue::Bell,
+    queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
 };
 
@@ -33,6 +34,7 @@ pub struct Worker {
     pub cluster: Cluster,
     pub queues: Arc<Queues>,
     pub bell: Bell,
+    pub lanes: Lanes,
     pub pulse: Pulse,
     pub lifecycle: Lifecycle,
     pub registry: Arc<Registry>,
@@ -41,9 +43,18 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Takes up the cursors of the last claimer, so that this one does not begin at the front.
+    pub async fn restore(&self) -> sqlx::Result<()> {
+        let mut db = self.pool.acquire().await?;
+        let cursors = queue::store::saved_cursors(&mut db).await?;
+        self.bell.cursors().restore(&cursors);
+        Ok(())
+    }
+
     /// Claims until the host stops, then waits until all that was claimed is settled (or given back, once the grace is
     /// over). The handle ends when nothing is left.
     pub fn start(self: Arc<Self>) -> JoinHandle<()> {
+        tokio::spawn(watch::run(Arc::clone(&self)));
         tokio::spawn(claim::run(self))
     }
 }

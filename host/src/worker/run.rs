@@ -1,35 +1,74 @@
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use tokio_util::sync::CancellationToken;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::{
     Worker,
     classify::{self, Outcome},
-    settle::Settlers,
+    settle::{Pending, Settlers},
     slots::Slot,
 };
 use crate::{
     effects::Attempt,
+    ids::Tier,
     journal::Recorded,
     queue::Claimed,
-    runtime::{JobInput, Release},
+    runtime::{Ended, JobInput, Release},
 };
 
 /// A job that took this many nodes down with it is not run again.
 const MAX_REAPS: i32 = 5;
 /// Once the grace is over, a provider call under way gets this long to be journaled.
 const LAST_WORD: Duration = Duration::from_secs(5);
+/// Settlements that are handed over together.
+const HANDFUL: usize = 64;
 
-/// One claimed job, from its lease to its settlement. The slot is held until the settlement is committed.
-pub(super) async fn run(worker: Arc<Worker>, settlers: Settlers, job: Claimed, slot: Slot, journal: Vec<Recorded>) {
-    let outcome = outcome(&worker, &job, journal).await;
-    if let Some(settled) = classify::settled(&worker.queues, job, outcome) {
-        settlers.settle(settled).await;
-    }
-    drop(slot);
+/// A claimed job, with its place on this node and what it did before.
+pub(super) struct Taken {
+    pub job: Claimed,
+    pub slot: Slot,
+    pub journal: Vec<Recorded>,
 }
 
-async fn outcome(worker: &Worker, job: &Claimed, journal: Vec<Recorded>) -> Outcome {
+/// Some jobs of one claim, from their lease to their settlement, in one task of the guests' threads. A guest that
+/// waits stands in nobody's way; those that end together are settled together.
+pub(super) async fn run(worker: Arc<Worker>, settlers: Settlers, tier: Tier, jobs: Vec<Taken>) {
+    let running: FuturesUnordered<_> = jobs.into_iter().map(|taken| one(&worker, taken)).collect();
+    let mut ended = running.ready_chunks(HANDFUL);
+    while let Some(ended) = ended.next().await {
+        let pending: Vec<_> = ended.into_iter().flatten().collect();
+        if !pending.is_empty() {
+            settlers.settle(tier, pending).await;
+        }
+    }
+}
+
+/// `None`: the job is not ours any more.
+async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
+    let id = taken.job.id;
+    let journal = std::mem::take(&mut taken.journal);
+    let mut journaled = !journal.is_empty();
+    // A fault of ours inside one job must not take along those that run beside it.
+    let outcome =
+        AssertUnwindSafe(outcome(worker, &mut taken.job, &taken.slot, journal, &mut journaled)).catch_unwind();
+    let outcome = outcome.await.unwrap_or_else(|_| {
+        tracing::error!(job.id = %id, "the host failed while it ran a job");
+        Outcome::HostFailed
+    });
+    let settled = classify::settled(&worker.queues, taken.job, outcome, journaled, taken.slot.cancel_asked())?;
+    Some(Pending { settled, slot: taken.slot })
+}
+
+async fn outcome(
+    worker: &Worker,
+    job: &mut Claimed,
+    slot: &Slot,
+    journal: Vec<Recorded>,
+    journaled: &mut bool,
+) -> Outcome {
+    if job.cancel_requested {
+        return Outcome::Cancelled;
+    }
     if job.reaps >= MAX_REAPS {
         return Outcome::Poison;
     }
@@ -56,25 +95,20 @@ async fn outcome(worker: &Worker, job: &Claimed, journal: Vec<Recorded>) -> Outc
     let input = JobInput {
         id: job.id,
         job_type: job.job_type.clone(),
-        tenant: job.tenant.clone(),
-        subject: job.subject.clone(),
-        payload: job.payload.clone(),
+        tenant: std::mem::take(&mut job.tenant),
+        subject: std::mem::take(&mut job.subject),
+        payload: std::mem::take(&mut job.payload),
         attempt: job.attempt.cast_unsigned(),
         max_attempts: job.max_attempts.cast_unsigned(),
     };
-    let cancel = CancellationToken::new();
-    let guest = worker.runtime.run(&release, input, Arc::clone(&attempt), cancel.clone());
-    tokio::pin!(guest);
-    let ended = tokio::select! {
-        ended = &mut guest => ended,
-        () = worker.lifecycle.ended() => {
-            cancel.cancel();
-            guest.await
-        }
-    };
-    // The guest may be gone (time-out, shutdown) while its last call is still out; nobody settles before it is journaled.
-    let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
-    attempt.quiet(patience).await;
+    let ended: Ended = worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled()).await;
+    if attempt.has_effects() {
+        *journaled = true;
+        // The guest may be gone (time-out, cancel, shutdown) while its last call is still out; nobody settles before it
+        // is journaled.
+        let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
+        attempt.quiet(patience).await;
+    }
     Outcome::Ran { release: release.digest, ended }
 }
 

@@ -2,18 +2,21 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, mpsc},
     task::JoinHandle,
 };
 
+use super::slots::Slot;
 use crate::{
-    ids::Tier,
-    queue::{self, Bell, Settlement, Verdict},
+    ids::{JobId, Tier},
+    queue::{self, Bell, Lanes, Ready, Settlement, Verdict},
     submit::{self, PreparedJob},
 };
 
 /// Most settlements of one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
+/// Handed in and not yet taken up, in handfuls.
+const WAITING: usize = 64;
 /// Transactions under way at once, a tier: while one waits for its commit the next one runs.
 const IN_FLIGHT: usize = 2;
 /// Pause before a batch that the database could not take is tried again.
@@ -25,40 +28,38 @@ pub(super) struct Settled {
     pub children: Vec<PreparedJob>,
 }
 
-struct Pending {
-    settled: Settled,
-    done: oneshot::Sender<()>,
+/// The slot is free once the settlement is committed, or dropped because the lease is lost.
+pub(super) struct Pending {
+    pub settled: Settled,
+    pub slot: Slot,
 }
 
 /// Settles in batches, one stream a tier. Like the submits, without a timer: a batch is what came in meanwhile.
 #[derive(Clone)]
 pub(super) struct Settlers {
-    tiers: [mpsc::Sender<Pending>; 3],
+    tiers: [mpsc::Sender<Vec<Pending>>; 3],
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Settlers {
-    pub fn start(pool: &PgPool, bell: &Bell) -> Self {
+    pub fn start(pool: &PgPool, bell: &Bell, lanes: &Lanes) -> Self {
         let mut tasks = Vec::new();
         let tiers = Tier::ALL.map(|tier| {
-            let (sender, receiver) = mpsc::channel(BATCH * 4);
+            let (sender, receiver) = mpsc::channel(WAITING);
             let receiver = Arc::new(Mutex::new(receiver));
             for _ in 0..IN_FLIGHT {
-                tasks.push(tokio::spawn(run(pool.clone(), tier, bell.clone(), Arc::clone(&receiver))));
+                let settler = Settler { pool: pool.clone(), tier, bell: bell.clone(), lanes: lanes.clone() };
+                tasks.push(tokio::spawn(settler.run(Arc::clone(&receiver))));
             }
             sender
         });
         Self { tiers, tasks: Arc::new(Mutex::new(tasks)) }
     }
 
-    /// Returns when the settlement is committed, or was dropped because the lease is lost.
-    pub async fn settle(&self, settled: Settled) {
-        let (done, committed) = oneshot::channel();
-        let tier = settled.settlement.tier as usize - 1;
-        if self.tiers[tier].send(Pending { settled, done }).await.is_ok() {
-            // An error means that the settler is gone, which it is only when the host ends.
-            let _ = committed.await;
-        }
+    /// Hands over jobs of one tier.
+    pub async fn settle(&self, tier: Tier, pending: Vec<Pending>) {
+        // An error means that the settlers are gone, which they are only when the host ends; then a reaper has the jobs.
+        let _ = self.tiers[tier as usize - 1].send(pending).await;
     }
 
     /// Ends when all that was handed in is committed.
@@ -73,97 +74,120 @@ impl Settlers {
     }
 }
 
-async fn run(pool: PgPool, tier: Tier, bell: Bell, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
-            return;
-        }
-        let (settled, done): (Vec<_>, Vec<_>) = batch.drain(..).map(|p| (p.settled, p.done)).unzip();
-        commit_all(&pool, tier, settled, &bell).await;
-        for done in done {
-            let _ = done.send(());
-        }
-    }
+struct Settler {
+    pool: PgPool,
+    tier: Tier,
+    bell: Bell,
+    lanes: Lanes,
 }
 
-/// The batch as one; a row that the database will not take (SQLSTATE 22, 23) is found by halving, and settled dead
-/// without result or children. Anything else is tried until it goes through: a settlement is never given up, and a
-/// lease that is lost meanwhile makes it harmless.
-async fn commit_all(pool: &PgPool, tier: Tier, mut batch: Vec<Settled>, bell: &Bell) {
-    loop {
-        match commit_once(pool, tier, &batch).await {
-            Ok(settled) => {
-                ring(bell, &batch, &settled);
-                return;
+impl Settler {
+    async fn run(self, receiver: Arc<Mutex<mpsc::Receiver<Vec<Pending>>>>) {
+        loop {
+            let mut batch = {
+                let mut receiver = receiver.lock().await;
+                let Some(mut batch) = receiver.recv().await else { return };
+                while batch.len() < BATCH
+                    && let Ok(more) = receiver.try_recv()
+                {
+                    batch.extend(more);
+                }
+                batch
+            };
+            let mut settled: Vec<_> = Vec::with_capacity(batch.len());
+            let mut slots = Vec::with_capacity(batch.len());
+            for pending in batch.drain(..) {
+                settled.push(pending.settled);
+                slots.push(pending.slot);
             }
-            Err(error) if is_about_a_row(&error) && batch.len() > 1 => {
-                let second = batch.split_off(batch.len() / 2);
-                Box::pin(commit_all(pool, tier, batch, bell)).await;
-                batch = second;
-            }
-            Err(error) if is_about_a_row(&error) && !is_invalid(&batch) => {
-                tracing::error!(error = %error, job.id = batch.first().map(|s| s.settlement.id.to_string()), "a settlement was refused by the database");
-                for settled in &mut batch {
-                    settled.children.clear();
-                    settled.settlement.verdict = Verdict::Dead { reason: "invalid" };
-                    settled.settlement.error = Some(serde_json::json!({
-                        "kind": "invalid", "message": "the database refused this job's result", "at": chrono::Utc::now(),
-                    }));
+            self.commit_all(settled).await;
+        }
+    }
+
+    /// The batch as one; a row that the database will not take (SQLSTATE 22, 23) is found by halving, and settled dead
+    /// without result or children. Anything else is tried until it goes through: a settlement is never given up, and a
+    /// lease that is lost meanwhile makes it harmless.
+    async fn commit_all(&self, mut batch: Vec<Settled>) {
+        loop {
+            match self.commit_once(&batch).await {
+                Ok(done) => return self.ring(&batch, &done),
+                Err(error) if is_about_a_row(&error) && batch.len() > 1 => {
+                    let second = batch.split_off(batch.len() / 2);
+                    Box::pin(self.commit_all(batch)).await;
+                    batch = second;
+                }
+                Err(error) if is_about_a_row(&error) && !is_invalid(&batch) => {
+                    tracing::error!(error = %error, job.id = batch.first().map(|s| s.settlement.id.to_string()), "a settlement was refused by the database");
+                    for settled in &mut batch {
+                        settled.children.clear();
+                        settled.settlement.verdict = Verdict::Dead { reason: "invalid" };
+                        settled.settlement.error = Some(serde_json::json!({
+                            "kind": "invalid", "message": "the database refused this job's result", "at": chrono::Utc::now(),
+                        }));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, jobs = batch.len(), "settlements could not be committed; trying again");
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
-            Err(error) => {
-                tracing::warn!(error = %error, jobs = batch.len(), "settlements could not be committed; trying again");
-                tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn commit_once(&self, batch: &[Settled]) -> sqlx::Result<Done> {
+        let settlements: Vec<_> = batch.iter().map(|s| &s.settlement).collect();
+        // One transaction has one durability: that of the strictest tier in it.
+        let strictest = batch.iter().flat_map(|s| s.children.iter().map(PreparedJob::tier)).fold(self.tier, Tier::min);
+        let mut tx = self.pool.begin_with(begin(strictest)).await?;
+        let settled = queue::store::settle(&mut tx, self.tier, &settlements).await?;
+        let mut done = Done { lost: Vec::new(), ready: settled.ready };
+        if settled.ids.len() < batch.len() {
+            done.lost.extend(batch.iter().map(|s| s.settlement.id).filter(|id| !settled.ids.contains(id)));
+        }
+        for tier in Tier::ALL {
+            let children: Vec<_> = batch
+                .iter()
+                .filter(|s| settled.ids.contains(&s.settlement.id))
+                .flat_map(|s| s.children.iter().filter(|child| child.tier() == tier))
+                .collect();
+            if !children.is_empty() {
+                // A child whose key is held is not enqueued a second time: the first job stands for it.
+                let enqueued = submit::enqueue(&mut tx, tier, &children, &self.lanes).await?;
+                done.ready.extend(enqueued.ready);
+                let refused =
+                    children.iter().zip(enqueued.results).filter_map(|(child, done)| Some((child, done.err()?)));
+                for (child, error) in refused {
+                    tracing::warn!(job.id = %child.id(), error = %error, "a child was not enqueued");
+                }
             }
+        }
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    fn ring(&self, batch: &[Settled], done: &Done) {
+        for id in &done.lost {
+            tracing::warn!(job.id = %id, "lease lost; the result is dropped");
+        }
+        self.bell.ready(&done.ready);
+        let later = batch.iter().flat_map(|Settled { settlement, children }| {
+            let again = match settlement.verdict {
+                Verdict::Again { delay, .. } => Some(delay),
+                _ => None,
+            };
+            again.into_iter().chain(children.iter().filter_map(PreparedJob::due_in))
+        });
+        if let Some(soonest) = later.min() {
+            self.bell.due_in(soonest);
         }
     }
 }
 
-async fn commit_once(
-    pool: &PgPool,
-    tier: Tier,
-    batch: &[Settled],
-) -> sqlx::Result<std::collections::HashSet<crate::ids::JobId>> {
-    let settlements: Vec<_> = batch.iter().map(|s| s.settlement.clone()).collect();
-    // One transaction has one durability: that of the strictest tier in it.
-    let strictest = batch.iter().flat_map(|s| s.children.iter().map(PreparedJob::tier)).fold(tier, Tier::min);
-    let mut tx = pool.begin_with(begin(strictest)).await?;
-    let settled = queue::store::settle(&mut tx, tier, &settlements).await?;
-    for child_tier in Tier::ALL {
-        let children: Vec<_> = batch
-            .iter()
-            .filter(|s| settled.contains(&s.settlement.id))
-            .flat_map(|s| s.children.iter().filter(|child| child.tier() == child_tier).cloned())
-            .collect();
-        if !children.is_empty() {
-            // A child whose key is held is not enqueued a second time: the first job stands for it.
-            let enqueued = submit::enqueue(&mut tx, child_tier, &children).await?;
-            for (child, refused) in children.iter().zip(enqueued).filter_map(|(child, done)| Some((child, done.err()?)))
-            {
-                tracing::warn!(job.id = %child.id(), error = %refused, "a child was not enqueued");
-            }
-        }
-    }
-    tx.commit().await?;
-    Ok(settled)
-}
-
-fn ring(bell: &Bell, batch: &[Settled], settled: &std::collections::HashSet<crate::ids::JobId>) {
-    for Settled { settlement, children } in batch {
-        if !settled.contains(&settlement.id) {
-            tracing::warn!(job.id = %settlement.id, "lease lost; the result is dropped");
-            continue;
-        }
-        match settlement.verdict {
-            Verdict::Again { delay, .. } => bell.due_in(delay),
-            Verdict::Return => bell.ready(&settlement.queue),
-            Verdict::Completed { .. } | Verdict::Dead { .. } | Verdict::Park => {}
-        }
-        for child in children {
-            submit::ring(bell, child);
-        }
-    }
+/// What a committed batch brought about.
+struct Done {
+    /// Their lease was not ours any more.
+    lost: Vec<JobId>,
+    ready: Vec<Ready>,
 }
 
 fn begin(tier: Tier) -> &'static str {

@@ -1,14 +1,21 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{ids::JobId, queue::Bell};
+use crate::{
+    ids::JobId,
+    queue::{Bell, Claimed},
+};
 
-/// The jobs in flight on this node, by queue.
+/// The jobs in flight on this node: from their claim until their settlement is committed.
 #[derive(Debug)]
 pub struct Running {
     limit: usize,
@@ -19,8 +26,31 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: HashMap<JobId, String>,
-    by_queue: BTreeMap<String, usize>,
+    jobs: HashMap<JobId, Entry>,
+    by_queue: BTreeMap<String, InQueue>,
+    /// The grace is over: what begins now ends at once.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    queue: String,
+    tenant: String,
+    stop: Arc<Stop>,
+}
+
+#[derive(Debug, Default)]
+struct InQueue {
+    jobs: usize,
+    by_tenant: HashMap<String, usize>,
+}
+
+/// How a job in flight is told to end.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    token: CancellationToken,
+    /// Somebody asked for this job's cancellation; otherwise the host ends.
+    asked: AtomicBool,
 }
 
 impl Running {
@@ -33,16 +63,49 @@ impl Running {
     pub(super) fn free(&self, queue: &str, queues: usize) -> usize {
         let state = self.lock();
         let share = if queues > 1 { (self.limit * 2).div_ceil(3) } else { self.limit };
-        let of_queue = state.by_queue.get(queue).copied().unwrap_or(0);
+        let of_queue = state.by_queue.get(queue).map_or(0, |q| q.jobs);
         (self.limit - state.jobs.len().min(self.limit)).min(share - of_queue.min(share))
     }
 
-    /// Takes a slot; it is free again when the returned value is dropped.
-    pub(super) fn begin(self: &Arc<Self>, job: JobId, queue: &str) -> Slot {
+    /// How many jobs of this tenant and queue are in flight here.
+    pub(super) fn of_tenant(&self, queue: &str, tenant: &str) -> usize {
+        self.lock().by_queue.get(queue).and_then(|q| q.by_tenant.get(tenant)).copied().unwrap_or(0)
+    }
+
+    /// Takes a slot for each; it is free again when its value is dropped.
+    pub(super) fn begin(self: &Arc<Self>, jobs: &[Claimed]) -> Vec<Slot> {
         let mut state = self.lock();
-        state.jobs.insert(job, queue.to_owned());
-        *state.by_queue.entry(queue.to_owned()).or_default() += 1;
-        Slot { running: Arc::clone(self), job }
+        let ended = state.ended;
+        jobs.iter()
+            .map(|job| {
+                let stop = Arc::new(Stop::default());
+                if ended {
+                    stop.token.cancel();
+                }
+                let in_queue = state.by_queue.entry(job.queue.clone()).or_default();
+                in_queue.jobs += 1;
+                *in_queue.by_tenant.entry(job.tenant.clone()).or_default() += 1;
+                let entry = Entry { queue: job.queue.clone(), tenant: job.tenant.clone(), stop: Arc::clone(&stop) };
+                state.jobs.insert(job.id, entry);
+                Slot { running: Arc::clone(self), job: job.id, stop }
+            })
+            .collect()
+    }
+
+    /// Somebody wants these jobs cancelled; those that run here are told so.
+    pub fn cancel(&self, jobs: &[Uuid]) {
+        let state = self.lock();
+        for entry in jobs.iter().filter_map(|id| state.jobs.get(&JobId(*id))) {
+            entry.stop.asked.store(true, Ordering::Relaxed);
+            entry.stop.token.cancel();
+        }
+    }
+
+    /// The grace is over.
+    pub fn end_all(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        state.jobs.values().for_each(|entry| entry.stop.token.cancel());
     }
 
     /// What this node runs, for the comparison with what the table says.
@@ -75,19 +138,37 @@ impl Running {
 pub(super) struct Slot {
     running: Arc<Running>,
     job: JobId,
+    stop: Arc<Stop>,
+}
+
+impl Slot {
+    pub fn cancelled(&self) -> CancellationToken {
+        self.stop.token.clone()
+    }
+
+    /// The job itself is to be cancelled, whatever the host does.
+    pub fn cancel_asked(&self) -> bool {
+        self.stop.asked.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.running.lock();
-        if let Some(queue) = state.jobs.remove(&self.job)
-            && let Some(count) = state.by_queue.get_mut(&queue)
+        if let Some(entry) = state.jobs.remove(&self.job)
+            && let Some(in_queue) = state.by_queue.get_mut(&entry.queue)
         {
-            *count -= 1;
+            in_queue.jobs -= 1;
+            if let Some(count) = in_queue.by_tenant.get_mut(&entry.tenant) {
+                *count -= 1;
+                if *count == 0 {
+                    in_queue.by_tenant.remove(&entry.tenant);
+                }
+            }
         }
         let empty = state.jobs.is_empty();
         drop(state);
-        self.running.bell.slot_free();
+        self.running.bell.wake();
         if empty {
             self.running.empty.notify_waiters();
         }
@@ -97,15 +178,53 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Lease, Tier};
+
+    fn jobs(n: usize, tenant: &str) -> Vec<Claimed> {
+        let job = |_| Claimed {
+            id: JobId::new(),
+            tier: Tier::Communication,
+            lease: Lease::random(),
+            tenant: tenant.to_owned(),
+            job_type: "x".to_owned(),
+            queue: "communication".to_owned(),
+            subject: "s".to_owned(),
+            payload: "{}".to_owned(),
+            attempt: 1,
+            max_attempts: 3,
+            snoozes: 0,
+            reaps: 0,
+            accepted_by: None,
+            expired: false,
+            cancel_requested: false,
+            alone: false,
+        };
+        (0..n).map(job).collect()
+    }
 
     #[test]
     fn one_queue_cannot_take_the_whole_node() {
         let running = Running::new(6, Bell::default());
-        let slots: Vec<_> = (0..4).map(|_| running.begin(JobId::new(), "communication")).collect();
+        let slots = running.begin(&jobs(4, "t"));
         assert_eq!(running.free("communication", 3), 0);
         assert_eq!(running.free("money", 3), 2);
         assert_eq!(running.free("communication", 1), 2);
         drop(slots);
         assert_eq!(running.free("communication", 3), 4);
+    }
+
+    #[test]
+    fn tenants_are_counted_and_cancels_find_their_job() {
+        let running = Running::new(6, Bell::default());
+        let jobs = jobs(2, "t");
+        let slots = running.begin(&jobs);
+        assert_eq!(running.of_tenant("communication", "t"), 2);
+        running.cancel(&[jobs[1].id.0, Uuid::nil()]);
+        assert!(!slots[0].cancel_asked() && slots[1].cancel_asked());
+        assert!(!slots[0].cancelled().is_cancelled() && slots[1].cancelled().is_cancelled());
+        running.end_all();
+        assert!(slots[0].cancelled().is_cancelled() && !slots[0].cancel_asked());
+        drop(slots);
+        assert_eq!(running.of_tenant("communication", "t"), 0);
     }
 }

@@ -104,9 +104,13 @@ impl Gate {
             tx.commit().await?;
             sqlx::Result::Ok(ended)
         };
-        let ended_ms = write.await.map_err(|e| database_away(&e))?.ok_or(Stop::LeaseLost)?;
-        attempt.advance_clock(ended_ms);
-        Ok(answer)
+        match write.await.map_err(|e| database_away(&e))? {
+            Some(ended_ms) => {
+                attempt.advance_clock(ended_ms);
+                Ok(answer)
+            }
+            None => Err(self.refused(start).await),
+        }
     }
 
     /// Returns the number of this try.
@@ -118,7 +122,24 @@ impl Gate {
             tx.commit().await?;
             sqlx::Result::Ok(try_no)
         };
-        write.await.map_err(|e| database_away(&e))?.ok_or(Stop::LeaseLost)
+        match write.await.map_err(|e| database_away(&e))? {
+            Some(try_no) => Ok(try_no),
+            None => Err(self.refused(start).await),
+        }
+    }
+
+    /// Why the fence let nothing through.
+    async fn refused(&self, start: &Start<'_>) -> Stop {
+        let ask = async {
+            let mut db = self.pool.acquire().await?;
+            store::still_mine(&mut db, start.tier, start.job, start.lease).await
+        };
+        match ask.await {
+            // Ours, and yet no start: somebody wants it cancelled.
+            Ok(true) => Stop::Cancelled,
+            Ok(false) => Stop::LeaseLost,
+            Err(error) => database_away(&error),
+        }
     }
 
     async fn fence_again(&self, attempt: &Attempt) -> bool {

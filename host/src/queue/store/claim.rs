@@ -1,6 +1,12 @@
 use sqlx::PgConnection;
 
-use crate::ids::{Digest, JobId, Lease, NodeId, Tier};
+use crate::{
+    ids::{Digest, JobId, Lease, NodeId, Tier},
+    queue::{
+        cursors::{Found, Look},
+        lanes::ALONE,
+    },
+};
 
 /// A job that this node holds now.
 #[derive(Debug)]
@@ -21,6 +27,9 @@ pub struct Claimed {
     pub accepted_by: Option<Digest>,
     /// By the clock of Postgres.
     pub expired: bool,
+    pub cancel_requested: bool,
+    /// It took nodes down with it and is run alone.
+    pub alone: bool,
 }
 
 impl Claimed {
@@ -30,64 +39,85 @@ impl Claimed {
     }
 }
 
-/// Up to `limit` ready jobs of one queue under one fresh lease, highest priority first, then in order.
-/// The update touches no indexed column, so it is HOT.
+/// Up to `limit` ready jobs of one queue under one fresh lease, look by look, each in order. What each look found comes
+/// beside. The update touches no indexed column, so it is HOT; a paused queue gives nothing.
 pub async fn claim(
     db: &mut PgConnection,
     tier: Tier,
     queue: &str,
     node: NodeId,
     limit: u32,
-) -> sqlx::Result<Vec<Claimed>> {
+    looks: &[Look],
+) -> sqlx::Result<(Vec<Claimed>, Vec<Found>)> {
     let lease = Lease::random();
     let rows = sqlx::query!(
         r#"
-        WITH c AS MATERIALIZED (
-            SELECT id, priority, ord
-            FROM jobs
-            WHERE tier = $1 AND queue = $2 AND ord IS NOT NULL AND lease IS NULL
-            ORDER BY priority DESC, lane, ord
-            LIMIT $3
-            FOR UPDATE SKIP LOCKED
+        WITH p AS MATERIALIZED (
+            SELECT * FROM unnest($3::smallint[], $4::smallint[], $5::bigint[], $6::int[])
+                 WITH ORDINALITY AS p (priority, lane, cursor, most, n)
+            WHERE NOT EXISTS (SELECT FROM queues q WHERE q.name = $2 AND q.paused)
+        ), c AS MATERIALIZED (
+            SELECT p.n, x.at, x.ord
+            FROM p CROSS JOIN LATERAL (
+                SELECT j.ctid AS at, j.ord
+                FROM jobs j
+                WHERE j.tier = $1 AND j.queue = $2 AND j.priority = p.priority AND j.lane = p.lane
+                  AND j.ord > p.cursor AND j.ord IS NOT NULL AND j.lease IS NULL
+                ORDER BY j.ord
+                LIMIT p.most
+                FOR UPDATE SKIP LOCKED
+            ) AS x
+            LIMIT $7
         )
         UPDATE jobs j
-        SET state = 'running', attempt = attempt + 1, node = $4, lease = $5, claimed_at = now()
+        SET state = 'running', attempt = attempt + 1, node = $8, lease = $9, claimed_at = now()
         FROM c
-        WHERE j.tier = $1 AND j.id = c.id
+        WHERE j.tier = $1 AND j.ctid = c.at
         RETURNING j.id, j.tenant, j.job_type, j.subject, j.payload, j.attempt, j.max_attempts, j.snoozes, j.reaps,
-                  j.accepted_by, j.expires_at <= now() AS "expired!", c.priority AS "priority!", c.ord AS "ord!"
+                  j.accepted_by, j.expires_at <= now() AS "expired!", j.cancel_requested, j.lane, c.n AS "n!",
+                  c.ord AS "ord!"
         "#,
         tier.as_i16(),
         queue,
+        &looks.iter().map(|look| look.priority).collect::<Vec<_>>(),
+        &looks.iter().map(|look| look.lane).collect::<Vec<_>>(),
+        &looks.iter().map(|look| look.cursor).collect::<Vec<_>>(),
+        &looks.iter().map(|look| look.most).collect::<Vec<_>>(),
         i64::from(limit),
         node.0,
         lease.0,
     )
     .fetch_all(db)
     .await?;
-    let mut claimed: Vec<_> = rows
-        .into_iter()
-        .map(|row| {
-            let job = Claimed {
-                id: JobId(row.id),
-                tier,
-                lease,
-                tenant: row.tenant,
-                job_type: row.job_type,
-                queue: queue.to_owned(),
-                subject: row.subject,
-                payload: row.payload,
-                attempt: row.attempt,
-                max_attempts: row.max_attempts,
-                snoozes: row.snoozes,
-                reaps: row.reaps,
-                accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
-                expired: row.expired,
-            };
-            (-row.priority, row.ord, job)
-        })
-        .collect();
+    let mut found = vec![Found::default(); looks.len()];
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        // WITH ORDINALITY counts from 1.
+        if let Some(found) = usize::try_from(row.n - 1).ok().and_then(|n| found.get_mut(n)) {
+            found.jobs += 1;
+            found.last = found.last.max(row.ord);
+        }
+        let job = Claimed {
+            id: JobId(row.id),
+            tier,
+            lease,
+            tenant: row.tenant,
+            job_type: row.job_type,
+            queue: queue.to_owned(),
+            subject: row.subject,
+            payload: row.payload,
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            snoozes: row.snoozes,
+            reaps: row.reaps,
+            accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
+            expired: row.expired,
+            cancel_requested: row.cancel_requested,
+            alone: row.lane == ALONE,
+        };
+        claimed.push((row.n, row.ord, job));
+    }
     // An UPDATE returns rows in no promised order.
-    claimed.sort_unstable_by_key(|(priority, ord, _)| (*priority, *ord));
-    Ok(claimed.into_iter().map(|(_, _, job)| job).collect())
+    claimed.sort_unstable_by_key(|(n, ord, _)| (*n, *ord));
+    Ok((claimed.into_iter().map(|(_, _, job)| job).collect(), found))
 }

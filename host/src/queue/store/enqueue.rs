@@ -2,7 +2,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::ids::{Digest, JobId, Priority, Tier};
+use crate::{
+    ids::{Digest, JobId, Priority, Tier},
+    queue::{Lanes, Ready},
+};
 
 /// A checked job, about to become a row.
 #[derive(Clone, Debug)]
@@ -30,21 +33,23 @@ pub struct NewRow {
     pub expires_in_ms: i64,
 }
 
-/// One statement for all rows of a tier. Postgres's clock decides what is due.
-pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow]) -> sqlx::Result<()> {
+/// One statement for all rows of a tier; says where they became ready. Postgres's clock decides what is due.
+pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: &Lanes) -> sqlx::Result<Vec<Ready>> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     macro_rules! column {
         ($row:ident => $value:expr) => {
             rows.iter().map(|$row| $value).collect::<Vec<_>>()
         };
     }
-    sqlx::query!(
+    let ready = sqlx::query_as!(
+        Ready,
         r#"
-        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, ord, run_at, state, max_attempts, payload,
+        WITH i AS (
+        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, max_attempts, payload,
                           metadata, subject, parent, accepted_by, idempotency_key, key_ttl_ms, expires_at)
-        SELECT $1, n.id, n.tenant, n.job_type, n.queue, n.priority,
+        SELECT $1, n.id, n.tenant, n.job_type, n.queue, n.priority, n.lane,
                CASE WHEN NOT n.blocked AND n.due <= now() THEN nextval('ready_seq') END,
                CASE WHEN n.blocked THEN 'infinity' ELSE n.due END,
                CASE WHEN n.blocked THEN 'blocked' WHEN n.due <= now() THEN 'ready' ELSE 'scheduled' END,
@@ -54,13 +59,17 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow]) -> sqlx
             SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due
             FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
                         $9::boolean[], $10::int[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::bytea[],
-                        $16::text[], $17::bigint[], $18::bigint[])
+                        $16::text[], $17::bigint[], $18::bigint[], $19::smallint[])
                  WITH ORDINALITY
                  AS u (id, tenant, job_type, queue, priority, run_at, delay_ms, blocked, max_attempts, payload, metadata,
-                       subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, n)
+                       subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, lane, n)
             -- The order of submits is the order in the queue.
             ORDER BY u.n
         ) AS n
+        RETURNING queue, priority, lane, ord
+        )
+        SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", min(ord) AS "ord!"
+        FROM i WHERE ord IS NOT NULL GROUP BY 1, 2, 3
         "#,
         tier.as_i16(),
         &column!(r => r.id.0),
@@ -80,8 +89,9 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow]) -> sqlx
         &column!(r => r.idempotency_key.clone()) as &[Option<String>],
         &column!(r => r.key_ttl_ms) as &[Option<i64>],
         &column!(r => r.expires_in_ms),
+        &column!(r => lanes.assign(&r.queue, &r.tenant)),
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(())
+    Ok(ready)
 }

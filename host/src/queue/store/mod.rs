@@ -9,7 +9,9 @@ mod settle;
 pub use self::{
     claim::{Claimed, claim},
     enqueue::{NewRow, insert},
-    maintain::{Poll, make_archive_days, poll, reap_node, reap_orphans, return_strays},
+    maintain::{
+        Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
+    },
     read::{get, list},
-    settle::{Settlement, Verdict, settle},
+    settle::{Settled, Settlement, Verdict, settle},
 };

@@ -3,7 +3,10 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::ids::{Digest, JobId, Lease, Tier};
+use crate::{
+    ids::{Digest, JobId, Lease, Tier},
+    queue::Ready,
+};
 
 /// What one attempt comes to.
 #[derive(Clone, Debug)]
@@ -11,13 +14,14 @@ pub struct Settlement {
     pub id: JobId,
     pub tier: Tier,
     pub lease: Lease,
-    pub queue: String,
     pub verdict: Verdict,
     /// Added to the job's errors.
     pub error: Option<serde_json::Value>,
     /// The release that ran it; `None`: none did.
     pub release: Option<Digest>,
     pub cpu: Duration,
+    /// It has rows in the journal, which go along into the archive.
+    pub journaled: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Verdict {
     Completed { result: String },
     /// With one of the reasons of `jobs_archive.reason`.
     Dead { reason: &'static str },
+    /// Somebody asked for it.
+    Cancelled,
     /// Once more. `burn`: the attempt counts; otherwise it is given back, and counted as a snooze.
     Again { delay: Duration, burn: bool },
     /// Given back untouched: this node ends.
@@ -34,36 +40,125 @@ pub enum Verdict {
     Park,
 }
 
-/// Settles all of one tier in the caller's transaction; returns those whose lease was still held.
-pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[Settlement]) -> sqlx::Result<HashSet<JobId>> {
-    let (finished, going_on): (Vec<_>, Vec<_>) =
-        all.iter().partition(|s| matches!(s.verdict, Verdict::Completed { .. } | Verdict::Dead { .. }));
-    let mut settled = HashSet::with_capacity(all.len());
-    if !finished.is_empty() {
-        settled.extend(archive(db, tier, &finished).await?);
+impl Verdict {
+    /// The job ends with it.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Completed { .. } | Self::Dead { .. } | Self::Cancelled)
+    }
+}
+
+/// What a settlement of many brought about.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Those whose lease was still held.
+    pub ids: HashSet<JobId>,
+    /// Where some of them are ready again.
+    pub ready: Vec<Ready>,
+}
+
+/// Settles all of one tier in the caller's transaction.
+pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Settled> {
+    let (finished, going_on): (Vec<_>, Vec<_>) = all.iter().copied().partition(|s| s.verdict.is_final());
+    let (journaled, plain): (Vec<_>, Vec<_>) = finished.into_iter().partition(|s| s.journaled);
+    let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ready: Vec::new() };
+    if !plain.is_empty() {
+        settled.ids.extend(archive(db, tier, &Finished::of(&plain)).await?.into_iter().map(JobId));
+    }
+    if !journaled.is_empty() {
+        settled.ids.extend(archive_with_journal(db, tier, &Finished::of(&journaled)).await?.into_iter().map(JobId));
     }
     if !going_on.is_empty() {
-        settled.extend(put_back(db, tier, &going_on).await?);
+        put_back(db, tier, &going_on, &mut settled).await?;
     }
     Ok(settled)
 }
 
-/// The row leaves the hot table for the archive, journal and all, in one statement.
-async fn archive(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Vec<JobId>> {
-    let mut states = Vec::with_capacity(all.len());
-    let mut reasons = Vec::with_capacity(all.len());
-    let mut results = Vec::with_capacity(all.len());
-    for s in all {
-        let (state, reason, result) = match &s.verdict {
-            Verdict::Completed { result } => ("completed", None, Some(result.clone())),
-            Verdict::Dead { reason } => ("dead", Some((*reason).to_owned()), None),
-            Verdict::Again { .. } | Verdict::Return | Verdict::Park => continue,
+/// The columns of the finished.
+struct Finished {
+    ids: Vec<Uuid>,
+    leases: Vec<Uuid>,
+    states: Vec<String>,
+    reasons: Vec<Option<String>>,
+    results: Vec<Option<String>>,
+    errors: Vec<Option<serde_json::Value>>,
+    releases: Vec<Option<Vec<u8>>>,
+    cpu_us: Vec<i64>,
+}
+
+impl Finished {
+    fn of(all: &[&Settlement]) -> Self {
+        let mut columns = Self {
+            ids: ids(all),
+            leases: leases(all),
+            states: Vec::with_capacity(all.len()),
+            reasons: Vec::with_capacity(all.len()),
+            results: Vec::with_capacity(all.len()),
+            errors: errors(all),
+            releases: releases(all),
+            cpu_us: all.iter().map(|s| i64::try_from(s.cpu.as_micros()).unwrap_or(i64::MAX)).collect(),
         };
-        states.push(state.to_owned());
-        reasons.push(reason);
-        results.push(result);
+        for s in all {
+            let (state, reason, result) = match &s.verdict {
+                Verdict::Completed { result } => ("completed", None, Some(result.clone())),
+                Verdict::Dead { reason } => ("dead", Some((*reason).to_owned()), None),
+                Verdict::Cancelled | Verdict::Again { .. } | Verdict::Return | Verdict::Park => {
+                    ("cancelled", None, None)
+                }
+            };
+            columns.states.push(state.to_owned());
+            columns.reasons.push(reason);
+            columns.results.push(result);
+        }
+        columns
     }
-    let ids = sqlx::query_scalar!(
+}
+
+/// The rows leave the hot table for the archive, and their events go to the outbox, in one statement.
+async fn archive(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"
+        WITH f AS (
+            SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[],
+                                 $10::bigint[])
+                 AS f (id, lease, final, why, result, error, ran, cpu_us)
+        ), d AS (
+            DELETE FROM jobs j USING f
+            WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
+            RETURNING j.*, f.final, f.why, f.result, f.error, f.ran, f.cpu_us
+        ), a AS (
+            INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt,
+                                      max_attempts, payload, metadata, subject, parent, accepted_by, release,
+                                      idempotency_key, key_ttl_ms, result, errors, cpu_us, created_at, run_at, expires_at)
+            SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt, d.max_attempts,
+                   d.payload, d.metadata, d.subject, d.parent, d.accepted_by, coalesce(d.ran, d.release),
+                   d.idempotency_key, d.key_ttl_ms, d.result,
+                   CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END,
+                   d.cpu_us, d.created_at, d.run_at, d.expires_at
+            FROM d
+        ), o AS (
+            INSERT INTO outbox (tenant, job_id, job_type, event)
+            SELECT d.tenant, d.id, d.job_type, 'job.' || d.final FROM d
+        )
+        SELECT id AS "id!" FROM d
+        "#,
+        tier.as_i16(),
+        tier.keep(),
+        &f.ids,
+        &f.leases,
+        &f.states,
+        &f.reasons as &[Option<String>],
+        &f.results as &[Option<String>],
+        &f.errors as &[Option<serde_json::Value>],
+        &f.releases as &[Option<Vec<u8>>],
+        &f.cpu_us,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The same for jobs that have a journal, which moves into their row.
+async fn archive_with_journal(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
         r#"
         WITH f AS (
             SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[],
@@ -83,35 +178,40 @@ async fn archive(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx
                        'baseMs', e.base_ms, 'startedAt', e.started_at, 'endedAt', e.ended_at, 'answer', e.answer,
                        'note', e.note) ORDER BY e.seq) AS entries
             FROM e GROUP BY e.job_id
+        ), a AS (
+            INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt,
+                                      max_attempts, payload, metadata, subject, parent, accepted_by, release,
+                                      idempotency_key, key_ttl_ms, result, errors, journal, cpu_us, created_at, run_at,
+                                      expires_at)
+            SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt, d.max_attempts,
+                   d.payload, d.metadata, d.subject, d.parent, d.accepted_by, coalesce(d.ran, d.release),
+                   d.idempotency_key, d.key_ttl_ms, d.result,
+                   CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END,
+                   journal.entries, d.cpu_us, d.created_at, d.run_at, d.expires_at
+            FROM d LEFT JOIN journal ON journal.job_id = d.id
+        ), o AS (
+            INSERT INTO outbox (tenant, job_id, job_type, event)
+            SELECT d.tenant, d.id, d.job_type, 'job.' || d.final FROM d
         )
-        INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt, max_attempts,
-                                  payload, metadata, subject, parent, accepted_by, release, idempotency_key, key_ttl_ms,
-                                  result, errors, journal, cpu_us, created_at, run_at, expires_at)
-        SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt, d.max_attempts,
-               d.payload, d.metadata, d.subject, d.parent, d.accepted_by, coalesce(d.ran, d.release), d.idempotency_key,
-               d.key_ttl_ms, d.result, CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END,
-               journal.entries, d.cpu_us, d.created_at, d.run_at, d.expires_at
-        FROM d LEFT JOIN journal ON journal.job_id = d.id
-        RETURNING id
+        SELECT id AS "id!" FROM d
         "#,
         tier.as_i16(),
         tier.keep(),
-        &ids(all),
-        &leases(all),
-        &states,
-        &reasons as &[Option<String>],
-        &results as &[Option<String>],
-        &errors(all) as &[Option<serde_json::Value>],
-        &releases(all) as &[Option<Vec<u8>>],
-        &all.iter().map(|s| i64::try_from(s.cpu.as_micros()).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
+        &f.ids,
+        &f.leases,
+        &f.states,
+        &f.reasons as &[Option<String>],
+        &f.results as &[Option<String>],
+        &f.errors as &[Option<serde_json::Value>],
+        &f.releases as &[Option<Vec<u8>>],
+        &f.cpu_us,
     )
     .fetch_all(db)
-    .await?;
-    Ok(ids.into_iter().map(JobId).collect())
+    .await
 }
 
 /// Retry, snooze, return and park: the row stays, without a lease.
-async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Vec<JobId>> {
+async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement], settled: &mut Settled) -> sqlx::Result<()> {
     let mut parks = Vec::with_capacity(all.len());
     let mut delays = Vec::with_capacity(all.len());
     let mut back = Vec::with_capacity(all.len());
@@ -121,14 +221,14 @@ async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sql
             Verdict::Again { delay, burn } => (false, delay, !burn, !burn),
             Verdict::Return => (false, Duration::ZERO, true, false),
             Verdict::Park => (true, Duration::ZERO, false, false),
-            Verdict::Completed { .. } | Verdict::Dead { .. } => continue,
+            Verdict::Completed { .. } | Verdict::Dead { .. } | Verdict::Cancelled => continue,
         };
         parks.push(park);
         delays.push(delay.as_secs_f64());
         back.push(i32::from(given_back));
         snoozes.push(snooze);
     }
-    let ids = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
         UPDATE jobs j
         SET state      = CASE WHEN f.park THEN 'dead' WHEN f.delay > 0 THEN 'scheduled' ELSE 'ready' END,
@@ -152,7 +252,7 @@ async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sql
         FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::float8[], $6::int[], $7::boolean[], $8::jsonb[], $9::bytea[])
              AS f (id, lease, park, delay, back, snooze, error, ran)
         WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
-        RETURNING j.id
+        RETURNING j.id, j.queue, j.priority, j.lane, j.ord
         "#,
         tier.as_i16(),
         &ids(all),
@@ -166,7 +266,16 @@ async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sql
     )
     .fetch_all(db)
     .await?;
-    Ok(ids.into_iter().map(JobId).collect())
+    for row in rows {
+        settled.ids.insert(JobId(row.id));
+        settled.ready.extend(row.ord.map(|ord| Ready {
+            queue: row.queue,
+            priority: row.priority,
+            lane: row.lane,
+            ord,
+        }));
+    }
+    Ok(())
 }
 
 fn ids(all: &[&Settlement]) -> Vec<Uuid> {

@@ -1,0 +1,52 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::Worker;
+use crate::queue::store;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// A look from the front at least this far apart, and this many times as long as the last one took.
+const FRONT: Duration = Duration::from_secs(60);
+const FRONT_FACTOR: u32 = 50;
+/// Cursors are kept for the next start this often, while they move.
+const SAVE: u32 = 5;
+
+/// Looks again, where there was work, for jobs whose place was passed before their transaction committed. Asks nothing
+/// of an idle database.
+pub(super) async fn run(worker: Arc<Worker>) {
+    let cursors = worker.bell.cursors();
+    let mut front = Instant::now();
+    let mut seconds = 0_u32;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = worker.lifecycle.stopping() => return,
+        }
+        seconds = seconds.wrapping_add(1);
+        let moved = cursors.moved();
+        if moved.is_empty() {
+            continue;
+        }
+        let saved = async {
+            let mut db = worker.pool.acquire().await?;
+            cursors.note_head(store::head(&mut db).await?);
+            if seconds.is_multiple_of(SAVE) {
+                store::save_cursors(&mut db, &moved).await?;
+            }
+            Ok(())
+        };
+        let saved: sqlx::Result<()> = saved.await;
+        if let Err(error) = saved {
+            tracing::debug!(error = %error, "cursors could not be kept");
+        }
+        if front.elapsed() >= FRONT.max(cursors.front_took() * FRONT_FACTOR) {
+            front = Instant::now();
+            cursors.from_the_front();
+            worker.bell.wake();
+        } else if !cursors.second_look().is_empty() {
+            worker.bell.wake();
+        }
+    }
+}
