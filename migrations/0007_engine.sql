@@ -4,12 +4,32 @@ ALTER TABLE jobs
     ADD COLUMN ordering_key     text    CHECK (length(ordering_key) BETWEEN 1 AND 255),
     ADD COLUMN limited          boolean NOT NULL DEFAULT false,
     ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false,
-    ADD COLUMN unchecked        boolean NOT NULL DEFAULT false;
+    ADD COLUMN unchecked        boolean NOT NULL DEFAULT false,
+    ADD COLUMN key_hashes       bytea   CHECK (length(key_hashes) % 32 = 0),
+    ADD COLUMN redrives         integer NOT NULL DEFAULT 0 CHECK (redrives >= 0),
+    ADD COLUMN generation       integer NOT NULL DEFAULT 0 CHECK (generation >= 0),
+    ADD COLUMN pinned           bytea   CHECK (length(pinned) = 32);
 COMMENT ON COLUMN jobs.lane IS 'Fairness lane within a priority: 0 for tenants with few live jobs, 1 to 16 for the others, 99 runs alone.';
 COMMENT ON COLUMN jobs.ordering_key IS 'Jobs of one tenant, queue and ordering key run one after another, in order of submit.';
 COMMENT ON COLUMN jobs.limited IS 'A limit of concurrency counts this job: it becomes ready only when a slot is free.';
 COMMENT ON COLUMN jobs.cancel_requested IS 'Somebody wants it cancelled: no new effect; it ends as soon as the open one is journaled.';
 COMMENT ON COLUMN jobs.unchecked IS 'Came in by SQL: schema and key are checked by a host before its first claim.';
+COMMENT ON COLUMN jobs.key_hashes IS 'The keys it holds, as in idempotency_keys, one after another, 32 bytes each.';
+COMMENT ON COLUMN jobs.redrives IS 'Times a person (or a bulk redrive) started it again after its end.';
+COMMENT ON COLUMN jobs.generation IS 'Part of the identity of its next effects; counted up when a redrive reopens the journal at a refusal.';
+COMMENT ON COLUMN jobs.pinned IS 'The release that a redrive chose; NULL: the usual rules.';
+
+ALTER TABLE jobs_archive
+    ADD COLUMN ordering_key text,
+    ADD COLUMN key_hashes   bytea,
+    ADD COLUMN redrives     integer NOT NULL DEFAULT 0,
+    ADD COLUMN generation   integer NOT NULL DEFAULT 0;
+
+-- Half of each page for the second version of a row: measured on rows of 300 bytes, 40 % of the claims were HOT with
+-- 70, and a claim that is not costs an entry in each index.
+ALTER TABLE jobs_t1 SET (fillfactor = 45);
+ALTER TABLE jobs_t2 SET (fillfactor = 45);
+ALTER TABLE jobs_t3 SET (fillfactor = 45);
 
 -- None of these columns is in the claim's way: a claim changes neither ord nor run_at, so it stays HOT.
 -- Jobs that hold a slot, by scope: a limit counts them.
@@ -77,3 +97,43 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
+
+-- What a person should know. One open row for each (kind, subject), however often it is raised.
+CREATE TABLE alerts (
+    id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    kind        text        NOT NULL,
+    subject     text        NOT NULL,
+    tenant      text,
+    severity    text        NOT NULL CHECK (severity IN ('warning', 'critical')),
+    message     text        NOT NULL,
+    detail      jsonb       NOT NULL DEFAULT '{}',
+    state       text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'resolved')),
+    count       bigint      NOT NULL DEFAULT 1,
+    first_at    timestamptz NOT NULL DEFAULT now(),
+    last_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE state <> 'resolved';
+CREATE INDEX alerts_last ON alerts (last_at DESC);
+COMMENT ON COLUMN alerts.subject IS 'What it is about, e.g. a queue, a type or a job: repeats of the same are counted, not listed.';
+COMMENT ON COLUMN alerts.tenant IS 'Whose it is; NULL: of the host as a whole, for admins.';
+COMMENT ON COLUMN alerts.detail IS 'Of the last time it was raised.';
+
+-- Bulk redrives under way and done: a filter, a rate, and how far they came.
+CREATE TABLE redrives (
+    id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    filter      jsonb       NOT NULL,
+    rate        integer     NOT NULL CHECK (rate BETWEEN 1 AND 10000),
+    state       text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'stopped')),
+    cursor      uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    redriven    bigint      NOT NULL DEFAULT 0,
+    refused     bigint      NOT NULL DEFAULT 0,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  text        NOT NULL,
+    ended_at    timestamptz
+);
+COMMENT ON COLUMN redrives.filter IS 'type, queue, tenant, reason, finishedAfter, finishedBefore.';
+COMMENT ON COLUMN redrives.rate IS 'Jobs a second, at most.';
+COMMENT ON COLUMN redrives.cursor IS 'The last job that was looked at; jobs go by id.';
+
+-- Redrives go over the dead by id; the completed, which are many, are not in it.
+CREATE INDEX jobs_archive_dead ON jobs_archive (id) WHERE state = 'dead';

@@ -11,7 +11,7 @@ const LEVELS: [&[&str]; 6] = [
     &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle"],
     &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts"],
     &["submit", "effects"],
-    &["runtime"],
+    &["runtime", "operate"],
     &["http", "worker", "scheduler", "delivery"],
     &["cli", "app"],
 ];

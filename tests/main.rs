@@ -13,6 +13,7 @@ mod email;
 mod embedded;
 mod idle;
 mod line;
+mod operate;
 mod plugins;
 mod queue;
 mod runtime;

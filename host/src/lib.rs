@@ -9,7 +9,8 @@ pub mod ids;
 pub mod lifecycle;
 pub mod telemetry;
 // L1
-pub mod auth;
+pub mod alerts;
+mod auth;
 pub mod idempotency;
 pub mod journal;
 pub mod queue;
@@ -18,6 +19,7 @@ pub mod releases;
 pub mod effects;
 pub mod submit;
 // L3
+pub mod operate;
 pub mod runtime;
 // L4
 pub mod http;

@@ -76,6 +76,15 @@ impl Client {
         read(request.send().await.unwrap()).await
     }
 
+    /// Any method and path; a body goes as JSON.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        read(request.send().await.unwrap()).await
+    }
+
     /// Submits and expects 202; the job's id.
     pub async fn submit(&self, job_type: &str, payload: Value) -> String {
         let answer = self.post(json!({"type": job_type, "payload": payload}).to_string()).await;

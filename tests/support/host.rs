@@ -152,6 +152,11 @@ impl Host {
         Client::new(&self.base, token("user", Some("t1")))
     }
 
+    /// An admin without a tenant.
+    pub fn admin(&self) -> Client {
+        Client::new(&self.base, token("admin", None))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

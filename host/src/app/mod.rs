@@ -31,6 +31,7 @@ use crate::{
     http::{self, health::Health},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
+    operate::Operator,
     queue::{Bell, Lanes},
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
@@ -110,6 +111,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let router = http::router(http::State {
         verifier: Arc::new(Verifier::new(&config.auth)?),
         submitter: host.submitter.clone(),
+        operator: host.operator.clone(),
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
@@ -169,6 +171,7 @@ struct Host {
     running: Arc<Running>,
     registry: Arc<Registry>,
     submitter: Submitter,
+    operator: Operator,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
@@ -189,7 +192,14 @@ impl Host {
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes);
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
-        let registry = Arc::new(Registry::new(Arc::clone(&runtime), catalog, config.clone()));
+        let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone()));
+        let operator = Operator {
+            pool: pool.clone(),
+            bell: bell.clone(),
+            lanes: lanes.clone(),
+            queues: Arc::clone(&queues),
+            catalog: Arc::clone(&catalog),
+        };
         let scheduler = Arc::new(Scheduler {
             pool: duties_pool.clone(),
             node,
@@ -200,6 +210,8 @@ impl Host {
             lifecycle: lifecycle.clone(),
             registry: Arc::clone(&registry),
             running: Arc::clone(&running),
+            operator: operator.clone(),
+            redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
         });
@@ -217,7 +229,7 @@ impl Host {
             runtime,
             running: Arc::clone(&running),
         });
-        Ok(Self { lifecycle, bell, pulse, running, registry, submitter, smtp, scheduler, worker })
+        Ok(Self { lifecycle, bell, pulse, running, registry, submitter, operator, smtp, scheduler, worker })
     }
 }
 

@@ -11,6 +11,6 @@ pub struct Worker {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 768, claim_batch: 256 }
+        Self { concurrency: 1_500, claim_batch: 512 }
     }
 }

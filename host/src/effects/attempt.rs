@@ -28,6 +28,8 @@ pub struct Attempt {
     pub grants: Arc<GrantSet>,
     /// Most effects of one attempt.
     pub max_effects: u32,
+    /// Of effects that the journal does not know yet.
+    pub generation: u32,
     recorded: BTreeMap<u32, Recorded>,
     next_seq: AtomicU32,
     /// The guest's clock: stands still between effects.
@@ -45,6 +47,7 @@ impl Attempt {
         release: Digest,
         grants: Arc<GrantSet>,
         max_effects: u32,
+        generation: u32,
         journal: Vec<Recorded>,
     ) -> Arc<Self> {
         let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
@@ -57,6 +60,7 @@ impl Attempt {
             release,
             grants,
             max_effects,
+            generation,
             recorded: journal.into_iter().map(|row| (row.seq, row)).collect(),
             next_seq: AtomicU32::new(0),
             now_ms: AtomicU64::new(base_ms),

@@ -24,6 +24,26 @@ impl FromRequestParts<State> for Caller {
     }
 }
 
+/// Only admins.
+pub(super) fn admin(caller: &Caller) -> Result<(), Problem> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        Role::VenueAdmin | Role::User => {
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may do this."))
+        }
+    }
+}
+
+/// Admins, and venue admins for their own tenant: the tenant that the change is limited to.
+pub(super) fn changes(caller: &Caller) -> Result<Option<&str>, Problem> {
+    match caller.role {
+        Role::Admin | Role::VenueAdmin => reads(caller),
+        Role::User => {
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin or a venue admin may do this."))
+        }
+    }
+}
+
 /// The tenant that a read is limited to: `None` for an admin, who sees all.
 pub(super) fn reads(caller: &Caller) -> Result<Option<&str>, Problem> {
     match (caller.role, &caller.tenant) {

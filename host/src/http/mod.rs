@@ -5,11 +5,14 @@
 //! Invariant: a handler that takes a `Caller` runs only for an authenticated one; a 5xx tells nothing of its cause.
 //! Tables: none.
 
+mod alerts;
+mod body;
 mod caller;
 pub mod health;
 mod jobs;
 mod plugins;
 mod problem;
+mod queues;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,19 +22,20 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use sqlx::PgPool;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
 use self::{health::Health, problem::Problem};
-use crate::{auth::Verifier, config::Queues, submit::Submitter};
+use crate::{auth::Verifier, config::Queues, operate::Operator, submit::Submitter};
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
     pub verifier: Arc<Verifier>,
     pub submitter: Submitter,
+    pub operator: Operator,
     pub queues: Arc<Queues>,
     pub pool: PgPool,
     pub health: Health,
@@ -43,7 +47,16 @@ const SLOW_BODY: Duration = Duration::from_secs(15);
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
-        .route("/jobs/{id}", get(jobs::get))
+        .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
+        .route("/jobs/{id}/retry", post(jobs::retry))
+        .route("/jobs/bulk/retry", post(jobs::bulk_retry))
+        .route("/jobs/bulk/{id}", get(jobs::bulk))
+        .route("/queues", get(queues::list))
+        .route("/queues/{name}", get(queues::one))
+        .route("/queues/{name}/pause", post(queues::pause))
+        .route("/queues/{name}/resume", post(queues::resume))
+        .route("/queues/{name}/clear", post(queues::clear))
+        .route("/alerts", get(alerts::list))
         .route("/plugins", get(plugins::list))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))

@@ -4,7 +4,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{auth::AuthError, submit::SubmitError};
+use crate::{auth::AuthError, operate::OperateError, submit::SubmitError};
 
 /// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
 #[derive(Debug)]
@@ -86,6 +86,23 @@ impl From<AuthError> for Problem {
         };
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("Not let in: {error}."))
             .header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::NotFound => Self::not_found(),
+            OperateError::NoQueue(name) => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", format!("There is no queue \"{name}\" on this host."))
+            }
+            OperateError::Conflict { slug, message } => Self::new(StatusCode::CONFLICT, slug, message),
+            OperateError::NoRelease(digest) => {
+                Self::field("/release", format!("{digest} is no stored release; see GET /plugins"))
+            }
+            // Somebody holds the row: not a fault, but not now.
+            OperateError::Database(error) => Self::database(&error),
+        }
     }
 }
 

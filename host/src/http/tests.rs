@@ -13,6 +13,7 @@ use super::{State, health::Health, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
     config::{Algorithm, Auth, Issuer, Queues, Secret},
+    operate::Operator,
     queue::{Bell, Lanes},
     submit::{Catalog, Submitter},
 };
@@ -51,7 +52,14 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default(), &Lanes::default());
     let (_, parts) = watch::channel(BTreeMap::new());
     let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()] }).expect("usable"));
-    let state = State { verifier, submitter, queues, pool: pool.clone(), health: Health { pool, parts } };
+    let operator = Operator {
+        pool: pool.clone(),
+        bell: Bell::default(),
+        lanes: Lanes::default(),
+        queues: Arc::clone(&queues),
+        catalog: Arc::new(Catalog::default()),
+    };
+    let state = State { verifier, submitter, operator, queues, pool: pool.clone(), health: Health { pool, parts } };
     router(state).oneshot(request).await.expect("infallible")
 }
 

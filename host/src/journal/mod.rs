@@ -105,6 +105,59 @@ pub struct Recorded {
     pub note: Option<String>,
 }
 
+/// A row of a finished job's journal, as the archive keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    pub seq: i32,
+    pub generation: i32,
+    pub effect_id: uuid::Uuid,
+    pub provider: String,
+    pub function: String,
+    pub class: String,
+    #[serde(with = "digits")]
+    pub request_hash: Vec<u8>,
+    pub request: serde_json::Value,
+    pub state: String,
+    pub tries: i32,
+    #[serde(with = "digits")]
+    pub release: Vec<u8>,
+    pub base_ms: i64,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub answer: Option<serde_json::Value>,
+    pub note: Option<String>,
+}
+
+/// Bytes as hex digits in JSON.
+mod digits {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
+impl Restored {
+    /// The provider said no and did nothing.
+    pub fn is_rejected(&self) -> bool {
+        self.kind() == Some("rejected")
+    }
+
+    /// It happened, or it may have.
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self.state.as_str(), "started" | "doubt") || self.kind() == Some("ok")
+    }
+
+    fn kind(&self) -> Option<&str> {
+        self.answer.as_ref()?.get("kind")?.as_str()
+    }
+}
+
 impl Recorded {
     /// It happened, or it may have. Such a job neither expires nor frees its key.
     pub fn may_have_happened(&self) -> bool {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Answer, Class, EffectState, Recorded};
+use super::{Answer, Class, EffectState, Recorded, Restored};
 use crate::ids::{Digest, EffectId, JobId, Lease, Tier};
 
 /// Begins a transaction whose commit is durable whatever the tier of the job: what the journal says must survive
@@ -235,6 +235,40 @@ pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sql
             Ok((JobId(row.job_id), recorded))
         })
         .collect()
+}
+
+/// Brings an archived journal back, for a job that begins again.
+pub async fn restore(db: &mut PgConnection, job: JobId, tier: Tier, rows: &[Restored]) -> sqlx::Result<()> {
+    for row in rows {
+        sqlx::query!(
+            r#"
+            INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
+                                 state, tries, release, base_ms, started_at, deadline_at, ended_at, answer, note)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)
+            "#,
+            job.0,
+            row.seq,
+            row.generation,
+            row.effect_id,
+            tier.as_i16(),
+            row.provider,
+            row.function,
+            row.class,
+            row.request_hash,
+            row.request,
+            row.state,
+            row.tries,
+            row.release,
+            row.base_ms,
+            row.started_at,
+            row.ended_at,
+            row.answer,
+            row.note,
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
 }
 
 fn unix_ms(at: DateTime<Utc>) -> u64 {

@@ -179,7 +179,7 @@ impl Registry {
         let limits = Limits { effects: 0, ..job.limits };
         let id = JobId::new();
         let grants = Arc::new(GrantSet::default());
-        let attempt = Attempt::new(id, Tier::Background, Lease::random(), release.digest, grants, 0, Vec::new());
+        let attempt = Attempt::new(id, Tier::Background, Lease::random(), release.digest, grants, 0, 0, Vec::new());
         let input = JobInput {
             id,
             job_type: job.job_type.clone(),

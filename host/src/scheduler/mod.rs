@@ -10,6 +10,7 @@ mod heartbeat;
 mod news;
 mod partitions;
 mod promote;
+mod redrive;
 mod store;
 mod strays;
 
@@ -23,6 +24,7 @@ use crate::{
     config::{Cluster, Queues},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
+    operate::Operator,
     queue::Bell,
     runtime::Registry,
     worker::Running,
@@ -39,6 +41,9 @@ pub struct Scheduler {
     pub lifecycle: Lifecycle,
     pub registry: Arc<Registry>,
     pub running: Arc<Running>,
+    pub operator: Operator,
+    /// Rings when a bulk redrive may have begun.
+    pub redrives: Arc<Notify>,
     /// Other nodes that beat.
     pub peers: Arc<AtomicUsize>,
     /// Rings when another release may be active.
@@ -60,6 +65,7 @@ impl Scheduler {
         duties.spawn(news::tell(Arc::clone(&self)));
         duties.spawn(news::refresh(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
+        duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(strays::run(self));
         duties
     }

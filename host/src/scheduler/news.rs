@@ -6,6 +6,7 @@ use std::{
 use sqlx::postgres::PgListener;
 
 use super::{Scheduler, store};
+use crate::operate::{CANCEL, REDRIVE, RESUME};
 
 /// Channel: "NODE QUEUE", work is ready.
 const READY: &str = "usher_ready";
@@ -21,13 +22,18 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.pool).await?;
-            listener.listen_all([READY, ACTIVATION]).await?;
+            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE]).await?;
             loop {
                 let note = listener.recv().await?;
-                match (note.channel(), note.payload().split_once(' ')) {
-                    (ACTIVATION, _) => s.releases_changed.notify_one(),
-                    (_, Some((node, queue))) if node != s.node.to_string() => s.bell.heard(queue),
-                    _ => {}
+                match note.channel() {
+                    ACTIVATION => s.releases_changed.notify_one(),
+                    CANCEL => note.payload().parse().iter().for_each(|id| s.running.cancel(&[*id])),
+                    RESUME => s.bell.heard(note.payload()),
+                    REDRIVE => s.redrives.notify_one(),
+                    _ => match note.payload().split_once(' ') {
+                        Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
+                        _ => {}
+                    },
                 }
             }
         };

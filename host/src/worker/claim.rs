@@ -25,7 +25,7 @@ const CHUNK: usize = 32;
 /// Claims for the free slots whenever the bell rings, and again while the last batch still runs. Ends when the host
 /// stops and all slots are free.
 pub(super) async fn run(worker: Arc<Worker>) {
-    let settlers = Settlers::start(&worker.pool, &worker.bell, &worker.lanes);
+    let settlers = Settlers::start(&worker);
     let mut first = 0;
     loop {
         tokio::select! {
@@ -84,8 +84,8 @@ async fn claim_queue(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> 
     let free = worker.running.free(queue, worker.queues.0.len());
     let batch = worker.config.claim_batch;
     let limit = u32::try_from(free).unwrap_or(u32::MAX).min(batch);
-    // While plenty is in flight a claim waits for a quarter of a batch: its fixed cost is shared by more jobs.
-    if limit == 0 || (limit < batch / 4 && worker.running.count() > batch as usize) {
+    // While plenty is in flight a claim waits for half a batch: its fixed cost is shared by more jobs.
+    if limit == 0 || (limit < batch / 2 && worker.running.count() > batch as usize) {
         // The queue stays due; the next free slot rings.
         return Ok(0);
     }

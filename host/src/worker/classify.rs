@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::settle::Settled;
 use crate::{
+    alerts::{Alert, Severity},
     config::{Backoff, Queue, Queues},
     effects::Stop,
-    ids::Digest,
+    ids::{Digest, JobId},
     queue::{Claimed, Settlement, Verdict},
     runtime::{self, Ended},
 };
@@ -43,9 +44,31 @@ pub(super) fn settled(
     journaled: bool,
     cancel_asked: bool,
 ) -> Option<Settled> {
+    let about = (job.id, job.job_type.clone(), job.tenant.clone());
     let mut settled = read(queues, job, outcome, cancel_asked)?;
     settled.settlement.journaled = journaled;
+    settled.alert = alert(&settled, about);
     Some(settled)
+}
+
+/// A person is needed where nobody else can say what happened, and where a job hurts its hosts.
+fn alert(settled: &Settled, (id, job_type, tenant): (JobId, String, String)) -> Option<Alert> {
+    let error = settled.settlement.error.as_ref()?;
+    let (kind, severity, message) = match settled.settlement.verdict {
+        Verdict::Park => ("unknown-outcome", Severity::Critical, "An effect is in doubt: say whether it happened."),
+        Verdict::Dead { reason: "trapped" } if error["kind"] == "host-lost" => {
+            ("host-lost", Severity::Critical, "A job was running on five nodes when they died.")
+        }
+        _ => return None,
+    };
+    Some(Alert {
+        kind,
+        subject: format!("job/{id}"),
+        tenant: Some(tenant),
+        severity,
+        message: message.to_owned(),
+        detail: json!({ "job": id, "type": job_type, "cause": error["message"] }),
+    })
 }
 
 fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> Option<Settled> {
@@ -72,25 +95,30 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             match ran(queue, &job, ended.verdict, cancel_asked)? {
                 Ran::Completed(result) => {
                     let settlement = settlement(&job, Verdict::Completed { result }, None, release, cpu);
-                    return Some(Settled { settlement, children });
+                    return Some(Settled { settlement, children, alert: None });
                 }
                 Ran::Otherwise(verdict, kind, message) => {
                     // Children are committed with success only.
                     children.clear();
                     if verdict == Verdict::Return {
-                        return Some(Settled { settlement: settlement(&job, verdict, None, release, cpu), children });
+                        return Some(Settled {
+                            settlement: settlement(&job, verdict, None, release, cpu),
+                            children,
+                            alert: None,
+                        });
                     }
                     let error = error(&job, &kind, &message, release, cpu);
                     return Some(Settled {
                         settlement: settlement(&job, verdict, Some(error), release, cpu),
                         children,
+                        alert: None,
                     });
                 }
             }
         }
     };
     let error = error(&job, kind, &message, release, cpu);
-    Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children })
+    Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children, alert: None })
 }
 
 const DEAD_TRAPPED: Verdict = Verdict::Dead { reason: "trapped" };
@@ -182,7 +210,17 @@ fn settlement(
     release: Option<Digest>,
     cpu: Duration,
 ) -> Settlement {
-    Settlement { id: job.id, tier: job.tier, lease: job.lease, verdict, error, release, cpu, journaled: false }
+    Settlement {
+        id: job.id,
+        tier: job.tier,
+        lease: Some(job.lease),
+        verdict,
+        error,
+        release,
+        cpu,
+        place: job.place.clone(),
+        journaled: false,
+    }
 }
 
 /// Longest message in a job's errors, in characters.
@@ -204,7 +242,7 @@ fn error(job: &Claimed, kind: &str, message: &str, release: Option<Digest>, cpu:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{JobId, Lease, Tier};
+    use crate::ids::{Lease, Tier};
 
     fn job(attempt: i32, snoozes: i32) -> Claimed {
         Claimed {
@@ -220,9 +258,13 @@ mod tests {
             max_attempts: 11,
             snoozes,
             reaps: 0,
+            redrives: 0,
+            generation: 0,
             accepted_by: None,
+            pinned: None,
             expired: false,
             cancel_requested: false,
+            place: None,
             alone: false,
         }
     }

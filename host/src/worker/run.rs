@@ -90,12 +90,13 @@ async fn outcome(
         release.digest,
         Arc::clone(&release.grants),
         job_type.limits.effects,
+        job.generation.cast_unsigned(),
         journal,
     );
     let input = JobInput {
         id: job.id,
         job_type: job.job_type.clone(),
-        tenant: std::mem::take(&mut job.tenant),
+        tenant: job.tenant.clone(),
         subject: std::mem::take(&mut job.subject),
         payload: std::mem::take(&mut job.payload),
         attempt: job.attempt.cast_unsigned(),
@@ -112,9 +113,12 @@ async fn outcome(
     Outcome::Ran { release: release.digest, ended }
 }
 
-/// A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,
+/// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,
 /// else the one that accepted it at submit.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
+    if let Some(pinned) = job.pinned {
+        return worker.registry.by_digest(&worker.pool, pinned).await;
+    }
     if let Some(pinned) = journal.first() {
         return worker.registry.by_digest(&worker.pool, pinned.release).await;
     }

@@ -6,8 +6,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::slots::Slot;
+use super::{Running, Worker, slots::Slot};
 use crate::{
+    alerts::{self, Alert},
     ids::{JobId, Tier},
     queue::{self, Bell, Lanes, Ready, Settlement, Verdict},
     submit::{self, PreparedJob},
@@ -15,6 +16,8 @@ use crate::{
 
 /// Most settlements of one transaction.
 const BATCH: usize = 512;
+/// The longest that a settlement waits for company.
+const MOMENT: Duration = Duration::from_millis(3);
 /// Handed in and not yet taken up, in handfuls.
 const WAITING: usize = 64;
 /// Transactions under way at once, a tier: while one waits for its commit the next one runs.
@@ -26,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Settled {
     pub settlement: Settlement,
     pub children: Vec<PreparedJob>,
+    /// What a person should know of it.
+    pub alert: Option<Alert>,
 }
 
 /// The slot is free once the settlement is committed, or dropped because the lease is lost.
@@ -42,13 +47,19 @@ pub(super) struct Settlers {
 }
 
 impl Settlers {
-    pub fn start(pool: &PgPool, bell: &Bell, lanes: &Lanes) -> Self {
+    pub fn start(worker: &Worker) -> Self {
         let mut tasks = Vec::new();
         let tiers = Tier::ALL.map(|tier| {
             let (sender, receiver) = mpsc::channel(WAITING);
             let receiver = Arc::new(Mutex::new(receiver));
             for _ in 0..IN_FLIGHT {
-                let settler = Settler { pool: pool.clone(), tier, bell: bell.clone(), lanes: lanes.clone() };
+                let settler = Settler {
+                    pool: worker.pool.clone(),
+                    tier,
+                    bell: worker.bell.clone(),
+                    lanes: worker.lanes.clone(),
+                    running: Arc::clone(&worker.running),
+                };
                 tasks.push(tokio::spawn(settler.run(Arc::clone(&receiver))));
             }
             sender
@@ -79,21 +90,13 @@ struct Settler {
     tier: Tier,
     bell: Bell,
     lanes: Lanes,
+    running: Arc<Running>,
 }
 
 impl Settler {
     async fn run(self, receiver: Arc<Mutex<mpsc::Receiver<Vec<Pending>>>>) {
         loop {
-            let mut batch = {
-                let mut receiver = receiver.lock().await;
-                let Some(mut batch) = receiver.recv().await else { return };
-                while batch.len() < BATCH
-                    && let Ok(more) = receiver.try_recv()
-                {
-                    batch.extend(more);
-                }
-                batch
-            };
+            let Some(mut batch) = self.gather(&mut *receiver.lock().await).await else { return };
             let mut settled: Vec<_> = Vec::with_capacity(batch.len());
             let mut slots = Vec::with_capacity(batch.len());
             for pending in batch.drain(..) {
@@ -102,6 +105,31 @@ impl Settler {
             }
             self.commit_all(settled).await;
         }
+    }
+
+    /// What came in meanwhile; where many more run here, those that end within a moment too. A statement costs what
+    /// thirty of its rows do.
+    async fn gather(&self, receiver: &mut mpsc::Receiver<Vec<Pending>>) -> Option<Vec<Pending>> {
+        let mut batch = receiver.recv().await?;
+        let moment = tokio::time::sleep(MOMENT);
+        tokio::pin!(moment);
+        while batch.len() < BATCH {
+            if let Ok(more) = receiver.try_recv() {
+                batch.extend(more);
+                continue;
+            }
+            if batch.len() >= BATCH / 2 || self.running.count() < batch.len() + BATCH / 2 {
+                break;
+            }
+            tokio::select! {
+                more = receiver.recv() => match more {
+                    Some(more) => batch.extend(more),
+                    None => break,
+                },
+                () = &mut moment => break,
+            }
+        }
+        Some(batch)
     }
 
     /// The batch as one; a row that the database will not take (SQLSTATE 22, 23) is found by halving, and settled dead
@@ -144,6 +172,9 @@ impl Settler {
         if settled.ids.len() < batch.len() {
             done.lost.extend(batch.iter().map(|s| s.settlement.id).filter(|id| !settled.ids.contains(id)));
         }
+        let alerts: Vec<_> =
+            batch.iter().filter(|s| settled.ids.contains(&s.settlement.id)).filter_map(|s| s.alert.clone()).collect();
+        alerts::raise(&mut tx, &alerts).await?;
         for tier in Tier::ALL {
             let children: Vec<_> = batch
                 .iter()
@@ -170,7 +201,7 @@ impl Settler {
             tracing::warn!(job.id = %id, "lease lost; the result is dropped");
         }
         self.bell.ready(&done.ready);
-        let later = batch.iter().flat_map(|Settled { settlement, children }| {
+        let later = batch.iter().flat_map(|Settled { settlement, children, .. }| {
             let again = match settlement.verdict {
                 Verdict::Again { delay, .. } => Some(delay),
                 _ => None,

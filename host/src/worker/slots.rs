@@ -194,9 +194,13 @@ mod tests {
             max_attempts: 3,
             snoozes: 0,
             reaps: 0,
+            redrives: 0,
+            generation: 0,
             accepted_by: None,
+            pinned: None,
             expired: false,
             cancel_requested: false,
+            place: None,
             alone: false,
         };
         (0..n).map(job).collect()

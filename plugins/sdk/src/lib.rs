@@ -30,6 +30,8 @@ pub mod context;
 pub mod email;
 mod error;
 mod failure;
+#[cfg(target_arch = "wasm32")]
+mod heap;
 mod job;
 pub mod jobs;
 pub mod log;

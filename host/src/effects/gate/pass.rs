@@ -30,7 +30,7 @@ impl Gate {
             Err(refused) => (refused.function, &refused.identity, &Value::Null),
         };
         let request_hash = identity::request_hash(P::NAME, function, identity);
-        let generation = attempt.recorded(seq).map_or(0, |row| row.generation);
+        let generation = attempt.recorded(seq).map_or(attempt.generation, |row| row.generation);
         let mut start = Start {
             job: attempt.job,
             tier: attempt.tier,

@@ -10,10 +10,10 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
-use super::{body::Fields, resource};
+use super::resource;
 use crate::{
     auth::{Caller, Role, is_tenant},
-    http::{State, problem::Problem},
+    http::{State, body::Fields, problem::Problem},
     ids::{JobId, Priority},
     queue,
     submit::{Accepted, MAX_PAYLOAD, NewJob, SubmitError},

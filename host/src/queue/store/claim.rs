@@ -24,10 +24,17 @@ pub struct Claimed {
     pub max_attempts: i32,
     pub snoozes: i32,
     pub reaps: i32,
+    pub redrives: i32,
+    /// Of its next effects.
+    pub generation: i32,
     pub accepted_by: Option<Digest>,
+    /// A redrive chose this release.
+    pub pinned: Option<Digest>,
     /// By the clock of Postgres.
     pub expired: bool,
     pub cancel_requested: bool,
+    /// Where its row is on disk.
+    pub place: Option<String>,
     /// It took nodes down with it and is run alone.
     pub alone: bool,
 }
@@ -35,7 +42,7 @@ pub struct Claimed {
 impl Claimed {
     /// Nobody has run it before, so it has no journal.
     pub fn is_first_run(&self) -> bool {
-        self.attempt == 1 && self.snoozes == 0 && self.reaps == 0
+        self.attempt == 1 && self.snoozes == 0 && self.reaps == 0 && self.redrives == 0
     }
 }
 
@@ -74,7 +81,7 @@ pub async fn claim(
         FROM c
         WHERE j.tier = $1 AND j.ctid = c.at
         RETURNING j.id, j.tenant, j.job_type, j.subject, j.payload, j.attempt, j.max_attempts, j.snoozes, j.reaps,
-                  j.accepted_by, j.expires_at <= now() AS "expired!", j.cancel_requested, j.lane, c.n AS "n!",
+                  j.redrives, j.generation, j.accepted_by, j.pinned, j.expires_at <= now() AS "expired!", j.cancel_requested, j.ctid::text AS place, j.lane, c.n AS "n!",
                   c.ord AS "ord!"
         "#,
         tier.as_i16(),
@@ -110,9 +117,13 @@ pub async fn claim(
             max_attempts: row.max_attempts,
             snoozes: row.snoozes,
             reaps: row.reaps,
+            redrives: row.redrives,
+            generation: row.generation,
             accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
+            pinned: row.pinned.as_deref().and_then(Digest::from_slice),
             expired: row.expired,
             cancel_requested: row.cancel_requested,
+            place: row.place,
             alone: row.lane == ALONE,
         };
         claimed.push((row.n, row.ord, job));

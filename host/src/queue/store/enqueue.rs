@@ -29,6 +29,8 @@ pub struct NewRow {
     pub accepted_by: Option<Digest>,
     pub idempotency_key: Option<String>,
     pub key_ttl_ms: Option<i64>,
+    /// 32 bytes each, one after another.
+    pub key_hashes: Option<Vec<u8>>,
     /// From now, or from `run_at` where that is later.
     pub expires_in_ms: i64,
 }
@@ -48,21 +50,23 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
         r#"
         WITH i AS (
         INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, max_attempts, payload,
-                          metadata, subject, parent, accepted_by, idempotency_key, key_ttl_ms, expires_at)
+                          metadata, subject, parent, accepted_by, idempotency_key, key_ttl_ms, key_hashes,
+                          expires_at)
         SELECT $1, n.id, n.tenant, n.job_type, n.queue, n.priority, n.lane,
                CASE WHEN NOT n.blocked AND n.due <= now() THEN nextval('ready_seq') END,
                CASE WHEN n.blocked THEN 'infinity' ELSE n.due END,
                CASE WHEN n.blocked THEN 'blocked' WHEN n.due <= now() THEN 'ready' ELSE 'scheduled' END,
-               n.max_attempts, n.payload, n.metadata, n.subject, n.parent, n.accepted_by, n.key, n.key_ttl_ms,
+               n.max_attempts, n.payload, n.metadata, n.subject, n.parent, n.accepted_by, n.key, n.key_ttl_ms, n.key_hashes,
                greatest(n.due, now()) + n.expires_in_ms * interval '1 millisecond'
         FROM (
             SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due
             FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
                         $9::boolean[], $10::int[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::bytea[],
-                        $16::text[], $17::bigint[], $18::bigint[], $19::smallint[])
+                        $16::text[], $17::bigint[], $18::bigint[], $19::smallint[], $20::bytea[])
                  WITH ORDINALITY
                  AS u (id, tenant, job_type, queue, priority, run_at, delay_ms, blocked, max_attempts, payload, metadata,
-                       subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, lane, n)
+                       subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, lane, key_hashes,
+                       n)
             -- The order of submits is the order in the queue.
             ORDER BY u.n
         ) AS n
@@ -90,6 +94,7 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
         &column!(r => r.key_ttl_ms) as &[Option<i64>],
         &column!(r => r.expires_in_ms),
         &column!(r => lanes.assign(&r.queue, &r.tenant)),
+        &column!(r => r.key_hashes.clone()) as &[Option<Vec<u8>>],
     )
     .fetch_all(db)
     .await?;

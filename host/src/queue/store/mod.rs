@@ -3,6 +3,7 @@
 mod claim;
 mod enqueue;
 mod maintain;
+mod operate;
 mod read;
 mod settle;
 
@@ -11,6 +12,10 @@ pub use self::{
     enqueue::{NewRow, insert},
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
+    },
+    operate::{
+        DeadFilter, Finished, Kept, Live, Redrive, count_dead, kept, lock, lock_clearable, lock_finished, next_dead,
+        paused, redrive, request_cancel, set_paused,
     },
     read::{get, list},
     settle::{Settled, Settlement, Verdict, settle},

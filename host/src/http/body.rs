@@ -7,25 +7,21 @@ use axum::{
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::http::problem::Problem;
+use super::problem::Problem;
 
 /// The longest body that is read: a payload, metadata and the rest.
 const MAX_BODY: usize = 512 * 1024;
 
 /// The top level of a JSON object body, each field verbatim.
 #[derive(Debug)]
-pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
     /// Reads a JSON object: 415 for another content type, 413 for a long one, 400 with line and column for what is no
     /// JSON, 422 for fields that are there twice or that nobody knows.
     pub async fn read(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
         if !is_json(headers) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The body must be application/json.",
-            ));
+            return Err(no_json());
         }
         let bytes = to_bytes(body, MAX_BODY).await.map_err(unreadable)?;
         let fields = Self::parse(&bytes)?;
@@ -36,6 +32,15 @@ impl Fields {
             )),
             None => Ok(fields),
         }
+    }
+
+    /// The same where a request may have no body at all.
+    pub async fn read_optional(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
+        if !headers.contains_key(header::CONTENT_TYPE) {
+            let bytes = to_bytes(body, MAX_BODY).await.map_err(unreadable)?;
+            return if bytes.is_empty() { Ok(Self(BTreeMap::new())) } else { Err(no_json()) };
+        }
+        Self::read(headers, body, known).await
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
@@ -75,6 +80,10 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<mime::Mime>().ok())
         .is_some_and(|mime| mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+}
+
+fn no_json() -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json.")
 }
 
 fn unreadable(error: axum::Error) -> Problem {

@@ -1,0 +1,128 @@
+use chrono::{DateTime, Utc};
+use sqlx::Connection;
+use uuid::Uuid;
+
+use super::{OperateError, Operator, REDRIVE, notify};
+use crate::{
+    ids::JobId,
+    queue::store::{self, DeadFilter},
+};
+
+/// What a bulk redrive would do.
+#[derive(Debug)]
+pub struct Preview {
+    pub matches: i64,
+    pub sample: Vec<Uuid>,
+}
+
+/// A bulk redrive, under way or done.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bulk {
+    pub id: Uuid,
+    pub filter: serde_json::Value,
+    pub rate: i32,
+    pub state: String,
+    pub redriven: i64,
+    pub refused: i64,
+    pub created_at: DateTime<Utc>,
+    pub created_by: String,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+const SAMPLE: i64 = 20;
+
+impl Operator {
+    pub async fn preview(&self, filter: &DeadFilter) -> Result<Preview, OperateError> {
+        let mut db = self.pool.acquire().await?;
+        let (matches, sample) = store::count_dead(&mut db, filter, SAMPLE).await?;
+        Ok(Preview { matches, sample })
+    }
+
+    /// Begins one; some node's scheduler carries it out, at most `rate` jobs a second.
+    pub async fn redrive(&self, filter: &DeadFilter, rate: i32, by: &str) -> Result<Uuid, OperateError> {
+        let mut tx = self.pool.begin().await?;
+        let id = sqlx::query_scalar!(
+            "INSERT INTO redrives (filter, rate, created_by) VALUES ($1, $2, $3) RETURNING id",
+            serde_json::json!(filter),
+            rate,
+            by,
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        notify(&mut tx, REDRIVE, &id.to_string()).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    pub async fn bulk(&self, id: Uuid) -> Result<Option<Bulk>, OperateError> {
+        let mut db = self.pool.acquire().await?;
+        let bulk = sqlx::query_as!(
+            Bulk,
+            r#"
+            SELECT id, filter, rate, state, redriven, refused, created_at, created_by, ended_at
+            FROM redrives WHERE id = $1
+            "#,
+            id,
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        Ok(bulk)
+    }
+
+    /// One second's worth of one bulk redrive. Returns whether there is more to do. The row's lock keeps two nodes from
+    /// doing the same; a node that dies in between has committed nothing of it.
+    pub async fn step(&self) -> Result<bool, OperateError> {
+        let mut tx =
+            self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'").await?;
+        let Some(next) = sqlx::query!(
+            r#"
+            SELECT id, filter, rate, cursor, created_by FROM redrives WHERE state = 'running'
+            ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+            "#
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        else {
+            return Ok(false);
+        };
+        let filter: DeadFilter = serde_json::from_value(next.filter).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+        let ids = store::next_dead(&mut tx, &filter, next.cursor, i64::from(next.rate)).await?;
+        let (mut ready, mut refused) = (Vec::new(), 0_i64);
+        for id in &ids {
+            // A job that cannot be retried is counted and passed; its half-done changes go with the savepoint.
+            let mut one = tx.begin().await?;
+            match self.retry_in(&mut one, JobId(*id), None, None, &next.created_by).await {
+                Ok(place) => {
+                    one.commit().await?;
+                    ready.push(place);
+                }
+                Err(OperateError::Database(error)) => return Err(error.into()),
+                Err(error) => {
+                    one.rollback().await?;
+                    tracing::info!(job.id = %id, error = %error, "a bulk redrive passes a job");
+                    refused += 1;
+                }
+            }
+        }
+        let done = ids.len() < usize::try_from(next.rate).unwrap_or(usize::MAX);
+        sqlx::query!(
+            r#"
+            UPDATE redrives
+            SET cursor = $2, redriven = redriven + $3, refused = refused + $4,
+                state = CASE WHEN $5 THEN 'done' ELSE state END, ended_at = CASE WHEN $5 THEN now() END
+            WHERE id = $1
+            "#,
+            next.id,
+            ids.last().copied().unwrap_or(next.cursor),
+            i64::try_from(ready.len()).unwrap_or(i64::MAX),
+            refused,
+            done,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.bell.ready(&ready);
+        Ok(!done)
+    }
+}

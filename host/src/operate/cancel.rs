@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{CANCEL, OperateError, Operator, notify};
+use crate::{
+    ids::JobId,
+    queue::{Settlement, Verdict, store},
+};
+
+/// What a cancel came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is over.
+    Done,
+    /// Whoever runs it, or claims it next, ends it: no new effect, and the open one is journaled first.
+    Requested,
+}
+
+impl Operator {
+    /// Cancels a live job; `tenant` restricts to its own.
+    pub async fn cancel(&self, id: JobId, tenant: Option<&str>, by: &str) -> Result<Cancelled, OperateError> {
+        let mut tx = self.pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+        let Some(job) = store::lock(&mut tx, id, tenant).await? else {
+            return Err(match store::get(&mut tx, id, tenant).await? {
+                Some(job) => OperateError::conflict("not-cancellable", format!("The job is {} already.", job.state)),
+                None => OperateError::NotFound,
+            });
+        };
+        if job.state == "dead" {
+            return Err(OperateError::conflict(
+                "unknown-outcome",
+                "An effect of this job is in doubt; a person must say first whether it happened.",
+            ));
+        }
+        if job.lease.is_none() && !job.journaled {
+            let settlement = Settlement {
+                id,
+                tier: job.tier,
+                lease: None,
+                verdict: Verdict::Cancelled,
+                error: Some(json!({
+                    "kind": "cancelled", "message": format!("cancelled by {by}"), "at": chrono::Utc::now(),
+                })),
+                release: None,
+                cpu: Duration::ZERO,
+                place: None,
+                journaled: false,
+            };
+            store::settle(&mut tx, job.tier, &[&settlement]).await?;
+            tx.commit().await?;
+            return Ok(Cancelled::Done);
+        }
+        let ready = store::request_cancel(&mut tx, job.tier, id).await?;
+        notify(&mut tx, CANCEL, &id.to_string()).await?;
+        tx.commit().await?;
+        self.bell.ready(&ready.into_iter().collect::<Vec<_>>());
+        Ok(Cancelled::Requested)
+    }
+}

@@ -1,0 +1,73 @@
+//! What people do to jobs that are there: cancel, pause, resume, clear, redrive.
+//!
+//! Owns: the rules of these, and that the other nodes hear of them.
+//! Refuses: to touch a job that somebody runs, or to lose what its journal says.
+//! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
+//! another job holds now.
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`).
+
+mod bulk;
+mod cancel;
+mod queues;
+mod redrive;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use self::{
+    bulk::{Bulk, Preview},
+    cancel::Cancelled,
+    queues::Cleared,
+};
+use crate::{
+    config::Queues,
+    ids::Digest,
+    queue::{Bell, Lanes},
+    submit::Catalog,
+};
+
+/// Channel: the id of a job that somebody wants cancelled.
+pub const CANCEL: &str = "usher_cancel";
+/// Channel: the name of a queue that goes on.
+pub const RESUME: &str = "usher_resume";
+
+/// Channel: a bulk redrive begins.
+pub const REDRIVE: &str = "usher_redrive";
+
+/// Does it. Cheap to clone.
+#[derive(Clone)]
+pub struct Operator {
+    pub pool: PgPool,
+    pub bell: Bell,
+    pub lanes: Lanes,
+    pub queues: Arc<Queues>,
+    pub catalog: Arc<Catalog>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    #[error("there is no such job")]
+    NotFound,
+    #[error("there is no queue \"{0}\" on this host")]
+    NoQueue(String),
+    /// It is not in a state for that.
+    #[error("{message}")]
+    Conflict { slug: &'static str, message: String },
+    #[error("release {0} is not stored")]
+    NoRelease(Digest),
+    #[error("the database could not do it")]
+    Database(#[from] sqlx::Error),
+}
+
+impl OperateError {
+    fn conflict(slug: &'static str, message: impl Into<String>) -> Self {
+        Self::Conflict { slug, message: message.into() }
+    }
+}
+
+/// Tells all nodes, this one included, in the transaction that made it so.
+async fn notify(db: &mut sqlx::PgConnection, channel: &str, payload: &str) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_notify($1, $2)", channel, payload).execute(db).await?;
+    Ok(())
+}

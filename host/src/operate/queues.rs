@@ -1,0 +1,84 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{OperateError, Operator, RESUME, notify};
+use crate::{
+    ids::JobId,
+    queue::{Settlement, Verdict, store},
+};
+
+/// Jobs of one transaction of a clear.
+const BATCH: i64 = 1_000;
+
+/// What a clear did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    pub cleared: u64,
+    /// Left alone: they run.
+    pub running: i64,
+    /// Left alone: they have a journal, or wait for a person.
+    pub journaled: i64,
+}
+
+impl Operator {
+    /// No node claims from this queue any more. What runs, runs on.
+    pub async fn pause(&self, queue: &str, by: &str) -> Result<(), OperateError> {
+        self.known(queue)?;
+        let mut db = self.pool.acquire().await?;
+        store::set_paused(&mut db, queue, true, by).await?;
+        Ok(())
+    }
+
+    pub async fn resume(&self, queue: &str, by: &str) -> Result<(), OperateError> {
+        self.known(queue)?;
+        let mut tx = self.pool.begin().await?;
+        store::set_paused(&mut tx, queue, false, by).await?;
+        notify(&mut tx, RESUME, queue).await?;
+        tx.commit().await?;
+        self.bell.heard(queue);
+        Ok(())
+    }
+
+    /// Cancels all that waits in a queue, in small transactions, but for jobs with a journal.
+    pub async fn clear(&self, queue: &str, by: &str) -> Result<Cleared, OperateError> {
+        let tier = self.known(queue)?;
+        let error = json!({
+            "kind": "cleared", "message": format!("the queue was cleared by {by}"), "at": chrono::Utc::now(),
+        });
+        let mut cleared = 0;
+        loop {
+            let mut tx = self.pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+            let ids = store::lock_clearable(&mut tx, tier, queue, BATCH).await?;
+            let settlements: Vec<_> = ids
+                .iter()
+                .map(|id| Settlement {
+                    id: JobId(*id),
+                    tier,
+                    lease: None,
+                    verdict: Verdict::Cancelled,
+                    error: Some(error.clone()),
+                    release: None,
+                    cpu: Duration::ZERO,
+                    place: None,
+                    journaled: false,
+                })
+                .collect();
+            store::settle(&mut tx, tier, &settlements.iter().collect::<Vec<_>>()).await?;
+            tx.commit().await?;
+            cleared += ids.len() as u64;
+            if ids.is_empty() {
+                break;
+            }
+        }
+        let mut db = self.pool.acquire().await?;
+        let kept = store::kept(&mut db, tier, queue).await?;
+        Ok(Cleared { cleared, running: kept.running, journaled: kept.journaled })
+    }
+
+    /// The tier of a configured queue.
+    fn known(&self, queue: &str) -> Result<crate::ids::Tier, OperateError> {
+        let config = self.queues.0.get(queue).ok_or_else(|| OperateError::NoQueue(queue.to_owned()))?;
+        Ok(config.tier)
+    }
+}

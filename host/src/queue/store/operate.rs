@@ -1,0 +1,274 @@
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    ids::{Digest, JobId, Lease, Tier},
+    queue::Ready,
+};
+
+/// A live job as somebody who wants it ended finds it, locked.
+#[derive(Debug)]
+pub struct Live {
+    pub tier: Tier,
+    pub state: String,
+    pub lease: Option<Lease>,
+    /// It has rows in the journal.
+    pub journaled: bool,
+}
+
+/// Locks a live job; `tenant` restricts to its own.
+pub async fn lock(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx::Result<Option<Live>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT tier, state, lease, EXISTS (SELECT FROM effects e WHERE e.job_id = jobs.id) AS "journaled!"
+        FROM jobs
+        WHERE tier IN (1, 2, 3) AND id = $1 AND ($2::text IS NULL OR tenant = $2)
+        FOR UPDATE
+        "#,
+        id.0,
+        tenant,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        let tier = Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?;
+        Ok(Live { tier, state: row.state, lease: row.lease.map(Lease), journaled: row.journaled })
+    })
+    .transpose()
+}
+
+/// Wants a job cancelled that runs, or that has a journal: no effect begins from now on, and whoever has it ends it. One
+/// that waits becomes ready, so that somebody does.
+pub async fn request_cancel(db: &mut PgConnection, tier: Tier, id: JobId) -> sqlx::Result<Option<Ready>> {
+    let row = sqlx::query!(
+        r#"
+        UPDATE jobs
+        SET cancel_requested = true,
+            state  = CASE WHEN lease IS NULL THEN 'ready' ELSE state END,
+            ord    = CASE WHEN lease IS NULL THEN nextval('ready_seq') ELSE ord END,
+            run_at = CASE WHEN lease IS NULL THEN least(run_at, now()) ELSE run_at END
+        WHERE tier = $1 AND id = $2 AND state <> 'dead'
+        RETURNING queue, priority, lane, ord AS "ord!", lease
+        "#,
+        tier.as_i16(),
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.filter(|row| row.lease.is_none()).map(|row| Ready {
+        queue: row.queue,
+        priority: row.priority,
+        lane: row.lane,
+        ord: row.ord,
+    }))
+}
+
+/// Some waiting jobs of a queue that no effect holds back, locked. By tier, since a queue has one.
+pub async fn lock_clearable(db: &mut PgConnection, tier: Tier, queue: &str, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT id FROM jobs j
+        WHERE tier = $1 AND queue = $2 AND lease IS NULL AND state IN ('scheduled', 'blocked', 'ready')
+          AND NOT EXISTS (SELECT FROM effects e WHERE e.job_id = j.id)
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+        "#,
+        tier.as_i16(),
+        queue,
+        most,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What a clear leaves alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub running: i64,
+    pub journaled: i64,
+}
+
+pub async fn kept(db: &mut PgConnection, tier: Tier, queue: &str) -> sqlx::Result<Kept> {
+    let row = sqlx::query!(
+        r#"
+        SELECT count(*) FILTER (WHERE lease IS NOT NULL) AS "running!",
+               count(*) FILTER (WHERE lease IS NULL) AS "journaled!"
+        FROM jobs WHERE tier = $1 AND queue = $2
+        "#,
+        tier.as_i16(),
+        queue,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Kept { running: row.running, journaled: row.journaled })
+}
+
+/// Every claim looks at it, so it binds all nodes with their next claim. Returns whether it changed anything.
+pub async fn set_paused(db: &mut PgConnection, queue: &str, paused: bool, by: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        INSERT INTO queues AS q (name, paused, changed_by) VALUES ($1, $2, $3)
+        ON CONFLICT (name) DO UPDATE SET paused = $2, changed_at = now(), changed_by = $3 WHERE q.paused <> $2
+        "#,
+        queue,
+        paused,
+        by,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The names of the paused queues.
+pub async fn paused(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("SELECT name FROM queues WHERE paused").fetch_all(db).await
+}
+
+/// A finished job as a redrive finds it.
+#[derive(Debug)]
+pub struct Finished {
+    pub tier: Tier,
+    pub tenant: String,
+    pub job_type: String,
+    pub queue: String,
+    pub state: String,
+    pub payload: String,
+    pub accepted_by: Option<Digest>,
+    pub key_hashes: Option<Vec<u8>>,
+    pub generation: i32,
+    pub journal: Option<serde_json::Value>,
+}
+
+/// Locks an archived job; `tenant` restricts to its own.
+pub async fn lock_finished(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx::Result<Option<Finished>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT tier, tenant, job_type, queue, state, payload, accepted_by, key_hashes, generation, journal
+        FROM jobs_archive
+        WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)
+        FOR UPDATE
+        "#,
+        id.0,
+        tenant,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        Ok(Finished {
+            tier: Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            tenant: row.tenant,
+            job_type: row.job_type,
+            queue: row.queue,
+            state: row.state,
+            payload: row.payload,
+            accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
+            key_hashes: row.key_hashes,
+            generation: row.generation,
+            journal: row.journal,
+        })
+    })
+    .transpose()
+}
+
+/// How a finished job begins again.
+#[derive(Debug)]
+pub struct Redrive {
+    pub id: JobId,
+    pub lane: i16,
+    pub pinned: Digest,
+    pub generation: i32,
+    pub max_attempts: i32,
+    pub expires_in_ms: i64,
+    /// Added to its errors.
+    pub note: serde_json::Value,
+}
+
+/// The row comes back from the archive, ready, under its old id.
+pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<Ready>> {
+    sqlx::query_as!(
+        Ready,
+        r#"
+        WITH a AS (DELETE FROM jobs_archive WHERE id = $1 RETURNING *)
+        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, state, max_attempts, payload, metadata,
+                          subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
+                          redrives, generation, pinned, errors, created_at, expires_at)
+        SELECT tier, id, tenant, job_type, queue, priority, $2, nextval('ready_seq'), 'ready', $5, payload, metadata,
+               subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
+               redrives + 1, $4, $3, errors || $7, created_at, now() + $6 * interval '1 millisecond'
+        FROM a
+        RETURNING queue, priority, lane, ord AS "ord!"
+        "#,
+        r.id.0,
+        r.lane,
+        r.pinned.as_bytes(),
+        r.generation,
+        r.max_attempts,
+        // An i64 of milliseconds as a double: exact up to 285,000 years.
+        r.expires_in_ms as f64,
+        r.note,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Which dead jobs a bulk redrive is about. All that is there must hold.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeadFilter {
+    #[serde(rename = "type")]
+    pub job_type: Option<String>,
+    pub queue: Option<String>,
+    pub tenant: Option<String>,
+    pub reason: Option<String>,
+    pub finished_after: Option<chrono::DateTime<chrono::Utc>>,
+    pub finished_before: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// How many there are, and the first few.
+pub async fn count_dead(db: &mut PgConnection, f: &DeadFilter, sample: i64) -> sqlx::Result<(i64, Vec<Uuid>)> {
+    let row = sqlx::query!(
+        r#"
+        WITH m AS (
+            SELECT id FROM jobs_archive
+            WHERE state = 'dead' AND ($1::text IS NULL OR job_type = $1) AND ($2::text IS NULL OR queue = $2)
+              AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
+              AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
+        )
+        SELECT (SELECT count(*) FROM m) AS "count!", ARRAY(SELECT id FROM m ORDER BY id LIMIT $7) AS "sample!"
+        "#,
+        f.job_type,
+        f.queue,
+        f.tenant,
+        f.reason,
+        f.finished_after,
+        f.finished_before,
+        sample,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.count, row.sample))
+}
+
+/// The next ones in order of id.
+pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT id FROM jobs_archive
+        WHERE state = 'dead' AND ($1::text IS NULL OR job_type = $1) AND ($2::text IS NULL OR queue = $2)
+          AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
+          AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
+          AND id > $7
+        ORDER BY id LIMIT $8
+        "#,
+        f.job_type,
+        f.queue,
+        f.tenant,
+        f.reason,
+        f.finished_after,
+        f.finished_before,
+        after,
+        most,
+    )
+    .fetch_all(db)
+    .await
+}
