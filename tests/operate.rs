@@ -39,7 +39,7 @@ async fn what_waits_is_cancelled_at_once() {
     let mine = client.submit("guest-money", json!({"do": "ok"})).await;
     assert_eq!(other.send(Method::DELETE, &format!("/jobs/{mine}"), None).await.status, 404, "another tenant's");
     assert_eq!(cancel(&host, "nonsense").await, 404);
-    assert_eq!(db.count("SELECT count(*) FROM outbox WHERE event = 'job.cancelled'").await, 2);
+    assert_eq!(db.count("SELECT count(*) FROM outbox, unnest(events) AS event WHERE event = 'job.cancelled'").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,8 @@ async fn outcome(
         attempt: job.attempt.cast_unsigned(),
         max_attempts: job.max_attempts.cast_unsigned(),
     };
-    let ended: Ended = worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled()).await;
+    // Boxed: what a guest's call needs is large, and this future is moved about with the others of its claim.
+    let ended: Ended = Box::pin(worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled())).await;
     if attempt.has_effects() {
         *journaled = true;
         // The guest may be gone (time-out, cancel, shutdown) while its last call is still out; nobody settles before it

@@ -152,8 +152,9 @@ macro_rules! archive {
                        d.cpu_us, d.created_at, d.run_at, d.expires_at
                 FROM "# + $from + r#"
             ), o AS (
-                INSERT INTO outbox (tenant, job_id, job_type, event)
-                SELECT d.tenant, d.id, d.job_type, 'job.' || d.final FROM d
+                INSERT INTO outbox (tenants, job_ids, job_types, events)
+                SELECT array_agg(d.tenant), array_agg(d.id), array_agg(d.job_type), array_agg('job.' || d.final)
+                FROM d HAVING count(*) > 0
             )
             SELECT id AS "id!" FROM d
             "#,
