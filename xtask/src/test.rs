@@ -54,6 +54,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))
         .env("USHER_TEST_PG", server.url())
         .env("USHER_TEST_PYTHON", tools.python.executable())
+        .env("USHER_TEST_NODE", &tools.node.dir)
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);
     if let Some(newest) = &newest {

@@ -78,6 +78,10 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let duties_pool = db::connect(url, DUTIES).await.context("cannot use the database")?;
     db::migrate(&pool).await?;
     scheduler::make_days(&pool).await.context("archive partitions could not be made")?;
+    // Not worth a start that fails: it is tried again every minute.
+    if let Err(error) = scheduler::drop_days(&pool).await {
+        tracing::warn!(error = %error, "days of history whose time is over could not be dropped");
+    }
 
     // Before anything runs: a host that cannot listen must not begin to work.
     let listener = TcpListener::bind(config.server.listen)
@@ -211,6 +215,7 @@ impl Host {
             registry: Arc::clone(&registry),
             running: Arc::clone(&running),
             operator: operator.clone(),
+            submitter: submitter.clone(),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),

@@ -13,8 +13,20 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 11] =
-    ["server", "database", "auth", "queues", "worker", "cluster", "runtime", "plugins", "email", "upstreams", "log"];
+const SECTIONS: [&str; 12] = [
+    "server",
+    "database",
+    "auth",
+    "queues",
+    "tenants",
+    "worker",
+    "cluster",
+    "runtime",
+    "plugins",
+    "email",
+    "upstreams",
+    "log",
+];
 
 /// Reads the file (if any), lays `USHER_SECTION__KEY` variables over it, and validates the whole. All sections are
 /// read before it gives up, so that one run shows what is wrong in each.
@@ -44,6 +56,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "database", &mut config.database, &mut findings);
     section(&figment, "auth", &mut config.auth, &mut findings);
     section(&figment, "queues", &mut config.queues, &mut findings);
+    section(&figment, "tenants", &mut config.tenants, &mut findings);
     section(&figment, "worker", &mut config.worker, &mut findings);
     section(&figment, "cluster", &mut config.cluster, &mut findings);
     section(&figment, "runtime", &mut config.runtime, &mut findings);

@@ -53,7 +53,8 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, DbError>
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| DbError::Url)?
         .application_name("usher")
-        .options([("timezone", "UTC")]);
+        // The schema of the SQL door is called usher: for a role of that name "$user" would stand before public.
+        .options([("timezone", "UTC"), ("search_path", "public")]);
     let place =
         format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or("postgres"));
     let mut first = PgConnection::connect_with(&options)

@@ -56,7 +56,7 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
     let rows = sqlx::query!(
         r#"
         SELECT k.key_hash, k.tenant, k.job_type, k.job_id, k.payload_hash,
-               j.id IS NOT NULL
+               j.id IS NOT NULL OR coalesce(k.expires_at > now(), false)
                OR coalesce(a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now()
                            AND (a.state = 'completed'
                                 OR EXISTS (SELECT FROM jsonb_array_elements(a.journal) AS e
@@ -95,7 +95,8 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
 pub async fn take_over(db: &mut PgConnection, tier: Tier, wanted: &Wanted<'_>, from: JobId) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"
-        UPDATE idempotency_keys SET job_id = $6, payload_hash = $7, created_at = now()
+        UPDATE idempotency_keys
+        SET job_id = $6, payload_hash = $7, created_at = now(), state = NULL, result = NULL, expires_at = NULL
         WHERE tier = $1 AND tenant = $2 AND job_type = $3 AND key_hash = $4 AND job_id = $5
         "#,
         tier.as_i16(),
@@ -109,6 +110,78 @@ pub async fn take_over(db: &mut PgConnection, tier: Tier, wanted: &Wanted<'_>, f
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// What a key stands for whose job the archive has forgotten.
+#[derive(Debug)]
+pub struct Outlived {
+    pub job_type: String,
+    pub state: String,
+    pub result: Option<String>,
+}
+
+pub async fn outlived(db: &mut PgConnection, tenant: &str, job: JobId) -> sqlx::Result<Option<Outlived>> {
+    sqlx::query_as!(
+        Outlived,
+        r#"
+        SELECT job_type, state AS "state!", result FROM idempotency_keys
+        WHERE tier IN (1, 2, 3) AND tenant = $1 AND job_id = $2 AND expires_at IS NOT NULL AND state IS NOT NULL
+        LIMIT 1
+        "#,
+        tenant,
+        job.0,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// How far a purge has come.
+#[derive(Clone, Debug)]
+pub struct Place {
+    tier: i16,
+    tenant: String,
+    job_type: String,
+    hash: Vec<u8>,
+}
+
+/// Looks at the next `most` keys in their order and lets go of those that nobody holds any more. `None`: that was the
+/// last of them; begin anew.
+pub async fn purge(db: &mut PgConnection, after: Option<&Place>, most: i64) -> sqlx::Result<Option<Place>> {
+    let last = sqlx::query!(
+        r#"
+        WITH k AS MATERIALIZED (
+            SELECT tier, tenant, job_type, key_hash, job_id, created_at, expires_at FROM idempotency_keys
+            WHERE $1::smallint IS NULL OR (tier, tenant, job_type, key_hash) > ($1, $2, $3, $4)
+            ORDER BY tier, tenant, job_type, key_hash LIMIT $5
+        ), gone AS (
+            SELECT k.* FROM k
+            -- A young key may be of a job that is being committed.
+            WHERE k.created_at < now() - interval '1 hour' AND coalesce(k.expires_at < now(), true)
+              AND NOT EXISTS (SELECT FROM jobs j WHERE j.tier = k.tier AND j.id = k.job_id)
+              AND NOT EXISTS (SELECT FROM jobs_archive a
+                              WHERE a.id = k.job_id AND a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now())
+        ), d AS (
+            DELETE FROM idempotency_keys x USING gone g
+            WHERE x.tier = g.tier AND x.tenant = g.tenant AND x.job_type = g.job_type AND x.key_hash = g.key_hash
+              AND x.job_id = g.job_id
+        )
+        SELECT tier, tenant, job_type, key_hash, (SELECT count(*) FROM k) AS "looked_at!" FROM k
+        ORDER BY tier DESC, tenant DESC, job_type DESC, key_hash DESC LIMIT 1
+        "#,
+        after.map(|at| at.tier),
+        after.map(|at| at.tenant.as_str()),
+        after.map(|at| at.job_type.as_str()),
+        after.map(|at| at.hash.as_slice()),
+        most,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(last.filter(|last| last.looked_at == most).map(|last| Place {
+        tier: last.tier,
+        tenant: last.tenant,
+        job_type: last.job_type,
+        hash: last.key_hash,
+    }))
 }
 
 /// Gives back keys that were taken in this transaction for jobs that another key turned away.

@@ -193,8 +193,10 @@ impl Cursors {
             }
             if last_reached.is_some_and(|last| n >= last) || found.jobs >= look.most {
                 slot.due = true;
-            } else if let Some(safe) = safe {
-                // Empty: go past the dead entries too.
+            } else if let Some(safe) = safe
+                && total > 0
+            {
+                // Empty, so go past the dead entries too. Not where the whole claim found nothing: the queue may be paused.
                 slot.cursor = slot.cursor.max(safe);
             }
         }

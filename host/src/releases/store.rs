@@ -237,3 +237,41 @@ pub async fn listing(db: &mut PgConnection) -> sqlx::Result<Vec<Listed>> {
         })
         .collect()
 }
+
+/// A job type as submits by SQL must know it.
+#[derive(Debug)]
+pub struct KnownType {
+    pub job_type: String,
+    pub queue: String,
+    pub tier: crate::ids::Tier,
+    pub max_attempts: i32,
+    pub expiry_secs: f64,
+}
+
+/// Nothing is written where nothing changed, and rows go in one order, since all nodes do this at once.
+pub async fn know(db: &mut PgConnection, types: &[KnownType]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        WITH n AS (
+            SELECT u.job_type, u.queue, u.tier, u.max_attempts, make_interval(secs => u.secs) AS expiry
+            FROM unnest($1::text[], $2::text[], $3::smallint[], $4::int[], $5::float8[])
+                 AS u (job_type, queue, tier, max_attempts, secs)
+        ), changed AS (
+            SELECT n.* FROM n JOIN job_types t USING (job_type)
+            WHERE (t.queue, t.tier, t.max_attempts, t.expiry) IS DISTINCT FROM (n.queue, n.tier, n.max_attempts, n.expiry)
+            ORDER BY job_type FOR UPDATE OF t
+        )
+        UPDATE job_types t
+        SET queue = c.queue, tier = c.tier, max_attempts = c.max_attempts, expiry = c.expiry
+        FROM changed c WHERE t.job_type = c.job_type
+        "#,
+        &types.iter().map(|t| t.job_type.clone()).collect::<Vec<_>>(),
+        &types.iter().map(|t| t.queue.clone()).collect::<Vec<_>>(),
+        &types.iter().map(|t| t.tier.as_i16()).collect::<Vec<_>>(),
+        &types.iter().map(|t| t.max_attempts).collect::<Vec<_>>(),
+        &types.iter().map(|t| t.expiry_secs).collect::<Vec<_>>(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -116,12 +116,32 @@ impl Registry {
                 }
             }
         }
+        self.tell_sql(pool, &entries).await?;
         let newly: Vec<_> = by_type.keys().filter(|job_type| !before.contains_key(*job_type)).cloned().collect();
         // Submits are checked by the new schema before jobs run on the new code: the other order would run payloads
         // that only the old one took.
         self.catalog.replace(entries);
         self.by_type.store(Arc::new(by_type));
         Ok(newly)
+    }
+
+    /// Submits by SQL must know the types too.
+    async fn tell_sql(&self, pool: &PgPool, entries: &BTreeMap<String, Arc<CatalogEntry>>) -> sqlx::Result<()> {
+        let known: Vec<_> = entries
+            .values()
+            .filter_map(|entry| {
+                let queue = self.config.queues.0.get(&entry.job_type.queue)?;
+                Some(releases::store::KnownType {
+                    job_type: entry.job_type.job_type.clone(),
+                    queue: entry.job_type.queue.clone(),
+                    tier: queue.tier,
+                    max_attempts: i32::try_from(queue.retries.saturating_add(1)).unwrap_or(i32::MAX),
+                    expiry_secs: queue.expiry.as_secs_f64(),
+                })
+            })
+            .collect();
+        let mut db = pool.acquire().await?;
+        releases::store::know(&mut db, &known).await
     }
 
     fn ready(&self, digest: Digest) -> Option<Arc<Release>> {

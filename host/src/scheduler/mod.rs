@@ -11,6 +11,7 @@ mod news;
 mod partitions;
 mod promote;
 mod redrive;
+mod retention;
 mod store;
 mod strays;
 
@@ -19,7 +20,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use sqlx::PgPool;
 use tokio::{sync::Notify, task::JoinSet};
 
-pub use self::partitions::make_days;
+pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
     config::{Cluster, Queues},
     ids::NodeId,
@@ -27,6 +28,7 @@ use crate::{
     operate::Operator,
     queue::Bell,
     runtime::Registry,
+    submit::Submitter,
     worker::Running,
 };
 
@@ -42,6 +44,7 @@ pub struct Scheduler {
     pub registry: Arc<Registry>,
     pub running: Arc<Running>,
     pub operator: Operator,
+    pub submitter: Submitter,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
     /// Other nodes that beat.
@@ -66,6 +69,7 @@ impl Scheduler {
         duties.spawn(news::refresh(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
+        duties.spawn(retention::run(Arc::clone(&self)));
         duties.spawn(strays::run(self));
         duties
     }

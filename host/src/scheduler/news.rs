@@ -12,6 +12,8 @@ use crate::operate::{CANCEL, REDRIVE, RESUME};
 const READY: &str = "usher_ready";
 /// Channel: another release was activated.
 const ACTIVATION: &str = "usher_activation";
+/// Channel: jobs came in by SQL.
+const WAKE: &str = "usher_wake";
 /// At most one round of NOTIFYs in this time.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Before a lost listening connection is made anew.
@@ -22,12 +24,13 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.pool).await?;
-            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE]).await?;
+            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
                     ACTIVATION => s.releases_changed.notify_one(),
                     CANCEL => note.payload().parse().iter().for_each(|id| s.running.cancel(&[*id])),
+                    WAKE => s.bell.due_in(Duration::ZERO),
                     RESUME => s.bell.heard(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     _ => match note.payload().split_once(' ') {

@@ -21,6 +21,9 @@ pub(super) async fn run(s: Arc<Scheduler>) {
                 // Other nodes poll for themselves.
                 s.bell.found(&poll.ready);
                 s.bell.cursors().note_head(poll.head);
+                if poll.unchecked {
+                    admit(&s).await;
+                }
                 wait = poll.next_due.map_or(wait, |due| due.clamp(LEAST, wait));
             }
             Err(error) => tracing::warn!(error = %error, "the look for due jobs failed"),
@@ -33,6 +36,26 @@ pub(super) async fn run(s: Arc<Scheduler>) {
                 () = tokio::time::sleep_until(deadline) => break,
                 sooner = s.bell.timer() => deadline = deadline.min(tokio::time::Instant::now() + sooner),
                 () = s.lifecycle.stopping() => return,
+            }
+        }
+    }
+}
+
+/// Jobs that came in by SQL are checked, batch by batch, and go on.
+async fn admit(s: &Scheduler) {
+    loop {
+        match s.submitter.admit(&s.pool).await {
+            Ok((ready, more)) => {
+                s.bell.ready(&ready);
+                // What is for later has its own time.
+                s.bell.due_in(Duration::ZERO);
+                if !more {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "jobs that came in by SQL could not be checked; they are looked at again");
+                return;
             }
         }
     }

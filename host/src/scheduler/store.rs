@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -61,4 +64,61 @@ pub async fn declare_dead(db: &mut PgConnection, node: NodeId, beat: i64) -> sql
 pub async fn notify(db: &mut PgConnection, channel: &str, payload: &str) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_notify($1, $2)", channel, payload).execute(db).await?;
     Ok(())
+}
+
+/// Takes or keeps a duty. False: another node has it, and gave a sign within its time.
+pub async fn lead(db: &mut PgConnection, duty: &str, node: NodeId, time: Duration) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        INSERT INTO duties AS d (name, holder, until) VALUES ($1, $2, now() + make_interval(secs => $3))
+        ON CONFLICT (name) DO UPDATE
+        SET fence = d.fence + CASE WHEN d.holder = $2 THEN 0 ELSE 1 END, holder = $2, until = excluded.until
+        WHERE d.holder = $2 OR d.until < now()
+        "#,
+        duty,
+        node.0,
+        time.as_secs_f64(),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Day partitions whose time is over, with their parents.
+pub async fn due_partitions(db: &mut PgConnection, today: NaiveDate) -> sqlx::Result<Vec<(String, String)>> {
+    let rows = sqlx::query!(r#"SELECT parent AS "parent!", part AS "part!" FROM usher_due_partitions($1)"#, today)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.parent, row.part)).collect())
+}
+
+/// Keys that still hold get what they stand for, before its day goes. Returns how many.
+pub async fn outlive(db: &mut PgConnection, part: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT usher_outlive($1) AS "kept!""#, part).fetch_one(db).await
+}
+
+/// The transaction that holds back cleaning up for longest.
+#[derive(Debug)]
+pub struct OldSnapshot {
+    pub pid: i32,
+    pub application: String,
+    pub age: Duration,
+}
+
+pub async fn oldest_snapshot(db: &mut PgConnection) -> sqlx::Result<Option<OldSnapshot>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT pid AS "pid!", application_name AS "application!", extract(epoch FROM now() - xact_start)::float8 AS "age!"
+        FROM pg_stat_activity
+        WHERE backend_xmin IS NOT NULL AND xact_start IS NOT NULL AND backend_type = 'client backend'
+        ORDER BY xact_start LIMIT 1
+        "#
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| OldSnapshot {
+        pid: row.pid,
+        application: row.application,
+        age: Duration::from_secs_f64(row.age.max(0.0)),
+    }))
 }

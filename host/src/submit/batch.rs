@@ -123,7 +123,7 @@ impl Committer {
 }
 
 /// A bounded wait for locks: a batch must not stand behind somebody's forgotten transaction.
-fn begin(tier: Tier) -> &'static str {
+pub(super) fn begin(tier: Tier) -> &'static str {
     match tier {
         Tier::Money => "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = 250",
         Tier::Communication | Tier::Background => {

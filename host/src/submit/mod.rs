@@ -1,10 +1,11 @@
-//! One way in for jobs: HTTP and children today; SQL and cron later.
+//! One way in for jobs: HTTP, children and SQL; cron later.
 //!
 //! Owns: the check of a payload (size, depth, keys, schema), the derived key, and the group commit.
 //! Refuses: anything that Postgres would refuse, before Postgres sees it, so that one bad submit harms no other.
 //! Invariant: what is acknowledged is committed, as durably as its tier says.
 //! Tables: none of its own (through `queue` and `idempotency`).
 
+mod admit;
 mod batch;
 pub mod catalog;
 mod check;
@@ -106,6 +107,7 @@ pub struct ChildOf {
 pub struct Submitter {
     catalog: Arc<Catalog>,
     queues: Arc<Queues>,
+    lanes: Lanes,
     money: Batcher,
     communication: Batcher,
     background: Batcher,
@@ -118,6 +120,7 @@ impl Submitter {
         Self {
             catalog,
             queues,
+            lanes: lanes.clone(),
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
             background: batcher(Tier::Background),

@@ -34,6 +34,11 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.bell.work() => {}
         }
         loop {
+            if let Some(queue) = worker.bell.cursors().alone()
+                && let Err(error) = run_alone(&worker, &settlers, &queue).await
+            {
+                tracing::warn!(error = %error, queue = queue, "a claim failed");
+            }
             // Each round begins with another queue, so that a full node does not always serve the same one.
             let mut due = worker.bell.cursors().due();
             if due.is_empty() {
@@ -55,11 +60,6 @@ pub(super) async fn run(worker: Arc<Worker>) {
                         0
                     }
                 };
-            }
-            if let Some(queue) = worker.bell.cursors().alone()
-                && let Err(error) = run_alone(&worker, &settlers, &queue).await
-            {
-                tracing::warn!(error = %error, queue = queue, "a claim failed");
             }
             if claimed == 0 || worker.lifecycle.is_stopping() {
                 break;

@@ -8,12 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 use super::resource;
 use crate::{
     auth::{Caller, Role, is_tenant},
     http::{State, body::Fields, problem::Problem},
+    idempotency,
     ids::{JobId, Priority},
     queue,
     submit::{Accepted, MAX_PAYLOAD, NewJob, SubmitError},
@@ -63,16 +64,35 @@ pub(in crate::http) async fn submit(
         }
         Accepted::Deduplicated(id) => {
             let mut body = first(&state, id, &shown.tenant).await?;
-            body.deduplicated = Some(true);
+            match &mut body {
+                First::Job(job) => job.deduplicated = Some(true),
+                First::Outlived(body) => body["deduplicated"] = true.into(),
+            }
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
     }
 }
 
-async fn first(state: &State, id: JobId, tenant: &str) -> Result<resource::Job, Problem> {
+/// The job that holds a key, as far as it is still known.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum First {
+    Job(Box<resource::Job>),
+    Outlived(Value),
+}
+
+/// The job that holds the key. The archive may have forgotten it; then the key itself knows how it ended.
+async fn first(state: &State, id: JobId, tenant: &str) -> Result<First, Problem> {
     let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
-    let job = queue::store::get(&mut db, id, Some(tenant)).await.map_err(|e| Problem::database(&e))?;
-    job.map(resource::Job::from).ok_or_else(Problem::internal)
+    if let Some(job) = queue::store::get(&mut db, id, Some(tenant)).await.map_err(|e| Problem::database(&e))? {
+        return Ok(First::Job(Box::new(resource::Job::from(job))));
+    }
+    let outlived = idempotency::store::outlived(&mut db, tenant, id).await.map_err(|e| Problem::database(&e))?;
+    let outlived = outlived.ok_or_else(Problem::internal)?;
+    let result = outlived.result.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let body =
+        json!({ "id": id, "type": outlived.job_type, "tenant": tenant, "state": outlived.state, "result": result });
+    Ok(First::Outlived(body))
 }
 
 fn location(id: JobId) -> HeaderValue {
@@ -119,9 +139,9 @@ fn metadata(fields: &mut Fields) -> Result<Option<String>, Problem> {
     if text.len() > MAX_METADATA {
         return Err(bad("may have at most 16 KiB"));
     }
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(serde_json::Value::Object(_)) if !text.contains("\\u0000") => Ok(Some(text.to_owned())),
-        Ok(serde_json::Value::Object(_)) => Err(bad("holds the character \\u0000")),
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(_)) if !text.contains("\\u0000") => Ok(Some(text.to_owned())),
+        Ok(Value::Object(_)) => Err(bad("holds the character \\u0000")),
         Ok(_) => Err(bad("must be an object")),
         Err(_) => Err(bad("is nested too deep, or holds a number or text that JSON readers do not share")),
     }

@@ -100,3 +100,52 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
     .await?;
     Ok(ready)
 }
+
+/// A job that came in by SQL, as it lies there.
+#[derive(Debug)]
+pub struct Unchecked {
+    pub id: JobId,
+    pub tenant: String,
+    pub job_type: String,
+    pub priority: Priority,
+    pub run_at: DateTime<Utc>,
+    pub payload: String,
+    pub metadata: Option<String>,
+    pub subject: String,
+    pub key: Option<String>,
+}
+
+/// Locks some of them, oldest first.
+pub async fn lock_unchecked(db: &mut PgConnection, tier: Tier, most: i64) -> sqlx::Result<Vec<Unchecked>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT id, tenant, job_type, priority, run_at, payload, metadata, subject, idempotency_key
+        FROM jobs WHERE tier = $1 AND unchecked ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+        "#,
+        tier.as_i16(),
+        most,
+    )
+    .fetch_all(db)
+    .await?;
+    let unchecked = rows.into_iter().map(|row| Unchecked {
+        id: JobId(row.id),
+        tenant: row.tenant,
+        job_type: row.job_type,
+        // The column's CHECK allows no other number.
+        priority: Priority::try_from(row.priority).unwrap_or(Priority::Normal),
+        run_at: row.run_at,
+        payload: row.payload,
+        metadata: row.metadata,
+        subject: row.subject,
+        key: row.idempotency_key,
+    });
+    Ok(unchecked.collect())
+}
+
+/// Takes unchecked rows away, which come back checked in the same transaction.
+pub async fn forget(db: &mut PgConnection, tier: Tier, ids: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM jobs WHERE tier = $1 AND id = ANY ($2) AND unchecked", tier.as_i16(), ids)
+        .execute(db)
+        .await?;
+    Ok(())
+}

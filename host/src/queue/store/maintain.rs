@@ -18,6 +18,8 @@ pub struct Poll {
     pub next_due: Option<Duration>,
     /// Where the sequence of places stands.
     pub head: i64,
+    /// Jobs that came in by SQL wait to be checked.
+    pub unchecked: bool,
 }
 
 /// Most jobs that one look makes ready.
@@ -30,7 +32,7 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
         r#"
         WITH due AS MATERIALIZED (
             SELECT tier, id FROM jobs
-            WHERE ord IS NULL AND state = 'scheduled' AND run_at <= now()
+            WHERE ord IS NULL AND state = 'scheduled' AND run_at <= now() AND NOT unchecked
             ORDER BY run_at LIMIT $6 FOR UPDATE SKIP LOCKED
         ), freed AS MATERIALIZED (
             SELECT tier, id FROM jobs
@@ -59,9 +61,10 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
                ARRAY(SELECT lane FROM found) AS "lanes!", ARRAY(SELECT ord FROM found) AS "ords!",
                CASE WHEN (SELECT count(*) FROM due) >= $6 OR (SELECT count(*) FROM freed) >= $6 THEN 0
                     ELSE (SELECT extract(epoch FROM min(run_at) - now()) FROM jobs
-                          WHERE ord IS NULL AND run_at > now() AND run_at < 'infinity')
+                          WHERE ord IS NULL AND run_at > now() AND run_at < 'infinity' AND NOT unchecked)
                END::float8 AS next_due,
-               (SELECT last_value FROM ready_seq) AS "head!"
+               (SELECT last_value FROM ready_seq) AS "head!",
+               EXISTS (SELECT FROM jobs WHERE unchecked) AS "unchecked!"
         "#,
         &cursors.iter().map(|at| at.queue.clone()).collect::<Vec<_>>(),
         &cursors.iter().map(|at| at.priority).collect::<Vec<_>>(),
@@ -75,7 +78,7 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
     let places = row.queues.into_iter().zip(row.priorities).zip(row.lanes).zip(row.ords);
     let ready = places.map(|(((queue, priority), lane), ord)| Ready { queue, priority, lane, ord }).collect();
     let next_due = row.next_due.map(|secs| Duration::from_secs_f64(secs.clamp(0.0, 86_400.0)));
-    Ok(Poll { ready, next_due, head: row.head })
+    Ok(Poll { ready, next_due, head: row.head, unchecked: row.unchecked })
 }
 
 /// Where the sequence of places stands.

@@ -9,7 +9,7 @@ mod settle;
 
 pub use self::{
     claim::{Claimed, claim},
-    enqueue::{NewRow, insert},
+    enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked},
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
     },

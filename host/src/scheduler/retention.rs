@@ -1,0 +1,85 @@
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use sqlx::{AssertSqlSafe, Executor, PgPool};
+
+use super::{Scheduler, store};
+use crate::{
+    alerts::{self, Alert, Severity},
+    idempotency,
+};
+
+const EVERY: Duration = Duration::from_secs(60);
+/// A node that does this duty is left to it for so long after its last sign.
+const LEASE: Duration = Duration::from_secs(180);
+/// Keys that are looked at in one statement, and statements of one round.
+const KEYS: i64 = 1_000;
+const BATCHES: usize = 10;
+/// A transaction this old keeps every table from being cleaned up.
+const OLD: Duration = Duration::from_secs(300);
+
+/// Lets go what is kept no longer, a little every minute, on one node.
+pub(super) async fn run(s: Arc<Scheduler>) {
+    let mut after = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = s.lifecycle.stopping() => return,
+        }
+        if let Err(error) = round(&s, &mut after).await {
+            tracing::warn!(error = %error, "what is kept no longer could not be let go; it is tried again in a minute");
+        }
+    }
+}
+
+async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> sqlx::Result<()> {
+    let mut db = s.pool.acquire().await?;
+    if !store::lead(&mut db, "retention", s.node, LEASE).await? {
+        return Ok(());
+    }
+    drop_days(&s.pool).await?;
+    for _ in 0..BATCHES {
+        *after = idempotency::store::purge(&mut db, after.as_ref(), KEYS).await?;
+        if after.is_none() {
+            break;
+        }
+    }
+    if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
+        let alert = Alert {
+            kind: "old-transaction",
+            subject: format!("pid/{}", old.pid),
+            tenant: None,
+            severity: Severity::Warning,
+            message: format!(
+                "A transaction is open for {} s and keeps Postgres from cleaning up: see pg_stat_activity, pid {}.",
+                old.age.as_secs(),
+                old.pid
+            ),
+            detail: serde_json::json!({ "pid": old.pid, "application": old.application }),
+        };
+        alerts::raise(&mut db, &[alert]).await?;
+    }
+    Ok(())
+}
+
+/// Drops the days whose time is over, however long this host was off. A plain DROP would queue behind a long reader (a
+/// pg_dump) and every settle behind the DROP; so the partition is detached first, without a lock on the others, and both
+/// steps give up after a second, until the next minute.
+pub async fn drop_days(pool: &PgPool) -> sqlx::Result<()> {
+    // A connection of its own: a detach cannot be in a transaction, and its settings must not stay in the pool.
+    let mut db = pool.acquire().await?.detach();
+    db.execute("SET lock_timeout = '1s'").await?;
+    for (parent, part) in store::due_partitions(&mut db, Utc::now().date_naive()).await? {
+        let outlived = if parent == "outbox" { 0 } else { store::outlive(&mut db, &part).await? };
+        // Names come from the catalog and from our own pattern: letters, digits and _.
+        let detach = format!("ALTER TABLE {parent} DETACH PARTITION {part} CONCURRENTLY");
+        if let Err(error) = db.execute(AssertSqlSafe(detach)).await {
+            // An earlier detach was cut off half-way: it only needs its end.
+            tracing::debug!(error = %error, partition = part, "a detach did not go through; finishing an earlier one");
+            db.execute(AssertSqlSafe(format!("ALTER TABLE {parent} DETACH PARTITION {part} FINALIZE"))).await?;
+        }
+        db.execute(AssertSqlSafe(format!("DROP TABLE {part}"))).await?;
+        tracing::info!(partition = part, keys.outlived = outlived, "a day of history is gone");
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::{Accepted, NewJob, PreparedJob, SubmitError, Submitter, batch::begin, check::Origin, commit};
+use crate::{
+    alerts::{self, Alert, Severity},
+    ids::{JobId, Tier},
+    queue::{
+        self, Ready, Settlement, Verdict,
+        store::{Settled, Unchecked},
+    },
+};
+
+/// Jobs of one transaction.
+const BATCH: i64 = 500;
+
+impl Submitter {
+    /// Checks jobs that came in by SQL: schema and keys, as for any other submit, before their first claim. A loser of its
+    /// key ends as a reference to the first; one that is not valid ends dead, with an alert. Returns where jobs became
+    /// ready, and whether there may be more.
+    pub async fn admit(&self, pool: &PgPool) -> sqlx::Result<(Vec<Ready>, bool)> {
+        let mut ready = Vec::new();
+        let mut more = false;
+        for tier in Tier::ALL {
+            let mut tx = pool.begin_with(begin(tier)).await?;
+            let rows = queue::store::lock_unchecked(&mut tx, tier, BATCH).await?;
+            more |= i64::try_from(rows.len()).is_ok_and(|n| n == BATCH);
+            if rows.is_empty() {
+                continue;
+            }
+            let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+            for row in rows {
+                match self.recheck(&row) {
+                    Ok(job) => valid.push(job),
+                    // Nothing of the payload in it: an error is not a place for data.
+                    Err(error) => invalid.push((row, described(&error))),
+                }
+            }
+            let ids: Vec<_> = valid.iter().map(|job| job.id().0).collect();
+            queue::store::forget(&mut tx, tier, &ids).await?;
+            let jobs: Vec<_> = valid.iter().collect();
+            let done = commit::enqueue(&mut tx, tier, &jobs, &self.lanes).await?;
+            let mut ends = Vec::new();
+            for (job, result) in valid.iter().zip(done.results) {
+                let (verdict, error) = match result {
+                    Ok(Accepted::New(_)) => continue,
+                    Ok(Accepted::Replayed(first) | Accepted::Deduplicated(first)) => {
+                        (Verdict::Cancelled, json!({ "kind": "deduplicated", "firstJob": first }))
+                    }
+                    Err(error) => (
+                        Verdict::Dead { reason: "invalid" },
+                        json!({ "kind": "invalid", "message": described(&error) }),
+                    ),
+                };
+                // Its row is needed once more, to be archived.
+                queue::store::insert(&mut tx, tier, &[&job.row], &self.lanes).await?;
+                ends.push(end(job.id(), tier, verdict, error));
+            }
+            let mut raised = Vec::new();
+            for (row, message) in &invalid {
+                tracing::warn!(job.id = %row.id, job.kind = row.job_type, error = message, "a job that came in by SQL is not valid");
+                let error = json!({ "kind": "invalid", "message": message });
+                ends.push(end(row.id, tier, Verdict::Dead { reason: "invalid" }, error));
+                raised.push(Alert {
+                    kind: "invalid-job",
+                    subject: format!("type/{}", row.job_type),
+                    tenant: Some(row.tenant.clone()),
+                    severity: Severity::Warning,
+                    message: "A job that was submitted by SQL is not valid and will not run.".to_owned(),
+                    detail: json!({ "job": row.id, "cause": message }),
+                });
+            }
+            let _: Settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
+            alerts::raise(&mut tx, &raised).await?;
+            tx.commit().await?;
+            ready.extend(done.ready);
+        }
+        Ok((ready, more))
+    }
+
+    fn recheck(&self, row: &Unchecked) -> Result<PreparedJob, SubmitError> {
+        let origin = Origin { id: row.id, parent: None, delay_ms: 0 };
+        let job = NewJob {
+            job_type: row.job_type.clone(),
+            payload: row.payload.clone(),
+            priority: Some(row.priority),
+            run_at: Some(row.run_at),
+            expires_in: None,
+            metadata: row.metadata.clone(),
+            tenant: row.tenant.clone(),
+            subject: row.subject.clone(),
+            key: row.key.clone(),
+        };
+        self.check(job, &origin)
+    }
+}
+
+fn described(error: &SubmitError) -> String {
+    match error {
+        SubmitError::Payload(findings) => {
+            findings.iter().map(|f| format!("{}: {}", f.pointer, f.message)).collect::<Vec<_>>().join("; ")
+        }
+        SubmitError::KeyReused { first } => format!("the key was used before with another payload, by job {first}"),
+        other => other.to_string(),
+    }
+}
+
+fn end(id: JobId, tier: Tier, verdict: Verdict, mut error: serde_json::Value) -> Settlement {
+    error["at"] = json!(chrono::Utc::now());
+    Settlement {
+        id,
+        tier,
+        lease: None,
+        verdict,
+        error: Some(error),
+        release: None,
+        cpu: Duration::ZERO,
+        place: None,
+        journaled: false,
+    }
+}

@@ -1,0 +1,84 @@
+-- Submits by SQL, inside the caller's own transaction: the job is there if and only if the caller commits.
+
+-- What a submit by SQL must know of a job type; written by hosts when a release goes live, NULL before.
+ALTER TABLE job_types
+    ADD COLUMN queue        text,
+    ADD COLUMN tier         smallint CHECK (tier IN (1, 2, 3)),
+    ADD COLUMN max_attempts integer,
+    ADD COLUMN expiry       interval;
+
+CREATE SCHEMA usher;
+COMMENT ON SCHEMA usher IS 'The door for SQL: GRANT USAGE on it, and EXECUTE on its functions, to the roles that may submit.';
+
+-- The payload is json, not jsonb: it is kept as it was written. Checked here: what needs no host; the schema and the key
+-- are checked by a host before the first claim, and a job that fails there ends dead of `invalid`, with an alert.
+CREATE FUNCTION usher.submit(
+    tenant   text,
+    type     text,
+    payload  json,
+    key      text        DEFAULT NULL,
+    run_at   timestamptz DEFAULT NULL,
+    priority text        DEFAULT 'normal',
+    metadata json        DEFAULT NULL
+) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    known  public.job_types;
+    number smallint;
+    ms     bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
+    random bytea := uuid_send(gen_random_uuid());
+    new_id uuid;
+BEGIN
+    SELECT t.* INTO known FROM public.job_types t WHERE t.job_type = type AND t.queue IS NOT NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no plugin owns the job type "%"', type
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'GET /plugins names the known ones';
+    END IF;
+    number := CASE priority WHEN 'critical' THEN 10 WHEN 'high' THEN 7 WHEN 'normal' THEN 5 WHEN 'low' THEN 3
+                            WHEN 'background' THEN 1 END;
+    IF number IS NULL THEN
+        RAISE EXCEPTION 'priority must be critical, high, normal, low or background, not "%"', priority
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF tenant IS NULL OR length(tenant) NOT BETWEEN 1 AND 128 THEN
+        RAISE EXCEPTION 'tenant must have 1 to 128 characters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF payload IS NULL OR octet_length(payload::text) > 262144 THEN
+        RAISE EXCEPTION 'payload must be there and have at most 262144 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF key IS NOT NULL AND key !~ '^[ -~]{1,255}$' THEN
+        RAISE EXCEPTION 'key must have 1 to 255 characters of visible ASCII' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF run_at > now() + interval '366 days' OR NOT isfinite(run_at) THEN
+        RAISE EXCEPTION 'run_at is more than a year ahead' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF metadata IS NOT NULL AND (json_typeof(metadata) <> 'object' OR octet_length(metadata::text) > 16384) THEN
+        RAISE EXCEPTION 'metadata must be an object of at most 16384 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- What money is about must be as durable as a submit over HTTP, whatever the caller's default is. A stronger
+    -- setting of the caller stays.
+    IF known.tier = 1 AND current_setting('synchronous_commit') IN ('off', 'local') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    -- A uuid v7 (RFC 9562): 48 bits of milliseconds, then random bits.
+    random := substring(decode(lpad(to_hex(ms), 12, '0'), 'hex') FROM 1 FOR 6) || substring(random FROM 7 FOR 10);
+    random := set_byte(random, 6, (get_byte(random, 6) & 15) | 112);
+    new_id := encode(set_byte(random, 8, (get_byte(random, 8) & 63) | 128), 'hex')::uuid;
+    INSERT INTO public.jobs (tier, id, tenant, job_type, queue, priority, state, run_at, max_attempts, payload, metadata,
+                             subject, idempotency_key, expires_at, unchecked)
+    VALUES (known.tier, new_id, tenant, type, known.queue, number, 'scheduled', coalesce(run_at, now()),
+            known.max_attempts, payload::text, metadata::text, 'sql:' || session_user, key,
+            greatest(run_at, now()) + known.expiry, true);
+    RETURN new_id;
+END $$;
+COMMENT ON FUNCTION usher.submit IS 'Submits a job in the caller''s transaction; returns its id.';
+
+-- After the commit: the hosts look at once, and not with their next poll.
+CREATE FUNCTION usher.wake() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pg_notify('usher_wake', '') $$;
+
+REVOKE ALL ON FUNCTION usher.submit FROM PUBLIC;
+REVOKE ALL ON FUNCTION usher.wake FROM PUBLIC;
