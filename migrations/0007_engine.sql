@@ -1,8 +1,6 @@
--- The engine: fair lanes, limits, cancel, pause, the outbox, and the claim's cursors.
+-- The engine: fair lanes, cancel, pause, redrive, alerts, the outbox, and the claim's cursors.
 
 ALTER TABLE jobs
-    ADD COLUMN ordering_key     text    CHECK (length(ordering_key) BETWEEN 1 AND 255),
-    ADD COLUMN limited          boolean NOT NULL DEFAULT false,
     ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false,
     ADD COLUMN unchecked        boolean NOT NULL DEFAULT false,
     ADD COLUMN key_hashes       bytea   CHECK (length(key_hashes) % 32 = 0),
@@ -10,8 +8,6 @@ ALTER TABLE jobs
     ADD COLUMN generation       integer NOT NULL DEFAULT 0 CHECK (generation >= 0),
     ADD COLUMN pinned           bytea   CHECK (length(pinned) = 32);
 COMMENT ON COLUMN jobs.lane IS 'Fairness lane within a priority: 0 for tenants with few live jobs, 1 to 16 for the others, 99 runs alone.';
-COMMENT ON COLUMN jobs.ordering_key IS 'Jobs of one tenant, queue and ordering key run one after another, in order of submit.';
-COMMENT ON COLUMN jobs.limited IS 'A limit of concurrency counts this job: it becomes ready only when a slot is free.';
 COMMENT ON COLUMN jobs.cancel_requested IS 'Somebody wants it cancelled: no new effect; it ends as soon as the open one is journaled.';
 COMMENT ON COLUMN jobs.unchecked IS 'Came in by SQL: schema and key are checked by a host before its first claim.';
 COMMENT ON COLUMN jobs.key_hashes IS 'The keys it holds, as in idempotency_keys, one after another, 32 bytes each.';
@@ -20,10 +16,9 @@ COMMENT ON COLUMN jobs.generation IS 'Part of the identity of its next effects; 
 COMMENT ON COLUMN jobs.pinned IS 'The release that a redrive chose; NULL: the usual rules.';
 
 ALTER TABLE jobs_archive
-    ADD COLUMN ordering_key text,
-    ADD COLUMN key_hashes   bytea,
-    ADD COLUMN redrives     integer NOT NULL DEFAULT 0,
-    ADD COLUMN generation   integer NOT NULL DEFAULT 0;
+    ADD COLUMN key_hashes bytea,
+    ADD COLUMN redrives   integer NOT NULL DEFAULT 0,
+    ADD COLUMN generation integer NOT NULL DEFAULT 0;
 
 -- Half of each page for the second version of a row: measured on rows of 300 bytes, 40 % of the claims were HOT with
 -- 70, and a claim that is not costs an entry in each index.
@@ -32,16 +27,10 @@ ALTER TABLE jobs_t2 SET (fillfactor = 45);
 ALTER TABLE jobs_t3 SET (fillfactor = 45);
 
 -- None of these columns is in the claim's way: a claim changes neither ord nor run_at, so it stays HOT.
--- Jobs that hold a slot, by scope: a limit counts them.
-CREATE INDEX jobs_limited ON jobs (queue, job_type) WHERE limited AND ord IS NOT NULL;
--- Jobs that wait for a slot. A blocked job for want of a release has no limit, or it waits here too: harmless.
-CREATE INDEX jobs_limited_waiting ON jobs (queue, job_type, priority DESC, id) WHERE limited AND ord IS NULL;
--- The line of one ordering key.
-CREATE INDEX jobs_ordered ON jobs (queue, tenant, ordering_key, id) WHERE ordering_key IS NOT NULL;
 -- What came in by SQL and was not looked at yet.
 CREATE INDEX jobs_unchecked ON jobs (id) WHERE unchecked;
 
--- What operators decide about a queue at run time. A queue without a row is neither paused nor limited.
+-- What operators decide about a queue at run time. A queue without a row is not paused.
 CREATE TABLE queues (
     name       text        PRIMARY KEY,
     paused     boolean     NOT NULL DEFAULT false,

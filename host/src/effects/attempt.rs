@@ -39,28 +39,34 @@ pub struct Attempt {
     under_way: watch::Sender<u32>,
 }
 
+/// A job as its holder has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub job: JobId,
+    pub tier: Tier,
+    pub lease: Lease,
+    pub generation: u32,
+}
+
 impl Attempt {
     pub fn new(
-        job: JobId,
-        tier: Tier,
-        lease: Lease,
+        held: Held,
         release: Digest,
         grants: Arc<GrantSet>,
         max_effects: u32,
-        generation: u32,
         journal: Vec<Recorded>,
     ) -> Arc<Self> {
         let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
         // The seed is the job's own random bits, so that every attempt draws the same numbers.
-        let (high, low) = job.0.as_u64_pair();
+        let (high, low) = held.job.0.as_u64_pair();
         Arc::new(Self {
-            job,
-            tier,
-            lease,
+            job: held.job,
+            tier: held.tier,
+            lease: held.lease,
             release,
             grants,
             max_effects,
-            generation,
+            generation: held.generation,
             recorded: journal.into_iter().map(|row| (row.seq, row)).collect(),
             next_seq: AtomicU32::new(0),
             now_ms: AtomicU64::new(base_ms),

@@ -13,7 +13,10 @@ pub mod upstream;
 
 use std::{future::Future, time::Duration};
 
-pub use self::{attempt::Attempt, gate::Gate};
+pub use self::{
+    attempt::{Attempt, Held},
+    gate::Gate,
+};
 use crate::{
     config::GrantSet,
     ids::EffectId,

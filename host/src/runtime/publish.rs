@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::GrantSet,
-    effects::Attempt,
+    effects::{Attempt, Held},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
         self, Limits, Needs, Stored,
@@ -179,7 +179,8 @@ impl Registry {
         let limits = Limits { effects: 0, ..job.limits };
         let id = JobId::new();
         let grants = Arc::new(GrantSet::default());
-        let attempt = Attempt::new(id, Tier::Background, Lease::random(), release.digest, grants, 0, 0, Vec::new());
+        let held = Held { job: id, tier: Tier::Background, lease: Lease::random(), generation: 0 };
+        let attempt = Attempt::new(held, release.digest, grants, 0, Vec::new());
         let input = JobInput {
             id,
             job_type: job.job_type.clone(),

@@ -9,7 +9,7 @@ use super::{
     slots::Slot,
 };
 use crate::{
-    effects::Attempt,
+    effects::{Attempt, Held},
     ids::Tier,
     journal::Recorded,
     queue::Claimed,
@@ -84,13 +84,10 @@ async fn outcome(
     };
 
     let attempt = Attempt::new(
-        job.id,
-        job.tier,
-        job.lease,
+        Held { job: job.id, tier: job.tier, lease: job.lease, generation: job.generation.cast_unsigned() },
         release.digest,
         Arc::clone(&release.grants),
         job_type.limits.effects,
-        job.generation.cast_unsigned(),
         journal,
     );
     let input = JobInput {

@@ -190,10 +190,10 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
         r#"
         WITH a AS (DELETE FROM jobs_archive WHERE id = $1 RETURNING *)
         INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, state, max_attempts, payload, metadata,
-                          subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
+                          subject, parent, accepted_by, release, idempotency_key, key_ttl_ms, key_hashes,
                           redrives, generation, pinned, errors, created_at, expires_at)
         SELECT tier, id, tenant, job_type, queue, priority, $2, nextval('ready_seq'), 'ready', $5, payload, metadata,
-               subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
+               subject, parent, accepted_by, release, idempotency_key, key_ttl_ms, key_hashes,
                redrives + 1, $4, $3, errors || $7, created_at, now() + $6 * interval '1 millisecond'
         FROM a
         RETURNING queue, priority, lane, ord AS "ord!"

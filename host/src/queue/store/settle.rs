@@ -142,11 +142,11 @@ macro_rules! archive {
             ), "# + $journal + r#" a AS (
                 INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt,
                                           max_attempts, payload, metadata, subject, parent, accepted_by, release,
-                                          ordering_key, idempotency_key, key_ttl_ms, key_hashes, redrives, generation,
+                                          idempotency_key, key_ttl_ms, key_hashes, redrives, generation,
                                           result, errors, journal, cpu_us, created_at, run_at, expires_at)
                 SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt,
                        d.max_attempts, d.payload, d.metadata, d.subject, d.parent, d.accepted_by,
-                       coalesce(d.ran, d.release), d.ordering_key, d.idempotency_key, d.key_ttl_ms, d.key_hashes,
+                       coalesce(d.ran, d.release), d.idempotency_key, d.key_ttl_ms, d.key_hashes,
                        d.redrives, d.generation, d.result,
                        CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END, "# + $entries + r#",
                        d.cpu_us, d.created_at, d.run_at, d.expires_at
