@@ -3,6 +3,7 @@
 ALTER TABLE jobs
     ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false,
     ADD COLUMN unchecked        boolean NOT NULL DEFAULT false,
+    ADD COLUMN runs             integer NOT NULL DEFAULT 0,
     ADD COLUMN key_hashes       bytea   CHECK (length(key_hashes) % 32 = 0),
     ADD COLUMN redrives         integer NOT NULL DEFAULT 0 CHECK (redrives >= 0),
     ADD COLUMN generation       integer NOT NULL DEFAULT 0 CHECK (generation >= 0),
@@ -10,6 +11,9 @@ ALTER TABLE jobs
 COMMENT ON COLUMN jobs.lane IS 'Fairness lane within a priority: 0 for tenants with few live jobs, 1 to 16 for the others, 99 runs alone.';
 COMMENT ON COLUMN jobs.cancel_requested IS 'Somebody wants it cancelled: no new effect; it ends as soon as the open one is journaled.';
 COMMENT ON COLUMN jobs.unchecked IS 'Came in by SQL: schema and key are checked by a host before its first claim.';
+-- Who was there before may have been run.
+UPDATE jobs SET runs = 1;
+COMMENT ON COLUMN jobs.runs IS 'Claims of this job, never given back: only the first one may take it that there is no journal.';
 COMMENT ON COLUMN jobs.key_hashes IS 'The keys it holds, as in idempotency_keys, one after another, 32 bytes each.';
 COMMENT ON COLUMN jobs.redrives IS 'Times a person (or a bulk redrive) started it again after its end.';
 COMMENT ON COLUMN jobs.generation IS 'Part of the identity of its next effects; counted up when a redrive reopens the journal at a refusal.';

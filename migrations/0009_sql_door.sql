@@ -13,13 +13,14 @@ COMMENT ON SCHEMA usher IS 'The door for SQL: GRANT USAGE on it, and EXECUTE on 
 -- The payload is json, not jsonb: it is kept as it was written. Checked here: what needs no host; the schema and the key
 -- are checked by a host before the first claim, and a job that fails there ends dead of `invalid`, with an alert.
 CREATE FUNCTION usher.submit(
-    tenant   text,
-    type     text,
-    payload  json,
-    key      text        DEFAULT NULL,
-    run_at   timestamptz DEFAULT NULL,
-    priority text        DEFAULT 'normal',
-    metadata json        DEFAULT NULL
+    tenant       text,
+    type         text,
+    payload      json,
+    key          text        DEFAULT NULL,
+    run_at       timestamptz DEFAULT NULL,
+    priority     text        DEFAULT 'normal',
+    metadata     json        DEFAULT NULL,
+    ordering_key text        DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -57,6 +58,10 @@ BEGIN
     IF metadata IS NOT NULL AND (json_typeof(metadata) <> 'object' OR octet_length(metadata::text) > 16384) THEN
         RAISE EXCEPTION 'metadata must be an object of at most 16384 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF ordering_key IS NOT NULL AND (length(ordering_key) NOT BETWEEN 1 AND 255 OR run_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'ordering_key must have 1 to 255 characters, and goes without run_at'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- What money is about must be as durable as a submit over HTTP, whatever the caller's default is. A stronger
     -- setting of the caller stays.
     IF known.tier = 1 AND current_setting('synchronous_commit') IN ('off', 'local') THEN
@@ -67,9 +72,9 @@ BEGIN
     random := set_byte(random, 6, (get_byte(random, 6) & 15) | 112);
     new_id := encode(set_byte(random, 8, (get_byte(random, 8) & 63) | 128), 'hex')::uuid;
     INSERT INTO public.jobs (tier, id, tenant, job_type, queue, priority, state, run_at, max_attempts, payload, metadata,
-                             subject, idempotency_key, expires_at, unchecked)
+                             subject, idempotency_key, ordering_key, expires_at, unchecked)
     VALUES (known.tier, new_id, tenant, type, known.queue, number, 'scheduled', coalesce(run_at, now()),
-            known.max_attempts, payload::text, metadata::text, 'sql:' || session_user, key,
+            known.max_attempts, payload::text, metadata::text, 'sql:' || session_user, key, ordering_key,
             greatest(run_at, now()) + known.expiry, true);
     RETURN new_id;
 END $$;

@@ -13,6 +13,7 @@ mod email;
 mod embedded;
 mod engine;
 mod idle;
+mod limits;
 mod line;
 mod operate;
 mod plugins;

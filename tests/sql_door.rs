@@ -56,6 +56,8 @@ async fn what_can_be_checked_in_sql_is_refused_there() {
         (r#"'t1', 'guest', '{}', run_at => now() + interval '2 years'"#, "run_at is more than a year ahead"),
         (r#"'t1', 'guest', '{}', priority => 'urgent'"#, "priority must be"),
         (r#"'t1', 'guest', '{}', metadata => '[]'"#, "metadata must be an object"),
+        (r#"'t1', 'guest', '{}', ordering_key => ''"#, "ordering_key must have"),
+        (r#"'t1', 'guest', '{}', ordering_key => 'k', run_at => now()"#, "ordering_key must have"),
     ] {
         let error = submit(&db, call).await.unwrap_err();
         assert!(error.contains(says), "{call}: {error}");
@@ -143,6 +145,9 @@ async fn a_job_for_later_and_a_callers_key_come_through_sql_too() {
     let body = json!({"type": "guest-money", "payload": {"do": "ok"}}).to_string();
     let again = client.post_with(body, &[("idempotency-key", "k1")]).await;
     assert_eq!(again.body["id"], json!(first), "the same key through the other door");
+    let in_line = submit(&db, r#"'t1', 'guest', '{"do": "ok"}', ordering_key => 'k'"#).await.unwrap();
+    host.client().wait(&in_line, "completed").await;
+    assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE ordering_key = 'k'").await, 1);
     let later = submit(&db, r#"'t1', 'guest', '{"do": "ok"}', run_at => now() + interval '1500 ms'"#).await.unwrap();
     host.client().wait(&later, "completed").await;
     let early = format!("SELECT count(*) FROM jobs_archive WHERE id = '{later}' AND finished_at < run_at");

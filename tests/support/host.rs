@@ -212,7 +212,8 @@ impl Drop for Host {
     }
 }
 
-fn text(options: &HostOptions, sink: Option<&Sink>) -> String {
+/// The configuration, as TOML.
+pub fn text(options: &HostOptions, sink: Option<&Sink>) -> String {
     let artifacts = std::env::temp_dir().join(format!("usher-test-artifacts-{}", std::process::id()));
     let mut text = format!(
         r#"

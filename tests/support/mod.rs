@@ -2,7 +2,7 @@
 
 mod client;
 mod db;
-mod host;
+pub mod host;
 mod sink;
 
 use std::{

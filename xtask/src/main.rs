@@ -1,5 +1,6 @@
 //! `cargo xtask setup | plugins | test | demo | sqlx`: everything that a fresh machine needs, and everything CI runs.
 
+mod chaos;
 mod demo;
 mod guests;
 mod json;
@@ -18,6 +19,8 @@ cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
 cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
 cargo xtask demo [--once]          the main job, on an embedded Postgres
+cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
+                                   faults under load on three hosts, judged by counting
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL";
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
+        ["chaos", args @ ..] => chaos::run(args),
         ["sqlx"] => setup::run(false).and_then(|tools| sqlx::refresh(&tools)),
         _ => {
             eprintln!("{USAGE}");

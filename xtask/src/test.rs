@@ -43,6 +43,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     }
     if filter.is_none() {
         stage("demo", || crate::demo::run(true))?;
+        stage("chaos, 30 s", || crate::chaos::campaign(&tools, &built, &["--seed", "1", "--seconds", "30"]))?;
     }
     let mut tests = sh::cargo();
     tests

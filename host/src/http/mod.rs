@@ -10,6 +10,7 @@ mod body;
 mod caller;
 pub mod health;
 mod jobs;
+mod limits;
 mod plugins;
 mod problem;
 mod queues;
@@ -22,7 +23,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use sqlx::PgPool;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
@@ -56,6 +57,8 @@ pub fn router(state: State) -> Router {
         .route("/queues/{name}/pause", post(queues::pause))
         .route("/queues/{name}/resume", post(queues::resume))
         .route("/queues/{name}/clear", post(queues::clear))
+        .route("/limits", get(limits::list))
+        .route("/limits/{kind}/{name}", put(limits::set))
         .route("/alerts", get(alerts::list))
         .route("/plugins", get(plugins::list))
         .route("/health", get(health::overview))

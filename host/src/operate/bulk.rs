@@ -88,14 +88,15 @@ impl Operator {
         };
         let filter: DeadFilter = serde_json::from_value(next.filter).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
         let ids = store::next_dead(&mut tx, &filter, next.cursor, i64::from(next.rate)).await?;
-        let (mut ready, mut refused) = (Vec::new(), 0_i64);
+        let (mut ready, mut redriven, mut refused) = (Vec::new(), 0_i64, 0_i64);
         for id in &ids {
             // A job that cannot be retried is counted and passed; its half-done changes go with the savepoint.
             let mut one = tx.begin().await?;
             match self.retry_in(&mut one, JobId(*id), None, None, &next.created_by).await {
                 Ok(place) => {
                     one.commit().await?;
-                    ready.push(place);
+                    ready.extend(place);
+                    redriven += 1;
                 }
                 Err(OperateError::Database(error)) => return Err(error.into()),
                 Err(error) => {
@@ -115,7 +116,7 @@ impl Operator {
             "#,
             next.id,
             ids.last().copied().unwrap_or(next.cursor),
-            i64::try_from(ready.len()).unwrap_or(i64::MAX),
+            redriven,
             refused,
             done,
         )

@@ -47,8 +47,9 @@ impl Operator {
                 place: None,
                 journaled: false,
             };
-            store::settle(&mut tx, job.tier, &[&settlement]).await?;
+            let settled = store::settle(&mut tx, job.tier, &[&settlement]).await?;
             tx.commit().await?;
+            self.bell.ready(&settled.ready);
             return Ok(Cancelled::Done);
         }
         let ready = store::request_cancel(&mut tx, job.tier, id).await?;

@@ -8,6 +8,7 @@
 
 mod bulk;
 mod cancel;
+mod limits;
 mod queues;
 mod redrive;
 

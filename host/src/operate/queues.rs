@@ -64,8 +64,9 @@ impl Operator {
                     journaled: false,
                 })
                 .collect();
-            store::settle(&mut tx, tier, &settlements.iter().collect::<Vec<_>>()).await?;
+            let settled = store::settle(&mut tx, tier, &settlements.iter().collect::<Vec<_>>()).await?;
             tx.commit().await?;
+            self.bell.ready(&settled.ready);
             cleared += ids.len() as u64;
             if ids.is_empty() {
                 break;

@@ -26,7 +26,7 @@ impl Operator {
             self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'").await?;
         let ready = self.retry_in(&mut tx, id, tenant, release, by).await?;
         tx.commit().await?;
-        self.bell.ready(&[ready]);
+        self.bell.ready(&ready);
         Ok(())
     }
 
@@ -38,7 +38,7 @@ impl Operator {
         tenant: Option<&str>,
         release: Option<Digest>,
         by: &str,
-    ) -> Result<Ready, OperateError> {
+    ) -> Result<Vec<Ready>, OperateError> {
         let Some(job) = store::lock_finished(db, id, tenant).await? else {
             return Err(match store::get(db, id, tenant).await? {
                 Some(job) if job.state == "dead" => OperateError::conflict(

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Scheduler;
-use crate::queue;
+use crate::queue::{self, store::Poll};
 
 /// Two looks into the tables are at least this far apart, however many jobs fall due.
 const LEAST: Duration = Duration::from_millis(20);
@@ -11,12 +11,15 @@ const LEAST: Duration = Duration::from_millis(20);
 pub(super) async fn run(s: Arc<Scheduler>) {
     loop {
         let polled = async {
-            let mut db = s.pool.acquire().await?;
+            let mut tx = s.pool.begin().await?;
             let queues: Vec<_> = s.queues.0.keys().cloned().collect();
-            queue::store::poll(&mut db, &s.bell.cursors().all(&queues), &s.registry.served()).await
+            let poll = queue::store::poll(&mut tx, &s.bell.cursors().all(&queues), &s.registry.served()).await?;
+            tx.commit().await?;
+            Ok(poll)
         };
+        let polled: sqlx::Result<Poll> = polled.await;
         let mut wait = s.cluster.poll;
-        match polled.await {
+        match polled {
             Ok(poll) => {
                 // Other nodes poll for themselves.
                 s.bell.found(&poll.ready);

@@ -1,22 +1,23 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::Scheduler;
 use crate::{ids::Tier, queue};
 
-const EVERY: Duration = Duration::from_secs(60);
+/// How often, in units of the time after which a silent node counts as dead.
+const EVERY: u32 = 6;
 
 /// Gives back jobs that the table says this node runs and that it does not: claims whose answer was lost on the way.
 pub(super) async fn run(s: Arc<Scheduler>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(s.cluster.dead_after * EVERY) => {}
             () = s.lifecycle.stopping() => return,
         }
         for tier in Tier::ALL {
             let returned = async {
                 let mut db = s.pool.acquire().await?;
                 // Jobs claimed just now may not be in our list yet, so the young ones are left alone.
-                queue::store::return_strays(&mut db, tier, s.node, &s.running.ids(), EVERY).await
+                queue::store::return_strays(&mut db, tier, s.node, &s.running.ids(), s.cluster.dead_after).await
             };
             match returned.await {
                 Ok(ready) if !ready.is_empty() => {

@@ -7,10 +7,7 @@ use super::{Accepted, NewJob, PreparedJob, SubmitError, Submitter, batch::begin,
 use crate::{
     alerts::{self, Alert, Severity},
     ids::{JobId, Tier},
-    queue::{
-        self, Ready, Settlement, Verdict,
-        store::{Settled, Unchecked},
-    },
+    queue::{self, Ready, Settlement, Verdict, store::Unchecked},
 };
 
 /// Jobs of one transaction.
@@ -55,7 +52,7 @@ impl Submitter {
                     ),
                 };
                 // Its row is needed once more, to be archived.
-                queue::store::insert(&mut tx, tier, &[&job.row], &self.lanes).await?;
+                ready.extend(queue::store::insert(&mut tx, tier, &[&job.row], &self.lanes).await?);
                 ends.push(end(job.id(), tier, verdict, error));
             }
             let mut raised = Vec::new();
@@ -72,10 +69,11 @@ impl Submitter {
                     detail: json!({ "job": row.id, "cause": message }),
                 });
             }
-            let _: Settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
+            let settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
             alerts::raise(&mut tx, &raised).await?;
             tx.commit().await?;
             ready.extend(done.ready);
+            ready.extend(settled.ready);
         }
         Ok((ready, more))
     }
@@ -86,12 +84,14 @@ impl Submitter {
             job_type: row.job_type.clone(),
             payload: row.payload.clone(),
             priority: Some(row.priority),
-            run_at: Some(row.run_at),
+            // A job in a line runs when its turn comes.
+            run_at: row.ordering_key.is_none().then_some(row.run_at),
             expires_in: None,
             metadata: row.metadata.clone(),
             tenant: row.tenant.clone(),
             subject: row.subject.clone(),
             key: row.key.clone(),
+            ordering_key: row.ordering_key.clone(),
         };
         self.check(job, &origin)
     }

@@ -90,6 +90,7 @@ pub(super) fn check(
         parent: origin.parent,
         accepted_by: entry.digest,
         idempotency_key: keys.first().map(|key| key.text.clone()),
+        ordering_key: job.ordering_key,
         key_hashes: (!keys.is_empty()).then(|| keys.iter().flat_map(|key| key.hash).collect()),
         key_ttl_ms: entry
             .job_type

@@ -45,6 +45,8 @@ pub struct NewJob {
     pub subject: String,
     /// The caller's own key (`Idempotency-Key`).
     pub key: Option<String>,
+    /// It runs after the earlier ones of the same key, queue and tenant.
+    pub ordering_key: Option<String>,
 }
 
 /// What became of a submit that was taken.
@@ -167,6 +169,7 @@ impl Submitter {
             tenant: parent.tenant.clone(),
             subject: parent.subject.clone(),
             key: key.map(str::to_owned),
+            ordering_key: None,
         };
         self.check(job, &origin)
     }

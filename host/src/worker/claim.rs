@@ -18,6 +18,8 @@ use crate::{
 
 /// After a database error the claimer waits this long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The longest that a small claim waits for more free slots.
+const MOMENT: Duration = Duration::from_millis(5);
 /// Jobs that share a task: few enough that they spread over the guests' threads, many enough that a task's wake-up is
 /// not paid for each.
 const CHUNK: usize = 32;
@@ -27,12 +29,16 @@ const CHUNK: usize = 32;
 pub(super) async fn run(worker: Arc<Worker>) {
     let settlers = Settlers::start(&worker);
     let mut first = 0;
+    let mut last = Instant::now();
+    let mut hurried = false;
     loop {
         tokio::select! {
             biased;
             () = worker.lifecycle.stopping() => break,
             () = worker.bell.work() => {}
+            () = tokio::time::sleep(MOMENT), if hurried => {}
         }
+        hurried = false;
         loop {
             if let Some(queue) = worker.bell.cursors().alone()
                 && let Err(error) = run_alone(&worker, &settlers, &queue).await
@@ -48,7 +54,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
             due.rotate_left(first);
             let mut claimed = 0;
             for queue in due {
-                claimed += match claim_queue(&worker, &settlers, &queue).await {
+                claimed += match claim_queue(&worker, &settlers, &queue, &mut last, &mut hurried).await {
                     Ok(claimed) => claimed,
                     Err(error) => {
                         tracing::warn!(error = %error, queue = queue, "a claim failed");
@@ -70,8 +76,14 @@ pub(super) async fn run(worker: Arc<Worker>) {
     settlers.finish().await;
 }
 
-/// Claims what there is room for. Returns how many.
-async fn claim_queue(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sqlx::Result<usize> {
+/// Claims what there is room for. Returns how many. `last`: the claim before; `hurried`: it is too soon for this one.
+async fn claim_queue(
+    worker: &Arc<Worker>,
+    settlers: &Settlers,
+    queue: &str,
+    last: &mut Instant,
+    hurried: &mut bool,
+) -> sqlx::Result<usize> {
     // A queue that only other nodes know of is theirs.
     let Some(config) = worker.queues.0.get(queue) else {
         worker.bell.cursors().forget(queue);
@@ -84,11 +96,16 @@ async fn claim_queue(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> 
     let free = worker.running.free(queue, worker.queues.0.len());
     let batch = worker.config.claim_batch;
     let limit = u32::try_from(free).unwrap_or(u32::MAX).min(batch);
-    // While plenty is in flight a claim waits for half a batch: its fixed cost is shared by more jobs.
-    if limit == 0 || (limit < batch / 2 && worker.running.count() > batch as usize) {
+    if limit == 0 {
         // The queue stays due; the next free slot rings.
         return Ok(0);
     }
+    // While plenty is in flight a claim of little waits a moment for more slots: its fixed cost is shared by more jobs.
+    if limit < batch / 2 && worker.running.count() > batch as usize && last.elapsed() < MOMENT {
+        *hurried = true;
+        return Ok(0);
+    }
+    *last = Instant::now();
     let looks = worker.bell.cursors().plan(queue, limit, |lane| share(worker, config, queue, lane));
     if looks.is_empty() {
         return Ok(0);

@@ -258,7 +258,7 @@ mod tests {
             max_attempts: 11,
             snoozes,
             reaps: 0,
-            redrives: 0,
+            runs: 1,
             generation: 0,
             accepted_by: None,
             pinned: None,

@@ -194,7 +194,7 @@ mod tests {
             max_attempts: 3,
             snoozes: 0,
             reaps: 0,
-            redrives: 0,
+            runs: 1,
             generation: 0,
             accepted_by: None,
             pinned: None,

@@ -20,7 +20,7 @@ use crate::{
     submit::{Accepted, MAX_PAYLOAD, NewJob, SubmitError},
 };
 
-const FIELDS: [&str; 7] = ["type", "payload", "priority", "runAt", "expiresIn", "metadata", "tenant"];
+const FIELDS: [&str; 8] = ["type", "payload", "priority", "runAt", "expiresIn", "metadata", "tenant", "orderingKey"];
 /// Bytes.
 const MAX_METADATA: usize = 16 * 1024;
 const MAX_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -50,7 +50,9 @@ pub(in crate::http) async fn submit(
         tenant: tenant(&caller, fields.take("tenant")?)?,
         subject: caller.subject,
         key,
+        ordering_key: ordering_key(&mut fields)?,
     };
+    contradictions(&job)?;
     let shown = job.clone();
     match state.submitter.submit(job).await? {
         Accepted::New(id) => {
@@ -114,6 +116,26 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Err(bad("The Idempotency-Key must have 1 to 255 characters of visible ASCII."));
     }
     Ok(Some(key.to_owned()))
+}
+
+/// Like other names: 1 to 255 characters, no control characters.
+fn ordering_key(fields: &mut Fields) -> Result<Option<String>, Problem> {
+    let key = fields.take::<String>("orderingKey")?;
+    let sound = |key: &String| (1..=255).contains(&key.chars().count()) && !key.chars().any(char::is_control);
+    match key {
+        Some(key) if !sound(&key) => {
+            Err(Problem::field("/orderingKey", "must have 1 to 255 characters, none of them a control character"))
+        }
+        key => Ok(key),
+    }
+}
+
+/// Options that say two things at once.
+fn contradictions(job: &NewJob) -> Result<(), Problem> {
+    if job.ordering_key.is_some() && job.run_at.is_some() {
+        return Err(Problem::field("/runAt", "contradicts orderingKey: such a job runs when its turn comes"));
+    }
+    Ok(())
 }
 
 fn run_at(fields: &mut Fields) -> Result<Option<DateTime<Utc>>, Problem> {

@@ -24,7 +24,8 @@ pub struct Claimed {
     pub max_attempts: i32,
     pub snoozes: i32,
     pub reaps: i32,
-    pub redrives: i32,
+    /// Claims of it, this one included; unlike `attempt`, never given back.
+    pub runs: i32,
     /// Of its next effects.
     pub generation: i32,
     pub accepted_by: Option<Digest>,
@@ -42,7 +43,7 @@ pub struct Claimed {
 impl Claimed {
     /// Nobody has run it before, so it has no journal.
     pub fn is_first_run(&self) -> bool {
-        self.attempt == 1 && self.snoozes == 0 && self.reaps == 0 && self.redrives == 0
+        self.runs == 1
     }
 }
 
@@ -77,11 +78,11 @@ pub async fn claim(
             LIMIT $7
         )
         UPDATE jobs j
-        SET state = 'running', attempt = attempt + 1, node = $8, lease = $9, claimed_at = now()
+        SET state = 'running', attempt = attempt + 1, runs = runs + 1, node = $8, lease = $9, claimed_at = now()
         FROM c
         WHERE j.tier = $1 AND j.ctid = c.at
         RETURNING j.id, j.tenant, j.job_type, j.subject, j.payload, j.attempt, j.max_attempts, j.snoozes, j.reaps,
-                  j.redrives, j.generation, j.accepted_by, j.pinned, j.expires_at <= now() AS "expired!", j.cancel_requested, j.ctid::text AS place, j.lane, c.n AS "n!",
+                  j.runs, j.generation, j.accepted_by, j.pinned, j.expires_at <= now() AS "expired!", j.cancel_requested, j.ctid::text AS place, j.lane, c.n AS "n!",
                   c.ord AS "ord!"
         "#,
         tier.as_i16(),
@@ -117,7 +118,7 @@ pub async fn claim(
             max_attempts: row.max_attempts,
             snoozes: row.snoozes,
             reaps: row.reaps,
-            redrives: row.redrives,
+            runs: row.runs,
             generation: row.generation,
             accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
             pinned: row.pinned.as_deref().and_then(Digest::from_slice),

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::limits::{Freed, Line, go_on};
 use crate::{
     ids::{Digest, JobId, Priority, Tier},
     queue::{Lanes, Ready},
@@ -29,6 +30,7 @@ pub struct NewRow {
     pub accepted_by: Option<Digest>,
     pub idempotency_key: Option<String>,
     pub key_ttl_ms: Option<i64>,
+    pub ordering_key: Option<String>,
     /// 32 bytes each, one after another.
     pub key_hashes: Option<Vec<u8>>,
     /// From now, or from `run_at` where that is later.
@@ -45,35 +47,40 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
             rows.iter().map(|$row| $value).collect::<Vec<_>>()
         };
     }
-    let ready = sqlx::query_as!(
-        Ready,
+    let places = sqlx::query!(
         r#"
         WITH i AS (
         INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, max_attempts, payload,
                           metadata, subject, parent, accepted_by, idempotency_key, key_ttl_ms, key_hashes,
-                          expires_at)
+                          ordering_key, limited, waits, expires_at)
         SELECT $1, n.id, n.tenant, n.job_type, n.queue, n.priority, n.lane,
-               CASE WHEN NOT n.blocked AND n.due <= now() THEN nextval('ready_seq') END,
-               CASE WHEN n.blocked THEN 'infinity' ELSE n.due END,
-               CASE WHEN n.blocked THEN 'blocked' WHEN n.due <= now() THEN 'ready' ELSE 'scheduled' END,
+               CASE WHEN NOT n.blocked AND n.waits IS NULL AND n.due <= now() THEN nextval('ready_seq') END,
+               CASE WHEN n.blocked OR n.waits IS NOT NULL THEN 'infinity' ELSE n.due END,
+               CASE WHEN n.blocked OR n.waits IS NOT NULL THEN 'blocked' WHEN n.due <= now() THEN 'ready' ELSE 'scheduled' END,
                n.max_attempts, n.payload, n.metadata, n.subject, n.parent, n.accepted_by, n.key, n.key_ttl_ms, n.key_hashes,
+               n.ordering_key, n.limited, n.waits,
                greatest(n.due, now()) + n.expires_in_ms * interval '1 millisecond'
         FROM (
-            SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due
-            FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
+            SELECT v.*, CASE WHEN v.blocked THEN NULL WHEN v.ordering_key IS NOT NULL THEN 'turn'
+                             WHEN v.limited AND v.due <= now() THEN 'slot' END AS waits
+            FROM (
+            SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due,
+                   coalesce(ARRAY['queue/' || u.queue, 'type/' || u.job_type] && s.scopes, false) AS limited
+            FROM (SELECT array_agg(scope) AS scopes FROM limits) AS s, unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
                         $9::boolean[], $10::int[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::bytea[],
-                        $16::text[], $17::bigint[], $18::bigint[], $19::smallint[], $20::bytea[])
+                        $16::text[], $17::bigint[], $18::bigint[], $19::smallint[], $20::bytea[], $21::text[])
                  WITH ORDINALITY
                  AS u (id, tenant, job_type, queue, priority, run_at, delay_ms, blocked, max_attempts, payload, metadata,
                        subject, parent, accepted_by, key, key_ttl_ms, expires_in_ms, lane, key_hashes,
-                       n)
+                       ordering_key, n)
+            ) AS v
             -- The order of submits is the order in the queue.
-            ORDER BY u.n
+            ORDER BY v.n
         ) AS n
-        RETURNING queue, priority, lane, ord
+        RETURNING queue, priority, lane, ord, waits
         )
-        SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", min(ord) AS "ord!"
-        FROM i WHERE ord IS NOT NULL GROUP BY 1, 2, 3
+        SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", min(ord) AS ord, bool_or(waits IS NOT NULL) AS "waits!"
+        FROM i GROUP BY 1, 2, 3
         "#,
         tier.as_i16(),
         &column!(r => r.id.0),
@@ -95,9 +102,24 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
         &column!(r => r.expires_in_ms),
         &column!(r => lanes.assign(&r.queue, &r.tenant)),
         &column!(r => r.key_hashes.clone()) as &[Option<Vec<u8>>],
+        &column!(r => r.ordering_key.clone()) as &[Option<String>],
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
+    let freed = Freed {
+        lines: rows
+            .iter()
+            .filter_map(|row| {
+                let key = row.ordering_key.clone()?;
+                Some(Line { queue: row.queue.clone(), tenant: row.tenant.clone(), key })
+            })
+            .collect(),
+        slots: places.iter().any(|place| place.waits),
+    };
+    let mut ready = go_on(db, &freed).await?;
+    ready.extend(places.into_iter().filter_map(|place| {
+        Some(Ready { queue: place.queue, priority: place.priority, lane: place.lane, ord: place.ord? })
+    }));
     Ok(ready)
 }
 
@@ -113,13 +135,14 @@ pub struct Unchecked {
     pub metadata: Option<String>,
     pub subject: String,
     pub key: Option<String>,
+    pub ordering_key: Option<String>,
 }
 
 /// Locks some of them, oldest first.
 pub async fn lock_unchecked(db: &mut PgConnection, tier: Tier, most: i64) -> sqlx::Result<Vec<Unchecked>> {
     let rows = sqlx::query!(
         r#"
-        SELECT id, tenant, job_type, priority, run_at, payload, metadata, subject, idempotency_key
+        SELECT id, tenant, job_type, priority, run_at, payload, metadata, subject, idempotency_key, ordering_key
         FROM jobs WHERE tier = $1 AND unchecked ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
         "#,
         tier.as_i16(),
@@ -138,6 +161,7 @@ pub async fn lock_unchecked(db: &mut PgConnection, tier: Tier, most: i64) -> sql
         metadata: row.metadata,
         subject: row.subject,
         key: row.idempotency_key,
+        ordering_key: row.ordering_key,
     });
     Ok(unchecked.collect())
 }

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::limits::{Freed, Line, go_on};
 use crate::{
     ids::{NodeId, Tier},
     queue::{ALONE, Ready},
@@ -31,22 +32,30 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
     let row = sqlx::query!(
         r#"
         WITH due AS MATERIALIZED (
-            SELECT tier, id FROM jobs
+            SELECT tier, id, limited FROM jobs
             WHERE ord IS NULL AND state = 'scheduled' AND run_at <= now() AND NOT unchecked
             ORDER BY run_at LIMIT $6 FOR UPDATE SKIP LOCKED
         ), freed AS MATERIALIZED (
-            SELECT tier, id FROM jobs
-            WHERE ord IS NULL AND state = 'blocked' AND run_at = 'infinity'
+            SELECT tier, id, limited, ordering_key FROM jobs
+            WHERE ord IS NULL AND state = 'blocked' AND run_at = 'infinity' AND waits IS NULL
               AND (job_type = ANY ($5) OR expires_at <= now())
             LIMIT $6 FOR UPDATE SKIP LOCKED
         ), promoted AS (
             UPDATE jobs j
-            SET state = 'ready', ord = nextval('ready_seq'), run_at = least(j.run_at, now())
-            FROM (SELECT * FROM due UNION ALL SELECT * FROM freed) AS p
+            SET state  = CASE WHEN p.waits IS NULL THEN 'ready' ELSE 'blocked' END,
+                waits  = p.waits,
+                ord    = CASE WHEN p.waits IS NULL THEN nextval('ready_seq') END,
+                run_at = CASE WHEN p.waits IS NULL THEN least(j.run_at, now()) ELSE 'infinity' END
+            FROM (
+                -- One that was put off has its turn; one that waited for a release has not.
+                SELECT tier, id, CASE WHEN limited THEN 'slot' END AS waits FROM due
+                UNION ALL
+                SELECT tier, id, CASE WHEN ordering_key IS NOT NULL THEN 'turn' WHEN limited THEN 'slot' END FROM freed
+            ) AS p
             WHERE j.tier = p.tier AND j.id = p.id
-            RETURNING j.queue, j.priority, j.lane, j.ord
+            RETURNING j.queue, j.tenant, j.ordering_key, j.priority, j.lane, j.ord, j.waits
         ), found AS (
-            SELECT queue, priority, lane, min(ord) AS ord FROM promoted GROUP BY 1, 2, 3
+            SELECT queue, priority, lane, min(ord) AS ord FROM promoted WHERE ord IS NOT NULL GROUP BY 1, 2, 3
             UNION ALL
             SELECT c.queue, c.priority, c.lane, x.ord
             FROM unnest($1::text[], $2::smallint[], $3::smallint[], $4::bigint[]) AS c (queue, priority, lane, ord)
@@ -64,7 +73,12 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
                           WHERE ord IS NULL AND run_at > now() AND run_at < 'infinity' AND NOT unchecked)
                END::float8 AS next_due,
                (SELECT last_value FROM ready_seq) AS "head!",
-               EXISTS (SELECT FROM jobs WHERE unchecked) AS "unchecked!"
+               EXISTS (SELECT FROM jobs WHERE unchecked) AS "unchecked!",
+               EXISTS (SELECT FROM jobs WHERE waits = 'slot') OR EXISTS (SELECT FROM promoted WHERE waits IS NOT NULL)
+                   AS "slots!",
+               ARRAY(SELECT queue FROM promoted WHERE waits = 'turn') AS "line_queues!",
+               ARRAY(SELECT tenant FROM promoted WHERE waits = 'turn') AS "line_tenants!",
+               ARRAY(SELECT ordering_key FROM promoted WHERE waits = 'turn') AS "line_keys!"
         "#,
         &cursors.iter().map(|at| at.queue.clone()).collect::<Vec<_>>(),
         &cursors.iter().map(|at| at.priority).collect::<Vec<_>>(),
@@ -73,10 +87,15 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
         served,
         PROMOTE_BATCH,
     )
-    .fetch_one(db)
+    .fetch_one(&mut *db)
     .await?;
+    let lines = row.line_queues.into_iter().zip(row.line_tenants).zip(row.line_keys);
+    let lines = lines.map(|((queue, tenant), key)| Line { queue, tenant, key }).collect();
+    let gone_on = go_on(db, &Freed { lines, slots: row.slots }).await?;
     let places = row.queues.into_iter().zip(row.priorities).zip(row.lanes).zip(row.ords);
-    let ready = places.map(|(((queue, priority), lane), ord)| Ready { queue, priority, lane, ord }).collect();
+    let mut ready: Vec<_> =
+        places.map(|(((queue, priority), lane), ord)| Ready { queue, priority, lane, ord }).collect();
+    ready.extend(gone_on);
     let next_due = row.next_due.map(|secs| Duration::from_secs_f64(secs.clamp(0.0, 86_400.0)));
     Ok(Poll { ready, next_due, head: row.head, unchecked: row.unchecked })
 }

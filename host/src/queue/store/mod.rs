@@ -2,6 +2,7 @@
 
 mod claim;
 mod enqueue;
+mod limits;
 mod maintain;
 mod operate;
 mod read;
@@ -10,6 +11,7 @@ mod settle;
 pub use self::{
     claim::{Claimed, claim},
     enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked},
+    limits::{Freed, Limit, Line, go_on, limits, set_limit},
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
     },

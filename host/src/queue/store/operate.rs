@@ -1,6 +1,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::limits::{Freed, Line, go_on};
 use crate::{
     ids::{Digest, JobId, Lease, Tier},
     queue::Ready,
@@ -46,7 +47,8 @@ pub async fn request_cancel(db: &mut PgConnection, tier: Tier, id: JobId) -> sql
         SET cancel_requested = true,
             state  = CASE WHEN lease IS NULL THEN 'ready' ELSE state END,
             ord    = CASE WHEN lease IS NULL THEN nextval('ready_seq') ELSE ord END,
-            run_at = CASE WHEN lease IS NULL THEN least(run_at, now()) ELSE run_at END
+            run_at = CASE WHEN lease IS NULL THEN least(run_at, now()) ELSE run_at END,
+            waits  = NULL
         WHERE tier = $1 AND id = $2 AND state <> 'dead'
         RETURNING queue, priority, lane, ord AS "ord!", lease
         "#,
@@ -183,20 +185,27 @@ pub struct Redrive {
     pub note: serde_json::Value,
 }
 
-/// The row comes back from the archive, ready, under its old id.
-pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<Ready>> {
-    sqlx::query_as!(
-        Ready,
+/// The row comes back from the archive under its old id: ready, or at the end of what it has to wait for.
+pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<Vec<Ready>>> {
+    let row = sqlx::query!(
         r#"
-        WITH a AS (DELETE FROM jobs_archive WHERE id = $1 RETURNING *)
-        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, state, max_attempts, payload, metadata,
-                          subject, parent, accepted_by, release, idempotency_key, key_ttl_ms, key_hashes,
-                          redrives, generation, pinned, errors, created_at, expires_at)
-        SELECT tier, id, tenant, job_type, queue, priority, $2, nextval('ready_seq'), 'ready', $5, payload, metadata,
-               subject, parent, accepted_by, release, idempotency_key, key_ttl_ms, key_hashes,
-               redrives + 1, $4, $3, errors || $7, created_at, now() + $6 * interval '1 millisecond'
-        FROM a
-        RETURNING queue, priority, lane, ord AS "ord!"
+        WITH a AS (DELETE FROM jobs_archive WHERE id = $1 RETURNING *),
+        w AS (
+            SELECT a.*, EXISTS (SELECT FROM limits l WHERE l.scope IN ('queue/' || a.queue, 'type/' || a.job_type)) AS limited
+            FROM a
+        )
+        INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, waits, limited, max_attempts,
+                          payload, metadata, subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms,
+                          key_hashes, redrives, runs, generation, pinned, errors, created_at, expires_at)
+        SELECT tier, id, tenant, job_type, queue, priority, $2,
+               CASE WHEN ordering_key IS NULL AND NOT limited THEN nextval('ready_seq') END,
+               CASE WHEN ordering_key IS NULL AND NOT limited THEN now() ELSE 'infinity' END,
+               CASE WHEN ordering_key IS NULL AND NOT limited THEN 'ready' ELSE 'blocked' END,
+               CASE WHEN ordering_key IS NOT NULL THEN 'turn' WHEN limited THEN 'slot' END, limited, $5, payload, metadata,
+               subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
+               redrives + 1, 1, $4, $3, errors || $7, created_at, now() + $6 * interval '1 millisecond'
+        FROM w
+        RETURNING queue, tenant, ordering_key, priority, lane, ord, waits
         "#,
         r.id.0,
         r.lane,
@@ -207,8 +216,16 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
         r.expires_in_ms as f64,
         r.note,
     )
-    .fetch_optional(db)
-    .await
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut freed = Freed { lines: Vec::new(), slots: row.waits.is_some() };
+    if let Some(key) = row.ordering_key {
+        freed.lines.push(Line { queue: row.queue.clone(), tenant: row.tenant, key });
+    }
+    let mut ready = go_on(db, &freed).await?;
+    ready.extend(row.ord.map(|ord| Ready { queue: row.queue, priority: row.priority, lane: row.lane, ord }));
+    Ok(Some(ready))
 }
 
 /// Which dead jobs a bulk redrive is about. All that is there must hold.

@@ -3,6 +3,7 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::limits::{Freed, Line, go_on};
 use crate::{
     ids::{Digest, JobId, Lease, Tier},
     queue::Ready,
@@ -64,23 +65,45 @@ pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> s
     let (finished, going_on): (Vec<_>, Vec<_>) = all.iter().copied().partition(|s| s.verdict.is_final());
     let (journaled, plain): (Vec<_>, Vec<_>) = finished.into_iter().partition(|s| s.journaled);
     let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ready: Vec::new() };
+    let mut freed = Freed::default();
     if !plain.is_empty() {
         let (placed, mut rest): (Vec<_>, Vec<_>) = plain.into_iter().partition(|s| s.place.is_some());
         if !placed.is_empty() {
-            settled.ids.extend(archive_at(db, tier, &Finished::of(&placed)).await?.into_iter().map(JobId));
+            gone(archive_at(db, tier, &Finished::of(&placed)).await?, &mut settled, &mut freed);
             rest.extend(placed.into_iter().filter(|s| !settled.ids.contains(&s.id)));
         }
         if !rest.is_empty() {
-            settled.ids.extend(archive(db, tier, &Finished::of(&rest)).await?.into_iter().map(JobId));
+            gone(archive(db, tier, &Finished::of(&rest)).await?, &mut settled, &mut freed);
         }
     }
     if !journaled.is_empty() {
-        settled.ids.extend(archive_with_journal(db, tier, &Finished::of(&journaled)).await?.into_iter().map(JobId));
+        gone(archive_with_journal(db, tier, &Finished::of(&journaled)).await?, &mut settled, &mut freed);
     }
     if !going_on.is_empty() {
-        put_back(db, tier, &going_on, &mut settled).await?;
+        put_back(db, tier, &going_on, &mut settled, &mut freed).await?;
     }
+    settled.ready.extend(go_on(db, &freed).await?);
     Ok(settled)
+}
+
+/// A row that has left for the archive.
+struct Gone {
+    id: Uuid,
+    limited: bool,
+    ordering_key: Option<String>,
+    /// With an ordering key only.
+    queue: Option<String>,
+    tenant: Option<String>,
+}
+
+fn gone(rows: Vec<Gone>, settled: &mut Settled, freed: &mut Freed) {
+    for row in rows {
+        settled.ids.insert(JobId(row.id));
+        freed.slots |= row.limited;
+        if let (Some(queue), Some(tenant), Some(key)) = (row.queue, row.tenant, row.ordering_key) {
+            freed.lines.push(Line { queue, tenant, key });
+        }
+    }
 }
 
 /// The columns of the finished.
@@ -129,7 +152,8 @@ impl Finished {
 /// of `f` finds its job; `$journal` and `$entries`: where its journal comes from.
 macro_rules! archive {
     ($db:expr, $tier:expr, $f:expr, $find:literal, $journal:literal, $entries:literal, $from:literal) => {
-        sqlx::query_scalar!(
+        sqlx::query_as!(
+            Gone,
             r#"
             WITH f AS (
                 SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[],
@@ -142,11 +166,11 @@ macro_rules! archive {
             ), "# + $journal + r#" a AS (
                 INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt,
                                           max_attempts, payload, metadata, subject, parent, accepted_by, release,
-                                          idempotency_key, key_ttl_ms, key_hashes, redrives, generation,
+                                          ordering_key, idempotency_key, key_ttl_ms, key_hashes, redrives, generation,
                                           result, errors, journal, cpu_us, created_at, run_at, expires_at)
                 SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt,
                        d.max_attempts, d.payload, d.metadata, d.subject, d.parent, d.accepted_by,
-                       coalesce(d.ran, d.release), d.idempotency_key, d.key_ttl_ms, d.key_hashes,
+                       coalesce(d.ran, d.release), d.ordering_key, d.idempotency_key, d.key_ttl_ms, d.key_hashes,
                        d.redrives, d.generation, d.result,
                        CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END, "# + $entries + r#",
                        d.cpu_us, d.created_at, d.run_at, d.expires_at
@@ -156,7 +180,9 @@ macro_rules! archive {
                 SELECT array_agg(d.tenant), array_agg(d.id), array_agg(d.job_type), array_agg('job.' || d.final)
                 FROM d HAVING count(*) > 0
             )
-            SELECT id AS "id!" FROM d
+            SELECT id AS "id!", limited AS "limited!", ordering_key, CASE WHEN ordering_key IS NOT NULL THEN queue END AS queue,
+                   CASE WHEN ordering_key IS NOT NULL THEN tenant END AS tenant
+            FROM d
             "#,
             $tier.as_i16(),
             $tier.keep(),
@@ -177,16 +203,16 @@ macro_rules! archive {
 
 /// By their place on disk, which is the cheapest way: half of what a look into the primary key costs. A row that moved
 /// meanwhile (somebody wants it cancelled) is not found.
-async fn archive_at(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Uuid>> {
+async fn archive_at(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Gone>> {
     archive!(db, tier, f, "j.lease = f.lease AND j.ctid = f.at::tid", "", "NULL::jsonb", "d")
 }
 
-async fn archive(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Uuid>> {
+async fn archive(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Gone>> {
     archive!(db, tier, f, "j.lease IS NOT DISTINCT FROM f.lease", "", "NULL::jsonb", "d")
 }
 
 /// For jobs that have a journal, which moves into their row.
-async fn archive_with_journal(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Uuid>> {
+async fn archive_with_journal(db: &mut PgConnection, tier: Tier, f: &Finished) -> sqlx::Result<Vec<Gone>> {
     archive!(
         db,
         tier,
@@ -209,7 +235,13 @@ async fn archive_with_journal(db: &mut PgConnection, tier: Tier, f: &Finished) -
 }
 
 /// Retry, snooze, return and park: the row stays, without a lease.
-async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement], settled: &mut Settled) -> sqlx::Result<()> {
+async fn put_back(
+    db: &mut PgConnection,
+    tier: Tier,
+    all: &[&Settlement],
+    settled: &mut Settled,
+    freed: &mut Freed,
+) -> sqlx::Result<()> {
     let mut parks = Vec::with_capacity(all.len());
     let mut delays = Vec::with_capacity(all.len());
     let mut back = Vec::with_capacity(all.len());
@@ -250,7 +282,7 @@ async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement], settle
         FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::float8[], $6::int[], $7::boolean[], $8::jsonb[], $9::bytea[])
              AS f (id, lease, park, delay, back, snooze, error, ran)
         WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
-        RETURNING j.id, j.queue, j.priority, j.lane, j.ord
+        RETURNING j.id, j.queue, j.priority, j.lane, j.ord, j.limited
         "#,
         tier.as_i16(),
         &ids(all),
@@ -266,6 +298,8 @@ async fn put_back(db: &mut PgConnection, tier: Tier, all: &[&Settlement], settle
     .await?;
     for row in rows {
         settled.ids.insert(JobId(row.id));
+        // Put off, it gives its slot away; its turn in a line it keeps.
+        freed.slots |= row.limited && row.ord.is_none();
         settled.ready.extend(row.ord.map(|ord| Ready {
             queue: row.queue,
             priority: row.priority,

@@ -1,0 +1,124 @@
+use sqlx::PgConnection;
+
+use crate::queue::Ready;
+
+/// A line of jobs that run one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub queue: String,
+    pub tenant: String,
+    pub key: String,
+}
+
+/// What a transaction has set free, or filled up.
+#[derive(Debug, Default)]
+pub struct Freed {
+    pub lines: Vec<Line>,
+    pub slots: bool,
+}
+
+impl Freed {
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && !self.slots
+    }
+}
+
+/// Lets those go on that waited for it, in the transaction that set it free.
+pub async fn go_on(db: &mut PgConnection, freed: &Freed) -> sqlx::Result<Vec<Ready>> {
+    if freed.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !freed.lines.is_empty() {
+        sqlx::query!(
+            "SELECT usher_next_turns($1, $2, $3)",
+            &freed.lines.iter().map(|line| line.queue.clone()).collect::<Vec<_>>(),
+            &freed.lines.iter().map(|line| line.tenant.clone()).collect::<Vec<_>>(),
+            &freed.lines.iter().map(|line| line.key.clone()).collect::<Vec<_>>(),
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    sqlx::query_as!(
+        Ready,
+        r#"SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", ord AS "ord!" FROM usher_take_slots()"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A limit, and how much of it is taken.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limit {
+    pub scope: String,
+    pub max: i32,
+    pub used: i64,
+    pub waiting: i64,
+}
+
+pub async fn limits(db: &mut PgConnection) -> sqlx::Result<Vec<Limit>> {
+    sqlx::query_as!(
+        Limit,
+        r#"
+        SELECT l.scope, l.max,
+               (SELECT count(*) FROM jobs j
+                WHERE j.limited AND j.ord IS NOT NULL
+                  AND CASE WHEN l.scope LIKE 'queue/%' THEN j.queue = substr(l.scope, 7)
+                           ELSE j.job_type = substr(l.scope, 6) END) AS "used!",
+               (SELECT count(*) FROM jobs j
+                WHERE j.waits = 'slot'
+                  AND CASE WHEN l.scope LIKE 'queue/%' THEN j.queue = substr(l.scope, 7)
+                           ELSE j.job_type = substr(l.scope, 6) END) AS "waiting!"
+        FROM limits l ORDER BY l.scope
+        "#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Sets a limit (`None`: takes it away). What is ready and not yet claimed steps back behind it; what runs, runs on.
+pub async fn set_limit(db: &mut PgConnection, scope: &str, max: Option<i32>, by: &str) -> sqlx::Result<Vec<Ready>> {
+    match max {
+        Some(max) => {
+            sqlx::query!(
+                r#"
+                INSERT INTO limits (scope, max, changed_by) VALUES ($1, $2, $3)
+                ON CONFLICT (scope) DO UPDATE SET max = $2, changed_at = now(), changed_by = $3
+                "#,
+                scope,
+                max,
+                by,
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+        None => {
+            sqlx::query!("DELETE FROM limits WHERE scope = $1", scope).execute(&mut *db).await?;
+        }
+    }
+    sqlx::query!(
+        r#"
+        UPDATE jobs
+        SET limited = true,
+            state  = CASE WHEN state = 'ready' THEN 'blocked' ELSE state END,
+            waits  = CASE WHEN state = 'ready' THEN 'slot' ELSE waits END,
+            ord    = CASE WHEN state = 'ready' THEN NULL ELSE ord END,
+            run_at = CASE WHEN state = 'ready' THEN 'infinity' ELSE run_at END
+        WHERE CASE WHEN $1 LIKE 'queue/%' THEN queue = substr($1, 7) ELSE job_type = substr($1, 6) END
+          AND state IN ('scheduled', 'blocked', 'ready', 'running') AND lane <> 99
+        "#,
+        scope,
+    )
+    .execute(&mut *db)
+    .await?;
+    let freed = Freed { lines: Vec::new(), slots: true };
+    let mut ready = Vec::new();
+    loop {
+        let more = go_on(db, &freed).await?;
+        let full = more.len() == 1_000;
+        ready.extend(more);
+        if !full {
+            return Ok(ready);
+        }
+    }
+}
