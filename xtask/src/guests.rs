@@ -90,7 +90,7 @@ pub fn build_usher() -> Result<PathBuf> {
 }
 
 /// One workspace by its `build.list`: `crate features core.wasm manifest out.wasm`, top to bottom.
-fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &Path) -> Result<()> {
+pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &Path) -> Result<()> {
     fs::create_dir_all(into).or_fail("make the folder for components")?;
     let list = workspace.join("build.list");
     let text = fs::read_to_string(&list).or_fail(list.display())?;

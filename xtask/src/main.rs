@@ -1,5 +1,6 @@
-//! `cargo xtask setup | plugins | test | demo | sqlx`: everything that a fresh machine needs, and everything CI runs.
+//! `cargo xtask setup | plugins | test | demo | bench | sqlx`: everything that a fresh machine needs, and everything CI runs.
 
+mod bench;
 mod chaos;
 mod demo;
 mod guests;
@@ -21,6 +22,7 @@ cargo xtask test [FILTER]          all that CI runs; a filter narrows the integr
 cargo xtask demo [--once]          the main job, on an embedded Postgres
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
+cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL";
 
 fn main() -> ExitCode {
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["chaos", args @ ..] => chaos::run(args),
+        ["bench", "--json", rows @ ..] => bench::run(true, rows),
+        ["bench", rows @ ..] => bench::run(false, rows),
         ["sqlx"] => setup::run(false).and_then(|tools| sqlx::refresh(&tools)),
         _ => {
             eprintln!("{USAGE}");

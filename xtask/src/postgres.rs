@@ -28,7 +28,7 @@ pub fn setup(check_only: bool) -> Result<Binaries> {
         sh::apt_install(&["postgresql"])?;
     } else {
         // The download lives in the product: `usher serve --dev` needs it on machines without xtask, too.
-        println!("no PostgreSQL server here: downloading one");
+        eprintln!("no PostgreSQL server here: downloading one");
         let into = sh::cache().join("postgres");
         sh::run(
             sh::cargo()
@@ -79,6 +79,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(bin: &Path) -> Result<Self> {
+        Self::start_with(bin, &[])
+    }
+
+    /// With further settings, each `name=value`.
+    pub fn start_with(bin: &Path, settings: &[&str]) -> Result<Self> {
         let dir = env::temp_dir().join(format!("usher-pg-{}-{}", std::process::id(), free_port()?));
         let data = dir.join("data");
         fs::create_dir_all(&data).or_fail("make the server's folder")?;
@@ -107,6 +112,7 @@ impl Server {
                 "-c",
                 "max_connections=400",
             ])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(log.try_clone().or_fail("open the server's log")?)
             .stderr(log)
@@ -119,7 +125,12 @@ impl Server {
 
     /// Superuser, database `postgres`.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url_of("postgres")
+    }
+
+    /// Superuser, a database of this name.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     fn wait_ready(&mut self) -> Result<()> {

@@ -65,7 +65,7 @@ pub fn can_apt() -> bool {
 }
 
 pub fn apt_install(packages: &[&str]) -> Result<()> {
-    println!("installing Debian packages: {}", packages.join(", "));
+    eprintln!("installing Debian packages: {}", packages.join(", "));
     let mut update = Command::new("apt-get");
     output(update.args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");

@@ -66,7 +66,9 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
         JOIN idempotency_keys k
              ON k.tier = $1 AND k.tenant = w.tenant AND k.job_type = w.job_type AND k.key_hash = w.hash
         LEFT JOIN jobs j ON j.tier = $1 AND j.id = k.job_id
-        LEFT JOIN jobs_archive a ON a.id = k.job_id
+        -- A job ends after its key was taken: the other days of history are not looked into.
+        LEFT JOIN jobs_archive a ON a.id = k.job_id AND a.finished_at >= k.created_at - interval '1 day'
+                                    AND a.finished_at <= now() + interval '1 day'
         "#,
         tier.as_i16(),
         &tenants(wanted),
@@ -159,7 +161,8 @@ pub async fn purge(db: &mut PgConnection, after: Option<&Place>, most: i64) -> s
             WHERE k.created_at < now() - interval '1 hour' AND coalesce(k.expires_at < now(), true)
               AND NOT EXISTS (SELECT FROM jobs j WHERE j.tier = k.tier AND j.id = k.job_id)
               AND NOT EXISTS (SELECT FROM jobs_archive a
-                              WHERE a.id = k.job_id AND a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now())
+                              WHERE a.id = k.job_id AND a.finished_at >= k.created_at - interval '1 day'
+                                AND a.finished_at <= now() + interval '1 day' AND a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now())
         ), d AS (
             DELETE FROM idempotency_keys x USING gone g
             WHERE x.tier = g.tier AND x.tenant = g.tenant AND x.job_type = g.job_type AND x.key_hash = g.key_hash

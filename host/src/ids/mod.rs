@@ -7,6 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -57,6 +58,15 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7d1f_5f0e_6f43_4c5b_9a58_0c2d_6b1e_9a0
 impl JobId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The time in it; for an id that is none of ours, the beginning of time.
+    pub fn made_at(self) -> DateTime<Utc> {
+        let millis = self.0.as_bytes()[..6].iter().fold(0_i64, |ms, byte| ms << 8 | i64::from(*byte));
+        match self.0.get_version_num() {
+            7 | 8 => DateTime::from_timestamp_millis(millis).unwrap_or_default(),
+            _ => DateTime::default(),
+        }
     }
 
     /// The n-th child of this job. A repeated attempt names the same children.
@@ -249,6 +259,15 @@ mod tests {
         assert_ne!(job.effect(0, 0), job.effect(0, 1));
         assert_ne!(job.effect(0, 0), job.effect(1, 0));
         assert_ne!(job.child(0), job.child(1));
+    }
+
+    #[test]
+    fn an_id_tells_when_its_job_was_made() {
+        let age = Utc::now() - JobId::new().made_at();
+        assert!(age < chrono::TimeDelta::seconds(5) && age > chrono::TimeDelta::seconds(-5));
+        let job = JobId::new();
+        assert_eq!(job.child(3).made_at(), job.made_at());
+        assert_eq!(JobId(Uuid::nil()).made_at(), DateTime::<Utc>::default());
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Tenant {
 mod tests {
     use super::*;
 
+    /// The lane of a tenant's fiftieth job.
+    fn fill(lanes: &Lanes, tenant: &str) -> i16 {
+        (0..50).fold(LIGHT, |_, _| lanes.assign("q", tenant))
+    }
+
     #[test]
     fn a_tenants_first_jobs_are_light_and_the_others_keep_one_lane() {
         let lanes = Lanes::default();
@@ -157,9 +162,7 @@ mod tests {
     #[test]
     fn heavy_tenants_do_not_share_a_lane_while_one_is_free() {
         let lanes = Lanes::default();
-        let heavy: std::collections::BTreeSet<_> = (0..HEAVY)
-            .map(|n| (0..50).map(|_| lanes.assign("q", &format!("tenant {n}"))).next_back().expect("one"))
-            .collect();
+        let heavy: std::collections::BTreeSet<_> = (0..HEAVY).map(|n| fill(&lanes, &format!("tenant {n}"))).collect();
         assert_eq!(heavy.len(), HEAVY as usize);
         assert_eq!(lanes.assign("q", "small"), LIGHT);
         assert_eq!(lanes.assign("other queue", "tenant 0"), LIGHT);
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn a_lane_weighs_what_its_tenant_weighs() {
         let lanes = Lanes::new(HashMap::from([("a".to_owned(), 3)]));
-        let lane = (0..50).map(|_| lanes.assign("q", "a")).next_back().expect("one");
+        let lane = fill(&lanes, "a");
         assert_eq!((lanes.weight("q", lane), lanes.weight("q", LIGHT)), (3, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! The main job before your eyes: a real Postgres, a real SMTP server, sandboxed components, and a swap under load.
 
-mod http;
+pub mod http;
 mod story;
 mod swap;
 
@@ -158,7 +158,8 @@ ca_file = "{}"
     }
 }
 
-fn first_line(child: &mut std::process::Child, name: &str) -> Result<String> {
+/// The line a child says when it is ready.
+pub fn first_line(child: &mut std::process::Child, name: &str) -> Result<String> {
     let Some(stdout) = child.stdout.take() else { return sh::failed(format!("{name} has no output")) };
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).or_fail(name)?;

@@ -82,11 +82,14 @@ pub async fn get(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx
         SELECT id, tenant, job_type, queue, tier, priority, state, reason, attempt, max_attempts, payload, metadata,
                subject, parent, release, idempotency_key, result, errors, cpu_us, created_at, nullif(run_at, 'infinity'), expires_at, finished_at
         FROM jobs_archive
+        -- An id tells when its job (or the parent of it) was made: only the days since then are looked into.
         WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)
+          AND finished_at >= $3::timestamptz - interval '1 day' AND finished_at <= now() + interval '1 day'
         LIMIT 1
         "#,
         id.0,
         tenant,
+        id.made_at(),
     )
     .fetch_optional(db)
     .await?;

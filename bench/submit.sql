@@ -1,0 +1,3 @@
+-- For pgbench: the row of a submit, its id in the order of time as a uuid v7 is.
+\set n :n + 1
+INSERT INTO plain (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, max_attempts, payload, subject, accepted_by, idempotency_key, key_ttl_ms, key_hashes, expires_at) VALUES (1, (lpad(:n::text, 12, '0') || '700080000000' || lpad(:client_id::text, 8, '0'))::uuid, 't1', 'bench-order', 'money', 5, 0, :n, now(), 'ready', 11, :head::text || :client_id::text || '-' || :n::text || :tail::text, 'cli', '\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff', 'order-order-' || :client_id::text || '-' || :n::text, 86400000, '\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff', now() + interval '1 day');
