@@ -71,7 +71,7 @@ COMMENT ON COLUMN outbox.events IS 'job.completed, job.dead or job.cancelled.';
 
 -- As before, and the outbox with it.
 CREATE OR REPLACE FUNCTION usher_make_archive_days(first date, days integer) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     parent text;
     day    date;

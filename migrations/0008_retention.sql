@@ -22,7 +22,7 @@ COMMENT ON COLUMN duties.fence IS 'Counts up with each new holder.';
 -- Day partitions whose time is over: (parent, partition), oldest first. A day is over for good when its last moment is
 -- longer ago than its class is kept; `hold` never is.
 CREATE FUNCTION usher_due_partitions(today date) RETURNS TABLE (parent text, part text)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT p.relname::text, c.relname::text
     FROM (VALUES ('jobs_archive_d7', 7), ('jobs_archive_d30', 30), ('outbox', 7)) AS k (parent, days)
     JOIN pg_class p ON p.oid = to_regclass(k.parent)
@@ -34,7 +34,7 @@ $$;
 
 -- Before a day of history goes: keys that still hold get what they stand for. Returns how many.
 CREATE FUNCTION usher_outlive(part text) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     kept bigint;
 BEGIN

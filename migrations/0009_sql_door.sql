@@ -22,7 +22,7 @@ CREATE FUNCTION usher.submit(
     metadata     json        DEFAULT NULL,
     ordering_key text        DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE

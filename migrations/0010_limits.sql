@@ -11,6 +11,9 @@ COMMENT ON COLUMN jobs.limited IS 'A limit counts it: from ready to its end, or 
 COMMENT ON COLUMN jobs.waits IS 'What a blocked job waits for: its turn behind others of its key, or a slot of a limit; NULL: a release.';
 ALTER TABLE jobs_archive ADD COLUMN ordering_key text;
 
+-- Those that wait for a turn or a slot are many and not due: the timer must not walk over them.
+DROP INDEX jobs_waiting;
+CREATE INDEX jobs_waiting ON jobs (run_at) WHERE ord IS NULL AND waits IS NULL;
 -- None of them is touched by a claim, which stays HOT.
 CREATE INDEX jobs_line ON jobs (queue, tenant, ordering_key, id) WHERE ordering_key IS NOT NULL;
 CREATE INDEX jobs_slot_wanted ON jobs (priority DESC, id) WHERE waits = 'slot';
@@ -39,7 +42,8 @@ BEGIN
         CONTINUE WHEN EXISTS (SELECT FROM jobs j WHERE j.queue = line.q AND j.tenant = line.t AND j.ordering_key = line.k
                                                    AND j.waits IS DISTINCT FROM 'turn');
         SELECT j.tier, j.id, j.limited INTO next FROM jobs j
-        WHERE j.queue = line.q AND j.tenant = line.t AND j.ordering_key = line.k ORDER BY j.id LIMIT 1;
+        WHERE j.queue = line.q AND j.tenant = line.t AND j.ordering_key = line.k ORDER BY j.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+        -- Whoever has locked it ends it, and calls again.
         CONTINUE WHEN NOT FOUND;
         -- Without a limit it passes `usher_take_slots` at once.
         UPDATE jobs j SET waits = 'slot' WHERE j.tier = next.tier AND j.id = next.id;
@@ -78,7 +82,7 @@ BEGIN
     FOR candidate IN
         SELECT j.tier, j.id, j.queue, j.job_type, j.priority, j.lane FROM jobs j
         WHERE j.waits = 'slot' AND j.queue <> ALL (full_q) AND j.job_type <> ALL (full_t)
-        ORDER BY j.priority DESC, j.id LIMIT 1000
+        ORDER BY j.priority DESC, j.id LIMIT 1000 FOR UPDATE SKIP LOCKED
     LOOP
         q_scope := 'queue/' || candidate.queue;
         t_scope := 'type/' || candidate.job_type;

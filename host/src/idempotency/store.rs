@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ pub struct Holder {
     pub job_type: String,
     pub job: JobId,
     pub payload_hash: [u8; 32],
+    pub taken_at: DateTime<Utc>,
     /// False: its job ended and its time is over, or nothing happened, or the job is gone. The key may be taken over.
     pub holds: bool,
 }
@@ -55,7 +57,7 @@ pub async fn take(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -> s
 pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -> sqlx::Result<Vec<Holder>> {
     let rows = sqlx::query!(
         r#"
-        SELECT k.key_hash, k.tenant, k.job_type, k.job_id, k.payload_hash,
+        SELECT k.key_hash, k.tenant, k.job_type, k.job_id, k.payload_hash, k.created_at,
                j.id IS NOT NULL OR coalesce(k.expires_at > now(), false)
                OR coalesce(a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now()
                            AND (a.state = 'completed'
@@ -87,27 +89,31 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
                 job_type: row.job_type,
                 job: JobId(row.job_id),
                 payload_hash: fixed(row.payload_hash)?,
+                taken_at: row.created_at,
                 holds: row.holds,
             })
         })
         .collect()
 }
 
-/// Takes over one key from a job that does not hold it any more. False: somebody else was quicker.
-pub async fn take_over(db: &mut PgConnection, tier: Tier, wanted: &Wanted<'_>, from: JobId) -> sqlx::Result<bool> {
+/// Takes over one key as it was seen: from a job that does not hold it any more, or, for a job that begins again, from
+/// itself. False: somebody else was quicker.
+pub async fn take_over(db: &mut PgConnection, tier: Tier, wanted: &Wanted<'_>, from: &Holder) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"
         UPDATE idempotency_keys
-        SET job_id = $6, payload_hash = $7, created_at = now(), state = NULL, result = NULL, expires_at = NULL
-        WHERE tier = $1 AND tenant = $2 AND job_type = $3 AND key_hash = $4 AND job_id = $5
+        -- Another time each time: whoever saw the key before has not seen this.
+        SET job_id = $6, payload_hash = $7, created_at = clock_timestamp(), state = NULL, result = NULL, expires_at = NULL
+        WHERE tier = $1 AND tenant = $2 AND job_type = $3 AND key_hash = $4 AND job_id = $5 AND created_at = $8
         "#,
         tier.as_i16(),
         wanted.tenant,
         wanted.job_type,
         &wanted.hash,
-        from.0,
+        from.job.0,
         wanted.job.0,
         &wanted.payload_hash,
+        from.taken_at,
     )
     .execute(db)
     .await?;
@@ -166,7 +172,7 @@ pub async fn purge(db: &mut PgConnection, after: Option<&Place>, most: i64) -> s
         ), d AS (
             DELETE FROM idempotency_keys x USING gone g
             WHERE x.tier = g.tier AND x.tenant = g.tenant AND x.job_type = g.job_type AND x.key_hash = g.key_hash
-              AND x.job_id = g.job_id
+              AND x.job_id = g.job_id AND x.created_at = g.created_at
         )
         SELECT tier, tenant, job_type, key_hash, (SELECT count(*) FROM k) AS "looked_at!" FROM k
         ORDER BY tier DESC, tenant DESC, job_type DESC, key_hash DESC LIMIT 1

@@ -55,7 +55,17 @@ impl Operator {
             let message = format!("The job is {}; only a dead one is retried.", job.state);
             return Err(OperateError::conflict("not-dead", message));
         }
+        if job.reason.as_deref() == Some("invalid") {
+            return Err(OperateError::conflict(
+                "invalid",
+                "The job never had a valid payload and key; submit it anew.",
+            ));
+        }
         let queue = self.queues.0.get(&job.queue).ok_or_else(|| OperateError::NoQueue(job.queue.clone()))?;
+        if queue.tier != job.tier {
+            let message = "The job's queue is in another tier by now; submit it anew.".to_owned();
+            return Err(OperateError::conflict("tier-changed", message));
+        }
         let pinned = self.release_of(db, &job, release).await?;
         take_keys_again(db, id, &job).await?;
 
@@ -131,7 +141,9 @@ async fn take_keys_again(db: &mut PgConnection, id: JobId, job: &Finished) -> Re
     let holders = keys::holders(db, job.tier, &wanted).await?;
     for want in &wanted {
         let Some(holder) = holders.iter().find(|holder| holder.hash == want.hash) else { continue };
-        let ours = holder.job == id || (!holder.holds && keys::take_over(db, job.tier, want, holder.job).await?);
+        // Its own too is taken anew, which locks it: a submit that saw this job dead must not take it meanwhile.
+        let free = holder.job == id || !holder.holds;
+        let ours = free && keys::take_over(db, job.tier, want, holder).await?;
         if !ours {
             return Err(OperateError::conflict(
                 "key-taken",

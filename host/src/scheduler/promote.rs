@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Scheduler;
-use crate::queue::{self, store::Poll};
+use crate::queue::{
+    self,
+    store::{Freed, Poll},
+};
 
 /// Two looks into the tables are at least this far apart, however many jobs fall due.
 const LEAST: Duration = Duration::from_millis(20);
@@ -11,11 +14,9 @@ const LEAST: Duration = Duration::from_millis(20);
 pub(super) async fn run(s: Arc<Scheduler>) {
     loop {
         let polled = async {
-            let mut tx = s.pool.begin().await?;
+            let mut db = s.pool.acquire().await?;
             let queues: Vec<_> = s.queues.0.keys().cloned().collect();
-            let poll = queue::store::poll(&mut tx, &s.bell.cursors().all(&queues), &s.registry.served()).await?;
-            tx.commit().await?;
-            Ok(poll)
+            queue::store::poll(&mut db, &s.bell.cursors().all(&queues), &s.registry.served()).await
         };
         let polled: sqlx::Result<Poll> = polled.await;
         let mut wait = s.cluster.poll;
@@ -26,6 +27,11 @@ pub(super) async fn run(s: Arc<Scheduler>) {
                 s.bell.cursors().note_head(poll.head);
                 if poll.unchecked {
                     admit(&s).await;
+                }
+                if (poll.stand_in_line || poll.slots)
+                    && let Err(error) = go_on(&s, &poll).await
+                {
+                    tracing::warn!(error = %error, "jobs that wait for their turn could not be looked after");
                 }
                 wait = poll.next_due.map_or(wait, |due| due.clamp(LEAST, wait));
             }
@@ -62,4 +68,17 @@ async fn admit(s: &Scheduler) {
             }
         }
     }
+}
+
+/// The safety net under limits and lines: what freed a slot or a turn let the next one go on in its own transaction.
+async fn go_on(s: &Scheduler, poll: &Poll) -> sqlx::Result<()> {
+    let mut tx = s.pool.begin().await?;
+    let ready = if poll.stand_in_line {
+        queue::store::stand_in_line(&mut tx, &s.registry.served()).await?
+    } else {
+        queue::store::go_on(&mut tx, &Freed { lines: Vec::new(), slots: true }).await?
+    };
+    tx.commit().await?;
+    s.bell.ready(&ready);
+    Ok(())
 }

@@ -37,7 +37,6 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     if !store::lead(&mut db, "retention", s.node, LEASE).await? {
         return Ok(());
     }
-    drop_days(&s.pool).await?;
     for _ in 0..BATCHES {
         *after = idempotency::store::purge(&mut db, after.as_ref(), KEYS).await?;
         if after.is_none() {
@@ -59,7 +58,8 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
         };
         alerts::raise(&mut db, &[alert]).await?;
     }
-    Ok(())
+    // Last, since it fails where somebody reads for long, which the alert above may be about.
+    drop_days(&s.pool).await
 }
 
 /// Drops the days whose time is over, however long this host was off. A plain DROP would queue behind a long reader (a

@@ -22,19 +22,28 @@ impl Submitter {
         let mut more = false;
         for tier in Tier::ALL {
             let mut tx = pool.begin_with(begin(tier)).await?;
-            let rows = queue::store::lock_unchecked(&mut tx, tier, BATCH).await?;
-            more |= i64::try_from(rows.len()).is_ok_and(|n| n == BATCH);
+            // Types that this node does not know yet are for those that do.
+            let rows = queue::store::lock_unchecked(&mut tx, tier, &self.catalog.known(), BATCH).await?;
             if rows.is_empty() {
                 continue;
             }
-            let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+            let full = i64::try_from(rows.len()).is_ok_and(|n| n == BATCH);
+            let (mut valid, mut moved, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
             for row in rows {
                 match self.recheck(&row) {
+                    // A queue may have moved to another tier since; the next look of a node that knows takes it there.
+                    Ok(job) if job.tier() != tier => moved.push(job),
                     Ok(job) => valid.push(job),
-                    // Nothing of the payload in it: an error is not a place for data.
+                    Err(SubmitError::UnknownType { .. } | SubmitError::Field { .. }) => {}
                     Err(error) => invalid.push((row, described(&error))),
                 }
             }
+            more |= full && !(valid.is_empty() && invalid.is_empty());
+            // As `unchecked` rows of their new tier, where they are checked again.
+            for job in &moved {
+                queue::store::move_unchecked(&mut tx, tier, job.tier(), job.id(), job.queue()).await?;
+            }
+            more |= !moved.is_empty();
             let ids: Vec<_> = valid.iter().map(|job| job.id().0).collect();
             queue::store::forget(&mut tx, tier, &ids).await?;
             let jobs: Vec<_> = valid.iter().collect();
@@ -43,6 +52,8 @@ impl Submitter {
             for (job, result) in valid.iter().zip(done.results) {
                 let (verdict, error) = match result {
                     Ok(Accepted::New(_)) => continue,
+                    // Its key changed hands under our eyes: the whole batch is looked at again.
+                    Err(SubmitError::Busy | SubmitError::Unavailable(_)) => return Ok((ready, false)),
                     Ok(Accepted::Replayed(first) | Accepted::Deduplicated(first)) => {
                         (Verdict::Cancelled, json!({ "kind": "deduplicated", "firstJob": first }))
                     }
@@ -62,7 +73,7 @@ impl Submitter {
                 ends.push(end(row.id, tier, Verdict::Dead { reason: "invalid" }, error));
                 raised.push(Alert {
                     kind: "invalid-job",
-                    subject: format!("type/{}", row.job_type),
+                    subject: format!("tenant/{}/type/{}", row.tenant, row.job_type),
                     tenant: Some(row.tenant.clone()),
                     severity: Severity::Warning,
                     message: "A job that was submitted by SQL is not valid and will not run.".to_owned(),
@@ -97,10 +108,12 @@ impl Submitter {
     }
 }
 
+/// Places, and nothing of the payload: logs, alerts and errors are no place for data.
 fn described(error: &SubmitError) -> String {
     match error {
         SubmitError::Payload(findings) => {
-            findings.iter().map(|f| format!("{}: {}", f.pointer, f.message)).collect::<Vec<_>>().join("; ")
+            let places: Vec<_> = findings.iter().map(|finding| format!("\"{}\"", finding.pointer)).collect();
+            format!("the payload does not fit the schema or the key template at {}", places.join(", "))
         }
         SubmitError::KeyReused { first } => format!("the key was used before with another payload, by job {first}"),
         other => other.to_string(),

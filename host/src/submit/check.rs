@@ -34,6 +34,10 @@ impl PreparedJob {
         self.tier
     }
 
+    pub fn queue(&self) -> &str {
+        &self.row.queue
+    }
+
     /// How long until it falls due; `None`: it is ready now, or waits for something else than its time.
     pub fn due_in(&self) -> Option<std::time::Duration> {
         let ahead = self.row.run_at.map_or(self.row.delay_ms, |at| (at - Utc::now()).num_milliseconds());

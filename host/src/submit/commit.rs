@@ -87,7 +87,7 @@ async fn settle_conflict(
         let mut ours = Vec::new();
         for want in &wanted {
             let won = match holders.get(&want.hash) {
-                Some(holder) => keys::take_over(db, tier, want, holder.job).await?,
+                Some(holder) => keys::take_over(db, tier, want, holder).await?,
                 None => !keys::take(db, tier, std::slice::from_ref(want)).await?.is_empty(),
             };
             if !won {

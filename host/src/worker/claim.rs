@@ -184,7 +184,6 @@ fn start(worker: &Arc<Worker>, settlers: &Settlers, tier: Tier, claimed: Vec<Tak
 /// that it can hurt nobody but itself.
 async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sqlx::Result<()> {
     let Some(config) = worker.queues.0.get(queue) else { return Ok(()) };
-    worker.running.empty().await;
     if !worker.pulse.is_fresh() || worker.lifecycle.is_stopping() || worker.config.concurrency == 0 {
         return Ok(());
     }
@@ -195,6 +194,11 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
     let journal = journal::store::load(&mut tx, &ids, worker.cluster.doubt_margin).await?;
     tx.commit().await?;
     let journal = journal.into_iter().map(|(_, row)| row).collect();
+    if claimed.is_empty() {
+        // Its queue is paused, or another node has it.
+        return Ok(());
+    }
+    worker.running.empty().await;
     let slots = worker.running.begin(&claimed);
     if let Some((job, slot)) = claimed.into_iter().zip(slots).next() {
         tracing::warn!(job.id = %job.id, reaps = job.reaps, "a job that took nodes down with it runs alone");

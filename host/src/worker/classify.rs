@@ -25,6 +25,12 @@ pub(super) enum Outcome {
     Expired,
     /// Somebody asked for it before it began.
     Cancelled,
+    /// It is to be cancelled, and the sender of one of its effects may still be alive.
+    CancelWaits {
+        wait: Duration,
+    },
+    /// It is to be cancelled, and one of its effects may have happened.
+    CancelInDoubt,
     /// A fault of ours while it ran.
     HostFailed,
     /// Nothing here can run it now.
@@ -44,9 +50,15 @@ pub(super) fn settled(
     journaled: bool,
     cancel_asked: bool,
 ) -> Option<Settled> {
+    let was_running = matches!(outcome, Outcome::Ran { .. });
     let about = (job.id, job.job_type.clone(), job.tenant.clone());
     let mut settled = read(queues, job, outcome, cancel_asked)?;
     settled.settlement.journaled = journaled;
+    // With a journal it comes back once more (the request stands in its row), so that the end is decided by what the
+    // journal says then, and not by what this attempt believes.
+    if was_running && journaled && settled.settlement.verdict == Verdict::Cancelled {
+        settled.settlement.verdict = Verdict::Again { delay: Duration::from_millis(1), burn: false };
+    }
     settled.alert = alert(&settled, about);
     Some(settled)
 }
@@ -82,6 +94,13 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             (Verdict::Dead { reason: "expired" }, "expired", "it was not started before its expiry".to_owned())
         }
         Outcome::Cancelled => (Verdict::Cancelled, "cancelled", "it was cancelled before it was started".to_owned()),
+        Outcome::CancelWaits { wait } => {
+            let message = "it is to be cancelled, and an effect is in doubt".to_owned();
+            (Verdict::Again { delay: wait, burn: false }, "cancel-waits", message)
+        }
+        Outcome::CancelInDoubt => {
+            (Verdict::Park, "unknown-outcome", "it was to be cancelled, and an effect is in doubt".to_owned())
+        }
         Outcome::HostFailed => (
             retry(&job, backoff(queue, job.attempt), "trapped"),
             "host-failed",

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     effects::{Attempt, Held},
     ids::Tier,
-    journal::Recorded,
+    journal::{EffectState, Recorded},
     queue::Claimed,
     runtime::{Ended, JobInput, Release},
 };
@@ -55,6 +55,8 @@ async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
         tracing::error!(job.id = %id, "the host failed while it ran a job");
         Outcome::HostFailed
     });
+    // How far a failed one came is not known; its journal, if there is one, must come along.
+    journaled |= matches!(outcome, Outcome::HostFailed);
     let settled = classify::settled(&worker.queues, taken.job, outcome, journaled, taken.slot.cancel_asked())?;
     Some(Pending { settled, slot: taken.slot })
 }
@@ -67,7 +69,7 @@ async fn outcome(
     journaled: &mut bool,
 ) -> Outcome {
     if job.cancel_requested {
-        return Outcome::Cancelled;
+        return cancelled(&journal);
     }
     if job.reaps >= MAX_REAPS {
         return Outcome::Poison;
@@ -109,6 +111,18 @@ async fn outcome(
         attempt.quiet(patience).await;
     }
     Outcome::Ran { release: release.digest, ended }
+}
+
+/// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not
+/// before its sender is surely gone.
+fn cancelled(journal: &[Recorded]) -> Outcome {
+    let doubt = || journal.iter().filter(|row| matches!(row.state, EffectState::Started | EffectState::Doubt));
+    let alive = doubt().filter(|row| row.state == EffectState::Started && !row.settle_in.is_zero());
+    match (alive.map(|row| row.settle_in).max(), doubt().count()) {
+        (Some(wait), _) => Outcome::CancelWaits { wait },
+        (None, 0) => Outcome::Cancelled,
+        (None, _) => Outcome::CancelInDoubt,
+    }
 }
 
 /// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,

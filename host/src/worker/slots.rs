@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    ids::JobId,
+    ids::{JobId, Lease},
     queue::{Bell, Claimed},
 };
 
@@ -26,7 +26,8 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: HashMap<JobId, Entry>,
+    /// By lease too: a node that was declared dead may hold a job anew while its old attempt still runs.
+    jobs: HashMap<(JobId, Lease), Entry>,
     by_queue: BTreeMap<String, InQueue>,
     /// The grace is over: what begins now ends at once.
     ended: bool,
@@ -86,8 +87,8 @@ impl Running {
                 in_queue.jobs += 1;
                 *in_queue.by_tenant.entry(job.tenant.clone()).or_default() += 1;
                 let entry = Entry { queue: job.queue.clone(), tenant: job.tenant.clone(), stop: Arc::clone(&stop) };
-                state.jobs.insert(job.id, entry);
-                Slot { running: Arc::clone(self), job: job.id, stop }
+                state.jobs.insert((job.id, job.lease), entry);
+                Slot { running: Arc::clone(self), job: (job.id, job.lease), stop }
             })
             .collect()
     }
@@ -95,7 +96,7 @@ impl Running {
     /// Somebody wants these jobs cancelled; those that run here are told so.
     pub fn cancel(&self, jobs: &[Uuid]) {
         let state = self.lock();
-        for entry in jobs.iter().filter_map(|id| state.jobs.get(&JobId(*id))) {
+        for (_, entry) in state.jobs.iter().filter(|((id, _), _)| jobs.contains(&id.0)) {
             entry.stop.asked.store(true, Ordering::Relaxed);
             entry.stop.token.cancel();
         }
@@ -110,7 +111,7 @@ impl Running {
 
     /// What this node runs, for the comparison with what the table says.
     pub fn ids(&self) -> Vec<Uuid> {
-        self.lock().jobs.keys().map(|id| id.0).collect()
+        self.lock().jobs.keys().map(|(id, _)| id.0).collect()
     }
 
     pub fn count(&self) -> usize {
@@ -137,7 +138,7 @@ impl Running {
 #[derive(Debug)]
 pub(super) struct Slot {
     running: Arc<Running>,
-    job: JobId,
+    job: (JobId, Lease),
     stop: Arc<Stop>,
 }
 
@@ -178,7 +179,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Lease, Tier};
+    use crate::ids::Tier;
 
     fn jobs(n: usize, tenant: &str) -> Vec<Claimed> {
         let job = |_| Claimed {

@@ -13,8 +13,8 @@ const FRONT_FACTOR: u32 = 50;
 /// Cursors are kept for the next start this often, while they move.
 const SAVE: u32 = 5;
 
-/// Looks again, where there was work, for jobs whose place was passed before their transaction committed. Asks nothing
-/// of an idle database.
+/// Looks again for jobs whose place was passed before their transaction committed: every second where there was work, and
+/// every minute everywhere.
 pub(super) async fn run(worker: Arc<Worker>) {
     let cursors = worker.bell.cursors();
     let mut front = Instant::now();
@@ -25,6 +25,13 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.lifecycle.stopping() => return,
         }
         seconds = seconds.wrapping_add(1);
+        // Also where nothing happens: what committed very late must not wait for the next job to come by.
+        if front.elapsed() >= FRONT.max(cursors.front_took() * FRONT_FACTOR) {
+            front = Instant::now();
+            cursors.from_the_front();
+            worker.bell.wake();
+            continue;
+        }
         let moved = cursors.moved();
         if moved.is_empty() {
             continue;
@@ -41,11 +48,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         if let Err(error) = saved {
             tracing::debug!(error = %error, "cursors could not be kept");
         }
-        if front.elapsed() >= FRONT.max(cursors.front_took() * FRONT_FACTOR) {
-            front = Instant::now();
-            cursors.from_the_front();
-            worker.bell.wake();
-        } else if !cursors.second_look().is_empty() {
+        if !cursors.second_look().is_empty() {
             worker.bell.wake();
         }
     }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Jobs a second where the request names no rate.
 const DEFAULT_RATE: i32 = 50;
-const REASONS: [&str; 6] = ["retries-exhausted", "permanent", "expired", "trapped", "nondeterministic", "invalid"];
+const REASONS: [&str; 5] = ["retries-exhausted", "permanent", "expired", "trapped", "nondeterministic"];
 
 /// `POST /jobs/bulk/retry` with `{"filter": {…}, "rate": 50, "preview": true}`: which dead jobs, and how fast. A preview
 /// changes nothing.

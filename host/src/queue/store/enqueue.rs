@@ -139,14 +139,20 @@ pub struct Unchecked {
 }
 
 /// Locks some of them, oldest first.
-pub async fn lock_unchecked(db: &mut PgConnection, tier: Tier, most: i64) -> sqlx::Result<Vec<Unchecked>> {
+pub async fn lock_unchecked(
+    db: &mut PgConnection,
+    tier: Tier,
+    types: &[String],
+    most: i64,
+) -> sqlx::Result<Vec<Unchecked>> {
     let rows = sqlx::query!(
         r#"
         SELECT id, tenant, job_type, priority, run_at, payload, metadata, subject, idempotency_key, ordering_key
-        FROM jobs WHERE tier = $1 AND unchecked ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+        FROM jobs WHERE tier = $1 AND unchecked AND job_type = ANY ($3) ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
         "#,
         tier.as_i16(),
         most,
+        types,
     )
     .fetch_all(db)
     .await?;
@@ -171,5 +177,19 @@ pub async fn forget(db: &mut PgConnection, tier: Tier, ids: &[Uuid]) -> sqlx::Re
     sqlx::query!("DELETE FROM jobs WHERE tier = $1 AND id = ANY ($2) AND unchecked", tier.as_i16(), ids)
         .execute(db)
         .await?;
+    Ok(())
+}
+
+/// To the tier that their queue has by now.
+pub async fn move_unchecked(db: &mut PgConnection, from: Tier, to: Tier, id: JobId, queue: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs SET tier = $2, queue = $4 WHERE tier = $1 AND id = $3 AND unchecked",
+        from.as_i16(),
+        to.as_i16(),
+        id.0,
+        queue,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

@@ -91,26 +91,12 @@ pub async fn set_limit(db: &mut PgConnection, scope: &str, max: Option<i32>, by:
             )
             .execute(&mut *db)
             .await?;
+            step_back(db, scope).await?;
         }
         None => {
             sqlx::query!("DELETE FROM limits WHERE scope = $1", scope).execute(&mut *db).await?;
         }
     }
-    sqlx::query!(
-        r#"
-        UPDATE jobs
-        SET limited = true,
-            state  = CASE WHEN state = 'ready' THEN 'blocked' ELSE state END,
-            waits  = CASE WHEN state = 'ready' THEN 'slot' ELSE waits END,
-            ord    = CASE WHEN state = 'ready' THEN NULL ELSE ord END,
-            run_at = CASE WHEN state = 'ready' THEN 'infinity' ELSE run_at END
-        WHERE CASE WHEN $1 LIKE 'queue/%' THEN queue = substr($1, 7) ELSE job_type = substr($1, 6) END
-          AND state IN ('scheduled', 'blocked', 'ready', 'running') AND lane <> 99
-        "#,
-        scope,
-    )
-    .execute(&mut *db)
-    .await?;
     let freed = Freed { lines: Vec::new(), slots: true };
     let mut ready = Vec::new();
     loop {
@@ -121,4 +107,30 @@ pub async fn set_limit(db: &mut PgConnection, scope: &str, max: Option<i32>, by:
             return Ok(ready);
         }
     }
+}
+
+/// What is ready and not yet claimed waits for a slot like all others. What runs is left alone, and what somebody has
+/// locked too: settles lock jobs before limits, and this the other way round.
+async fn step_back(db: &mut PgConnection, scope: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        UPDATE jobs j
+        SET limited = true,
+            state  = CASE WHEN j.state = 'ready' THEN 'blocked' ELSE j.state END,
+            waits  = CASE WHEN j.state = 'ready' THEN 'slot' ELSE j.waits END,
+            ord    = CASE WHEN j.state = 'ready' THEN NULL ELSE j.ord END,
+            run_at = CASE WHEN j.state = 'ready' THEN 'infinity' ELSE j.run_at END
+        FROM (
+            SELECT tier, id FROM jobs
+            WHERE CASE WHEN $1 LIKE 'queue/%' THEN queue = substr($1, 7) ELSE job_type = substr($1, 6) END
+              AND state IN ('scheduled', 'blocked', 'ready') AND lane <> 99
+            FOR UPDATE SKIP LOCKED
+        ) AS own
+        WHERE j.tier = own.tier AND j.id = own.id
+        "#,
+        scope,
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(())
 }

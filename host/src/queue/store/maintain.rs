@@ -21,6 +21,10 @@ pub struct Poll {
     pub head: i64,
     /// Jobs that came in by SQL wait to be checked.
     pub unchecked: bool,
+    /// Jobs wait for a slot of a limit.
+    pub slots: bool,
+    /// Due or freed jobs must wait for their turn or for a slot.
+    pub stand_in_line: bool,
 }
 
 /// Most jobs that one look makes ready.
@@ -32,30 +36,22 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
     let row = sqlx::query!(
         r#"
         WITH due AS MATERIALIZED (
-            SELECT tier, id, limited FROM jobs
-            WHERE ord IS NULL AND state = 'scheduled' AND run_at <= now() AND NOT unchecked
+            SELECT tier, id FROM jobs
+            WHERE ord IS NULL AND waits IS NULL AND state = 'scheduled' AND run_at <= now() AND NOT unchecked AND NOT limited
             ORDER BY run_at LIMIT $6 FOR UPDATE SKIP LOCKED
         ), freed AS MATERIALIZED (
-            SELECT tier, id, limited, ordering_key FROM jobs
-            WHERE ord IS NULL AND state = 'blocked' AND run_at = 'infinity' AND waits IS NULL
-              AND (job_type = ANY ($5) OR expires_at <= now())
+            SELECT tier, id FROM jobs
+            WHERE ord IS NULL AND waits IS NULL AND state = 'blocked' AND run_at = 'infinity'
+              AND (job_type = ANY ($5) OR expires_at <= now()) AND NOT limited AND ordering_key IS NULL
             LIMIT $6 FOR UPDATE SKIP LOCKED
         ), promoted AS (
             UPDATE jobs j
-            SET state  = CASE WHEN p.waits IS NULL THEN 'ready' ELSE 'blocked' END,
-                waits  = p.waits,
-                ord    = CASE WHEN p.waits IS NULL THEN nextval('ready_seq') END,
-                run_at = CASE WHEN p.waits IS NULL THEN least(j.run_at, now()) ELSE 'infinity' END
-            FROM (
-                -- One that was put off has its turn; one that waited for a release has not.
-                SELECT tier, id, CASE WHEN limited THEN 'slot' END AS waits FROM due
-                UNION ALL
-                SELECT tier, id, CASE WHEN ordering_key IS NOT NULL THEN 'turn' WHEN limited THEN 'slot' END FROM freed
-            ) AS p
+            SET state = 'ready', ord = nextval('ready_seq'), run_at = least(j.run_at, now())
+            FROM (SELECT * FROM due UNION ALL SELECT * FROM freed) AS p
             WHERE j.tier = p.tier AND j.id = p.id
-            RETURNING j.queue, j.tenant, j.ordering_key, j.priority, j.lane, j.ord, j.waits
+            RETURNING j.queue, j.priority, j.lane, j.ord
         ), found AS (
-            SELECT queue, priority, lane, min(ord) AS ord FROM promoted WHERE ord IS NOT NULL GROUP BY 1, 2, 3
+            SELECT queue, priority, lane, min(ord) AS ord FROM promoted GROUP BY 1, 2, 3
             UNION ALL
             SELECT c.queue, c.priority, c.lane, x.ord
             FROM unnest($1::text[], $2::smallint[], $3::smallint[], $4::bigint[]) AS c (queue, priority, lane, ord)
@@ -70,15 +66,19 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
                ARRAY(SELECT lane FROM found) AS "lanes!", ARRAY(SELECT ord FROM found) AS "ords!",
                CASE WHEN (SELECT count(*) FROM due) >= $6 OR (SELECT count(*) FROM freed) >= $6 THEN 0
                     ELSE (SELECT extract(epoch FROM min(run_at) - now()) FROM jobs
-                          WHERE ord IS NULL AND run_at > now() AND run_at < 'infinity' AND NOT unchecked)
+                          WHERE ord IS NULL AND waits IS NULL AND run_at > now() AND run_at < 'infinity'
+                            AND NOT unchecked)
                END::float8 AS next_due,
                (SELECT last_value FROM ready_seq) AS "head!",
                EXISTS (SELECT FROM jobs WHERE unchecked) AS "unchecked!",
-               EXISTS (SELECT FROM jobs WHERE waits = 'slot') OR EXISTS (SELECT FROM promoted WHERE waits IS NOT NULL)
-                   AS "slots!",
-               ARRAY(SELECT queue FROM promoted WHERE waits = 'turn') AS "line_queues!",
-               ARRAY(SELECT tenant FROM promoted WHERE waits = 'turn') AS "line_tenants!",
-               ARRAY(SELECT ordering_key FROM promoted WHERE waits = 'turn') AS "line_keys!"
+               EXISTS (SELECT FROM jobs WHERE waits = 'slot') AS "slots!",
+               EXISTS (SELECT FROM jobs
+                       WHERE ord IS NULL AND waits IS NULL AND limited AND state = 'scheduled' AND run_at <= now()
+                         AND NOT unchecked)
+               OR EXISTS (SELECT FROM jobs
+                          WHERE ord IS NULL AND waits IS NULL AND state = 'blocked' AND run_at = 'infinity'
+                            AND (job_type = ANY ($5) OR expires_at <= now()) AND (limited OR ordering_key IS NOT NULL))
+                   AS "stand_in_line!"
         "#,
         &cursors.iter().map(|at| at.queue.clone()).collect::<Vec<_>>(),
         &cursors.iter().map(|at| at.priority).collect::<Vec<_>>(),
@@ -87,17 +87,48 @@ pub async fn poll(db: &mut PgConnection, cursors: &[Ready], served: &[String]) -
         served,
         PROMOTE_BATCH,
     )
-    .fetch_one(&mut *db)
+    .fetch_one(db)
     .await?;
-    let lines = row.line_queues.into_iter().zip(row.line_tenants).zip(row.line_keys);
-    let lines = lines.map(|((queue, tenant), key)| Line { queue, tenant, key }).collect();
-    let gone_on = go_on(db, &Freed { lines, slots: row.slots }).await?;
     let places = row.queues.into_iter().zip(row.priorities).zip(row.lanes).zip(row.ords);
-    let mut ready: Vec<_> =
-        places.map(|(((queue, priority), lane), ord)| Ready { queue, priority, lane, ord }).collect();
-    ready.extend(gone_on);
+    let ready = places.map(|(((queue, priority), lane), ord)| Ready { queue, priority, lane, ord }).collect();
     let next_due = row.next_due.map(|secs| Duration::from_secs_f64(secs.clamp(0.0, 86_400.0)));
-    Ok(Poll { ready, next_due, head: row.head, unchecked: row.unchecked })
+    Ok(Poll {
+        ready,
+        next_due,
+        head: row.head,
+        unchecked: row.unchecked,
+        slots: row.slots,
+        stand_in_line: row.stand_in_line,
+    })
+}
+
+/// Due and freed jobs with an ordering key or a limit go where they have to wait; those that need not are ready. In a
+/// transaction, so that nobody is left waiting whom nobody will call.
+pub async fn stand_in_line(db: &mut PgConnection, served: &[String]) -> sqlx::Result<Vec<Ready>> {
+    let rows = sqlx::query!(
+        r#"
+        UPDATE jobs j
+        -- One that was put off has its turn; one that waited for a release has not.
+        SET waits = CASE WHEN j.state = 'blocked' AND j.ordering_key IS NOT NULL THEN 'turn' ELSE 'slot' END,
+            state = 'blocked', run_at = 'infinity'
+        FROM (
+            SELECT tier, id FROM jobs
+            WHERE ord IS NULL AND waits IS NULL AND NOT unchecked AND (limited OR ordering_key IS NOT NULL)
+              AND (state = 'scheduled' AND run_at <= now() AND limited
+                   OR state = 'blocked' AND run_at = 'infinity' AND (job_type = ANY ($1) OR expires_at <= now()))
+            LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) AS p
+        WHERE j.tier = p.tier AND j.id = p.id
+        RETURNING j.queue, j.tenant, j.ordering_key, j.waits
+        "#,
+        served,
+        PROMOTE_BATCH,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let lines = rows.into_iter().filter(|row| row.waits.as_deref() == Some("turn"));
+    let lines = lines.filter_map(|row| Some(Line { queue: row.queue, tenant: row.tenant, key: row.ordering_key? }));
+    go_on(db, &Freed { lines: lines.collect(), slots: true }).await
 }
 
 /// Where the sequence of places stands.

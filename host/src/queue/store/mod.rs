@@ -10,10 +10,11 @@ mod settle;
 
 pub use self::{
     claim::{Claimed, claim},
-    enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked},
+    enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked, move_unchecked},
     limits::{Freed, Limit, Line, go_on, limits, set_limit},
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
+        stand_in_line,
     },
     operate::{
         DeadFilter, Finished, Kept, Live, Redrive, count_dead, kept, lock, lock_clearable, lock_finished, next_dead,

@@ -21,21 +21,25 @@ pub struct Live {
 pub async fn lock(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx::Result<Option<Live>> {
     let row = sqlx::query!(
         r#"
-        SELECT tier, state, lease, EXISTS (SELECT FROM effects e WHERE e.job_id = jobs.id) AS "journaled!"
-        FROM jobs
+        SELECT tier, state, lease FROM jobs
         WHERE tier IN (1, 2, 3) AND id = $1 AND ($2::text IS NULL OR tenant = $2)
         FOR UPDATE
         "#,
         id.0,
         tenant,
     )
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await?;
-    row.map(|row| {
-        let tier = Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        Ok(Live { tier, state: row.state, lease: row.lease.map(Lease), journaled: row.journaled })
-    })
-    .transpose()
+    let Some(row) = row else { return Ok(None) };
+    let tier = Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?;
+    // Asked under the lock, by a statement of its own: the one above may have waited, and saw the journal before that.
+    let journaled = !journaled(db, &[id.0]).await?.is_empty();
+    Ok(Some(Live { tier, state: row.state, lease: row.lease.map(Lease), journaled }))
+}
+
+/// Those of the jobs that have a journal.
+async fn journaled(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!("SELECT DISTINCT job_id FROM effects WHERE job_id = ANY ($1)", ids).fetch_all(db).await
 }
 
 /// Wants a job cancelled that runs, or that has a journal: no effect begins from now on, and whoever has it ends it. One
@@ -67,7 +71,7 @@ pub async fn request_cancel(db: &mut PgConnection, tier: Tier, id: JobId) -> sql
 
 /// Some waiting jobs of a queue that no effect holds back, locked. By tier, since a queue has one.
 pub async fn lock_clearable(db: &mut PgConnection, tier: Tier, queue: &str, most: i64) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar!(
+    let mut ids = sqlx::query_scalar!(
         r#"
         SELECT id FROM jobs j
         WHERE tier = $1 AND queue = $2 AND lease IS NULL AND state IN ('scheduled', 'blocked', 'ready')
@@ -79,8 +83,12 @@ pub async fn lock_clearable(db: &mut PgConnection, tier: Tier, queue: &str, most
         queue,
         most,
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    // Asked again under the locks: a job may have run since the statement above began.
+    let late = journaled(db, &ids).await?;
+    ids.retain(|id| !late.contains(id));
+    Ok(ids)
 }
 
 /// What a clear leaves alone.
@@ -134,6 +142,7 @@ pub struct Finished {
     pub job_type: String,
     pub queue: String,
     pub state: String,
+    pub reason: Option<String>,
     pub payload: String,
     pub accepted_by: Option<Digest>,
     pub key_hashes: Option<Vec<u8>>,
@@ -145,7 +154,7 @@ pub struct Finished {
 pub async fn lock_finished(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx::Result<Option<Finished>> {
     let row = sqlx::query!(
         r#"
-        SELECT tier, tenant, job_type, queue, state, payload, accepted_by, key_hashes, generation, journal
+        SELECT tier, tenant, job_type, queue, state, reason, payload, accepted_by, key_hashes, generation, journal
         FROM jobs_archive
         WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)
         FOR UPDATE
@@ -162,6 +171,7 @@ pub async fn lock_finished(db: &mut PgConnection, id: JobId, tenant: Option<&str
             job_type: row.job_type,
             queue: row.queue,
             state: row.state,
+            reason: row.reason,
             payload: row.payload,
             accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
             key_hashes: row.key_hashes,
