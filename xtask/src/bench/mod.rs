@@ -13,7 +13,6 @@ mod memory;
 mod peers;
 mod postgres;
 mod report;
-mod start;
 mod submit;
 
 use self::{
@@ -28,8 +27,7 @@ struct Group {
     measure: fn(&Kit) -> Result<Vec<Row>>,
 }
 
-/// In the order of the table. Place for `enqueue`: a group of its own here, once hosts take `POST /jobs/batch`; its
-/// peer is the rate of `peers::Peer::run`'s enqueue.
+/// In the order of the table.
 const GROUPS: &[Group] = &[
     Group { rows: &["drain", "drain-pgboss", "wal-per-job"], measure: drain::undisturbed },
     Group { rows: &["drain-held-txn"], measure: drain::held },
@@ -38,7 +36,6 @@ const GROUPS: &[Group] = &[
     Group { rows: &["submit"], measure: submit::measure },
     Group { rows: &["latency-p50", "latency-p99"], measure: latency::measure },
     Group { rows: &["memory"], measure: memory::measure },
-    Group { rows: &["guest-start"], measure: start::measure },
 ];
 
 /// With `json`, stdout has one line of JSON a row and nothing else; all the rest is on stderr.
