@@ -22,3 +22,11 @@ demo *ARGS:
 # Refresh the checked-in SQL metadata (host/.sqlx) after a change of a query or a migration
 sqlx:
     cargo xtask sqlx
+
+# Measure, beside the peers; all rows or those named
+bench *rows:
+    cargo xtask bench {{rows}}
+
+# Faults under load on three hosts, judged by counting
+chaos *args:
+    cargo xtask chaos {{args}}
