@@ -17,9 +17,10 @@ const LEVELS: [&[&str]; 6] = [
 ];
 
 /// Edges within a level, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 6] = [
+const SIDEWAYS: [(&str, &str, &str); 7] = [
     ("cli", "app", "the command line starts what the composition root builds"),
     ("config", "ids", "settings are typed: a tier is a Tier"),
+    ("db", "ids", "a commit is as durable as its tier"),
     ("telemetry", "config", "the log's settings are a section of the configuration"),
     ("lifecycle", "clock", "a pulse is read on the clock that counts suspend"),
     ("releases", "idempotency", "a manifest is refused for a bad key template, whose parser lives there"),

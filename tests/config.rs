@@ -2,7 +2,7 @@
 
 use std::{fs, process::Output};
 
-use crate::support::{Db, Host, HostOptions, scratch, usher};
+use crate::support::{Db, Host, HostOptions, Proxy, env, scratch, usher};
 
 fn run(args: &[&str], config: Option<&str>, env: &[(&str, &str)]) -> (Option<i32>, String) {
     let dir = scratch("cli");
@@ -102,47 +102,20 @@ async fn three_hosts_at_once_migrate_one_empty_database() {
     assert_eq!(db.count("SELECT count(*) FROM _sqlx_migrations WHERE NOT success").await, 0);
 }
 
-/// A server that says it is PostgreSQL 13, as far as a client sees before it would use it.
+/// Debian has one server version only, so an old one is a proxy that changes what the real one says of itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_server_is_refused() {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-    // Debian has one server version only, so an old one is a proxy that changes what the real one says of itself.
-    let real = crate::support::env("USHER_TEST_PG");
-    let address = real.rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = tokio::net::TcpStream::connect(&address).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 65_536];
-                while let Ok(n) = from_server.read(&mut buffer).await {
-                    if n == 0 {
-                        return;
-                    }
-                    // The answer to SHOW server_version_num: six digits in a column of its own, e.g. 150018.
-                    for at in 4..n.saturating_sub(5) {
-                        let is_number = buffer[at..at + 6].iter().all(u8::is_ascii_digit);
-                        if is_number && buffer[at - 4..at] == [0, 0, 0, 6] {
-                            buffer[at..at + 6].copy_from_slice(b"130022");
-                        }
-                    }
-                    if to_client.write_all(&buffer[..n]).await.is_err() {
-                        return;
-                    }
-                }
-            });
+    let proxy = Proxy::that_changes(&env("USHER_TEST_PG"), |answers| {
+        // The answer to SHOW server_version_num: six digits in a column of its own, e.g. 150018.
+        for at in 4..answers.len().saturating_sub(5) {
+            let is_number = answers[at..at + 6].iter().all(u8::is_ascii_digit);
+            if is_number && answers[at - 4..at] == [0, 0, 0, 6] {
+                answers[at..at + 6].copy_from_slice(b"130022");
+            }
         }
-    });
-    let user = real.rsplit_once('@').unwrap().0;
-    let url = format!("{user}@127.0.0.1:{port}/postgres?sslmode=disable");
-    let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &url)]);
+    })
+    .await;
+    let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", &proxy.url)]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("too old") && said.contains("14 to 18"), "{said}");
 }

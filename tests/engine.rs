@@ -194,8 +194,9 @@ async fn at_a_million_live_jobs_no_statement_of_the_data_path_scans_or_sorts_the
         let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
         assert!(!plan.contains("Seq Scan on jobs_t1"), "{plan}");
-        // An enqueue keeps the order of its own batch by a sort over it; nothing else sorts.
+        // An enqueue sorts its own batch, and a settlement the journal of its own; nothing sorts what it reads of jobs.
+        let reads_jobs = plan.contains("Scan using") || plan.contains("Tid Scan on jobs_t1");
         let sorts = plan.matches("Sort  (").count();
-        assert!(sorts == 0 || (sorts == 1 && sql.contains("ORDER BY u.n")) || sql.contains("jsonb_agg"), "{plan}");
+        assert!(sorts == 0 || (sorts <= 2 && !reads_jobs) || sql.contains("jsonb_agg"), "{sorts} sorts: {plan}");
     }
 }

@@ -130,6 +130,89 @@ async fn a_limit_of_a_queue_counts_all_its_types_and_survives_its_holders_death(
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE state = 'completed'").await, 3);
 }
 
+/// The node has heard what now binds it.
+async fn heard(host: &Host, limits: &str) {
+    eventually("the node has heard of its limits", async || {
+        let log = host.log();
+        log.lines()
+            .rfind(|line| line.contains("other limits of this node"))
+            .filter(|line| line.contains(limits))
+            .map(drop)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_each_node_hold_on_two_nodes_and_change_at_run_time() {
+    let db = Db::new().await;
+    let first = Host::start(&db, None, HostOptions::default()).await;
+    let other = Host::start(&db, None, second()).await;
+    let limit = async |scope: &str, max: Value| {
+        let answer = first.admin().send(Method::PUT, &format!("/limits/{scope}"), Some(json!({"max": max}))).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    let client = first.client();
+    let spin = async || {
+        for _ in 0..12 {
+            client.submit("guest-slow", json!({"do": "spin", "ms": 120})).await;
+        }
+    };
+    let on_one = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM jobs WHERE state = 'running' \
+                  AND job_type = 'guest-slow' GROUP BY node) AS x";
+    let in_all = "SELECT count(*) FROM jobs WHERE ord IS NOT NULL AND job_type = 'guest-slow'";
+    // By scope: how both hosts show it, a type beside which it leaves room, what is counted, and how many there may be.
+    for (scope, shown, free, counted, most) in [
+        ("node", "all: Some(2)", None, on_one, 2),
+        ("node/queue/background", "\"background\": 2", Some("guest-money"), on_one, 2),
+        ("node/type/guest-slow", "\"guest-slow\": 2", Some("guest"), in_all, 4),
+    ] {
+        limit(scope, json!(2)).await;
+        for host in [&first, &other] {
+            heard(host, shown).await;
+        }
+        spin().await;
+        if let Some(free) = free {
+            let id = client.submit(free, json!({"do": "ok"})).await;
+            client.wait(&id, "completed").await;
+        }
+        let mut seen = 0;
+        eventually("all are done", async || {
+            seen = seen.max(db.count(counted).await);
+            (db.count("SELECT count(*) FROM jobs").await == 0).then_some(())
+        })
+        .await;
+        assert!((1..=most).contains(&seen), "{scope}: {seen}");
+        limit(scope, Value::Null).await;
+        heard(&first, "all: None, queues: {}, types: {}").await;
+    }
+    assert_eq!(first.admin().get("/limits").await.body["limits"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_full_does_not_stand_in_anothers_way() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions { concurrency: 0, ..HostOptions::default() }).await;
+    let limit = async |scope: &str, max: i32| {
+        host.admin().send(Method::PUT, &format!("/limits/{scope}"), Some(json!({"max": max}))).await
+    };
+    limit("type/guest-slow", 0).await;
+    limit("type/guest", 1).await;
+    host.client().submit("guest-slow", json!({"do": "ok"})).await;
+    // More than one look takes, and before the other in every order.
+    db.execute(
+        "INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, run_at, state, waits, limited, max_attempts,
+                           payload, subject, expires_at)
+         SELECT tier, gen_random_uuid(), tenant, job_type, queue, 10, lane, run_at, state, waits, limited, max_attempts,
+                payload, subject, expires_at FROM jobs, generate_series(1, 3000)",
+    )
+    .await;
+    let first = host.client().submit("guest", json!({"do": "ok"})).await;
+    let second = host.client().submit("guest", json!({"do": "ok"})).await;
+    assert_eq!(host.client().job(&first).await["state"], "ready");
+    assert_eq!(host.client().job(&second).await["state"], "blocked");
+    assert_eq!(db.count("SELECT count(*) FROM jobs WHERE waits = 'slot' AND job_type = 'guest-slow'").await, 3_001);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_told() {
     let db = Db::new().await;
@@ -152,6 +235,9 @@ async fn what_makes_no_sense_is_told() {
     for (path, body, status) in [
         ("/limits/type/ghost", json!({"max": 1}), 404),
         ("/limits/colour/red", json!({"max": 1}), 404),
+        ("/limits/node/colour/red", json!({"max": 1}), 404),
+        ("/limits/node/type/ghost", json!({"max": 1}), 404),
+        ("/limits/node", json!({"max": -1}), 422),
         ("/limits/queue/money", json!({"max": -1}), 422),
         ("/limits/queue/money", json!({"max": 1.5}), 422),
         ("/limits/queue/money", json!({}), 422),

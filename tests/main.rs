@@ -6,16 +6,21 @@
 mod support;
 
 mod arrows;
+mod batch;
+mod compat;
 mod config;
 mod crash;
 mod door;
 mod email;
 mod embedded;
 mod engine;
+mod failover;
 mod idle;
 mod limits;
 mod line;
 mod operate;
+mod outage;
+mod pgbouncer;
 mod plugins;
 mod queue;
 mod retention;

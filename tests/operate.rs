@@ -256,3 +256,28 @@ async fn a_job_that_takes_its_nodes_down_runs_alone_and_then_not_at_all() {
     let alerts = host.admin().get("/alerts?state=open").await.body;
     assert_eq!((&alerts["items"][0]["kind"], &alerts["items"][0]["count"]), (&json!("host-lost"), &json!(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_cannot_be_read_waits_for_a_person_and_stops_no_other_job() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions::default()).await;
+    host.admin().send(Method::POST, "/queues/money/pause", None).await;
+    let client = host.client();
+    let poisoned = client.submit("guest-money", json!({"do": "ok"})).await;
+    let sound = client.submit("guest-money", json!({"do": "ok"})).await;
+    // As another version might have left them: both ran before, one has an answer of a kind that we do not know.
+    db.execute("UPDATE jobs SET runs = 1").await;
+    db.execute(&format!(
+        "INSERT INTO effects (job_id, seq, effect_id, tier, provider, function, class, request_hash, request, state, \
+                              release, base_ms, deadline_at, ended_at, answer)
+         SELECT id, 0, gen_random_uuid(), 1, 'email', 'send', 'once', accepted_by, '{{}}', 'ended', accepted_by, 0,
+                now(), now(), '{{\"kind\": \"of the future\"}}' FROM jobs WHERE id = '{poisoned}'"
+    ))
+    .await;
+    host.admin().send(Method::POST, "/queues/money/resume", None).await;
+    client.wait(&sound, "completed").await;
+    client.wait(&poisoned, "dead").await;
+    client.wait_error(&poisoned, "journal-unreadable").await;
+    assert_eq!(client.job(&poisoned).await["reason"], "unknown-outcome");
+    assert_eq!(db.count("SELECT count(*) FROM effects").await, 1, "the journal is kept as it is");
+}

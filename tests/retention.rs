@@ -101,3 +101,96 @@ async fn a_key_outlives_the_archive_with_its_result_and_goes_when_its_time_is_ov
     assert_ne!(taken.body["id"], json!(id));
     assert_eq!(db.count("SELECT count(*) FROM idempotency_keys WHERE expires_at IS NULL").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_purged_when_nobody_holds_them_any_more() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions::default()).await;
+    let submit = async |key: &str, payload: serde_json::Value| {
+        let body = json!({"type": "guest-money", "payload": payload}).to_string();
+        host.client().post_with(body, &[("idempotency-key", key)]).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let ended = submit("its time is over", json!({"do": "ok"})).await;
+    let holds = submit("it still holds", json!({"do": "ok"})).await;
+    let dead = submit("it did nothing", json!({"do": "permanent"})).await;
+    for (id, state) in [(&ended, "completed"), (&holds, "completed"), (&dead, "dead")] {
+        host.client().wait(id, state).await;
+    }
+    host.admin().send(reqwest::Method::POST, "/queues/money/pause", None).await;
+    let lives = submit("its job lives", json!({"do": "ok"})).await;
+    host.terminate().await;
+    // More than one batch of them, whose jobs are long forgotten.
+    db.execute(
+        "INSERT INTO idempotency_keys (tier, tenant, job_type, key_hash, job_id, payload_hash)
+         SELECT 1, 't1', 'guest-money', sha256(n::text::bytea), gen_random_uuid(), sha256('x') FROM generate_series(1, 2500) n",
+    )
+    .await;
+    db.execute("UPDATE idempotency_keys SET created_at = created_at - interval '23 hours'").await;
+    db.execute("UPDATE jobs_archive SET finished_at = finished_at - interval '23 hours'").await;
+    db.execute(&format!("UPDATE jobs_archive SET key_ttl_ms = 1000 WHERE id = '{ended}'")).await;
+
+    let _host = Host::start(&db, None, second()).await;
+    let left = "SELECT string_agg(job_id::text, ' ' ORDER BY job_id) FROM idempotency_keys";
+    // The failed one's time is not over either: a purge goes by the time alone.
+    let mut expected = [holds, dead, lives];
+    expected.sort_unstable();
+    eventually("they are gone", async || (db.text(left).await == Some(expected.join(" "))).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_are_counted_by_queue() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions::default()).await;
+    let client = host.client();
+    for _ in 0..3 {
+        let id = client.submit("guest-money", json!({"do": "ok"})).await;
+        client.wait(&id, "completed").await;
+    }
+    let dead = client.submit("guest-money", json!({"do": "permanent"})).await;
+    client.wait(&dead, "dead").await;
+    host.admin().send(reqwest::Method::PUT, "/limits/type/guest-slow", Some(json!({"max": 0}))).await;
+    client.submit("guest-slow", json!({"do": "ok"})).await;
+    let later =
+        json!({"type": "guest", "payload": {"do": "ok"}, "runAt": chrono::Utc::now() + chrono::TimeDelta::hours(1)});
+    client.post(later.to_string()).await;
+    host.admin().send(reqwest::Method::POST, "/queues/money/pause", None).await;
+    client.submit("guest-money", json!({"do": "ok"})).await;
+    client.submit("guest-money", json!({"do": "ok"})).await;
+    host.admin().send(reqwest::Method::POST, "/queues/background/pause", None).await;
+    host.terminate().await;
+
+    let host = Host::start(&db, None, second()).await;
+    let counts = eventually("they are counted", async || {
+        let queue = host.admin().get("/queues/money").await.body;
+        (queue["counts"]["ready"] == 2).then_some(queue)
+    })
+    .await;
+    assert_eq!(counts["counts"], json!({"scheduled": 0, "blocked": 0, "ready": 2, "running": 0, "parked": 0}));
+    assert_eq!((&counts["today"], &counts["estimated"]), (&json!({"completed": 3, "dead": 1}), &json!([])));
+    let background = host.admin().get("/queues/background").await.body;
+    assert_eq!(background["counts"], json!({"scheduled": 1, "blocked": 1, "ready": 0, "running": 0, "parked": 0}));
+    // They are of all tenants, so they are for admins.
+    assert!(host.client().get("/queues/money").await.body.get("counts").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_backlog_is_estimated_and_not_counted() {
+    let db = Db::new().await;
+    db.execute(
+        "INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, ord, state, max_attempts, payload, subject, expires_at)
+         SELECT 1, gen_random_uuid(), 't1', 'ghost', 'money', 5, nextval('ready_seq'), 'ready', 1, '{}', 's', now() + interval '1 day'
+         FROM generate_series(1, 60000)",
+    )
+    .await;
+    db.execute("ANALYZE jobs").await;
+    db.execute("INSERT INTO queues (name, paused) VALUES ('money', true)").await;
+    let host = Host::start(&db, None, second()).await;
+    let queue = eventually("they are counted", async || {
+        let queue = host.admin().get("/queues/money").await.body;
+        queue["sampledAt"].is_string().then_some(queue)
+    })
+    .await;
+    assert_eq!(queue["estimated"], json!(["ready"]));
+    let ready = queue["counts"]["ready"].as_i64().unwrap();
+    assert!((40_000..80_000).contains(&ready), "{ready}");
+}

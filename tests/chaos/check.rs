@@ -150,7 +150,7 @@ pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
 /// Every acknowledged job is there, over, and did what it should.
 fn acknowledged(rig: &Rig, acks: &[Ack], live: &[Row], archived: &[Row], found: &mut Findings) {
     let rows: HashMap<Uuid, &Row> = live.iter().chain(archived).map(|row| (row.id, row)).collect();
-    let (steps, cancelled, crashes) = (rig.ledger.steps(), rig.acks.cancelled(), rig.postgres.crashes());
+    let (steps, cancelled, crashes) = (rig.ledger.steps(), rig.acks.cancelled(), rig.crashes());
     for ack in acks {
         let Some(row) = rows.get(&ack.id) else {
             if may_be_lost(ack, &crashes) {

@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    postgres::signal,
-    support::{HostOptions, SECRET, component, host::text, place, usher},
-};
+use crate::support::{HostOptions, SECRET, component, host::text, place, postgres::signal, usher};
 
 pub struct Host {
     pub index: usize,

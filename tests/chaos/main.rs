@@ -12,7 +12,6 @@ mod faults;
 mod hosts;
 mod ledger;
 mod load;
-mod postgres;
 mod proxy;
 mod rig;
 mod rng;

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -17,9 +17,8 @@ use crate::{
     acks::Acks,
     hosts::Host,
     ledger::Ledger,
-    postgres::Postgres,
     proxy::Proxy,
-    support::{HostOptions, PATIENCE, component, env, scratch, token, usher},
+    support::{HostOptions, PATIENCE, component, env, postgres::Postgres, scratch, token, usher},
 };
 
 const HOSTS: usize = 3;
@@ -30,6 +29,8 @@ pub struct Rig {
     pub dir: PathBuf,
     pub began: Instant,
     pub postgres: Postgres,
+    /// From the signal to the end of the server, for each crash that we made.
+    crashes: Mutex<Vec<(Instant, Instant)>>,
     pub proxies: Vec<Proxy>,
     pub hosts: Vec<Arc<Host>>,
     pub ledger: Ledger,
@@ -74,6 +75,7 @@ impl Rig {
             options,
             began: Instant::now(),
             postgres,
+            crashes: Mutex::default(),
             proxies,
             hosts,
             ledger,
@@ -110,6 +112,19 @@ impl Rig {
 
     pub fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.began).as_secs_f64()
+    }
+
+    /// PostgreSQL ends in immediate mode, and is started again.
+    pub async fn crash(&self, down: Duration) {
+        let began = Instant::now();
+        self.postgres.crash().await;
+        self.crashes.lock().unwrap().push((began, Instant::now()));
+        tokio::time::sleep(down).await;
+        self.postgres.start_again().await;
+    }
+
+    pub fn crashes(&self) -> Vec<(Instant, Instant)> {
+        self.crashes.lock().unwrap().clone()
     }
 
     /// Children, by their process ids.

@@ -1,4 +1,4 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, Response, StatusCode};
@@ -90,6 +90,19 @@ impl Client {
         let answer = self.post(json!({"type": job_type, "payload": payload}).to_string()).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         answer.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// As a careful caller does: under the same key, until it is taken.
+    pub async fn submit_surely(&self, body: &str, key: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let answer = self.post_with(body.to_owned(), &[("idempotency-key", key)]).await;
+            if answer.status.is_success() {
+                return answer.body["id"].as_str().unwrap().to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "{key} is not taken: {}", answer.body);
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
     }
 
     pub async fn job(&self, id: &str) -> Value {

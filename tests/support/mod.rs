@@ -3,6 +3,9 @@
 mod client;
 mod db;
 pub mod host;
+mod pgbouncer;
+pub mod postgres;
+mod proxy;
 mod sink;
 
 use std::{
@@ -11,9 +14,11 @@ use std::{
 };
 
 pub use self::{
-    client::{Client, SECRET, forged_token, read, token},
+    client::{Answer, Client, SECRET, forged_token, read, token},
     db::Db,
     host::{Host, HostOptions, component, place},
+    pgbouncer::PgBouncer,
+    proxy::Proxy,
     sink::{Sink, message_id},
 };
 

@@ -6,6 +6,7 @@ mod demo;
 mod guests;
 mod json;
 mod node;
+mod pgbouncer;
 mod postgres;
 mod python;
 mod setup;
@@ -23,7 +24,8 @@ cargo xtask demo [--once]          the main job, on an embedded Postgres
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
-cargo xtask sqlx                   refresh host/.sqlx after a change of SQL";
+cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
+cargo xtask sqlx freeze            keep a released version's statements in tests/compat";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["chaos", args @ ..] => chaos::run(args),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),
+        ["sqlx", "freeze"] => sqlx::freeze(),
         ["sqlx"] => setup::run(false).and_then(|tools| sqlx::refresh(&tools)),
         _ => {
             eprintln!("{USAGE}");

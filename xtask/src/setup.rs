@@ -1,8 +1,9 @@
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use crate::{
     guests::{self, Compiler},
     node::{self, Node},
+    pgbouncer,
     postgres::{self, Binaries},
     python::{self, Python},
     sh::Result,
@@ -14,6 +15,7 @@ pub struct Tools {
     pub compiler: Compiler,
     pub python: Python,
     pub node: Node,
+    pub pgbouncer: PathBuf,
 }
 
 /// Finds or installs everything; one line for each. `check_only` installs nothing.
@@ -27,8 +29,10 @@ pub fn run(check_only: bool) -> Result<Tools> {
     say("python", &format!("{}  (aiosmtpd, PostgreSQL 18)", python.dir.display()));
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
+    let pgbouncer = pgbouncer::setup(check_only)?;
+    say("pgbouncer", &pgbouncer.display().to_string());
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, node })
+    Ok(Tools { postgres, compiler, python, node, pgbouncer })
 }
 
 fn say(what: &str, found: &str) {

@@ -31,6 +31,27 @@ pub fn refresh(tools: &Tools) -> Result<()> {
     Ok(())
 }
 
+/// Keeps the statements of this version for `tests/compat.rs`: every later schema must serve them. Named after the newest
+/// migration; what is kept is never changed.
+pub fn freeze() -> Result<()> {
+    let newest = migrations()?.pop();
+    let newest = newest.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let Some((number, _)) = newest.as_deref().and_then(|name| name.split_once('_')) else {
+        return sh::failed("there is no migration");
+    };
+    let texts: Vec<_> = read(&committed())?.into_values().collect();
+    let all = format!("[\n{}\n]\n", texts.iter().map(|text| text.trim()).collect::<Vec<_>>().join(",\n"));
+    let file = sh::root().join(format!("tests/compat/schema-{number}.json"));
+    match fs::read_to_string(&file) {
+        Ok(kept) if kept != all => sh::failed(format!(
+            "{} is there with other statements: if that version was never released, remove it first",
+            file.display()
+        )),
+        Ok(_) => Ok(()),
+        Err(_) => fs::write(&file, all).or_fail(file.display()),
+    }
+}
+
 /// Runs a cargo command whose macros ask the server, and compares what they learn with what is committed.
 pub fn checked(tools: &Tools, server: &Server, command: &mut Command) -> Result<()> {
     migrate(tools, server)?;
@@ -60,13 +81,7 @@ fn online(command: &mut Command, server: &Server, dir: &Path) -> Result<Command>
 fn migrate(tools: &Tools, server: &Server) -> Result<()> {
     let psql = Some(tools.postgres.dir.join("psql")).filter(|path| path.is_file()).or_else(|| sh::which("psql"));
     let Some(psql) = psql else { return sh::failed("there is no psql beside the server or on PATH") };
-    let mut files: Vec<_> = fs::read_dir(sh::root().join("migrations"))
-        .or_fail("read migrations")?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    for file in files {
+    for file in migrations()? {
         sh::output(
             Command::new(&psql)
                 .args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-1", "-f"])
@@ -75,6 +90,14 @@ fn migrate(tools: &Tools, server: &Server) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// In their order.
+fn migrations() -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(sh::root().join("migrations")).or_fail("read migrations")?;
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    Ok(files)
 }
 
 fn scratch() -> Result<PathBuf> {

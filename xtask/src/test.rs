@@ -54,8 +54,10 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("SQLX_OFFLINE", "true")
         .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))
         .env("USHER_TEST_PG", server.url())
+        .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_NODE", &tools.node.dir)
+        .env("USHER_TEST_PGBOUNCER", &tools.pgbouncer)
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);
     if let Some(newest) = &newest {

@@ -16,7 +16,6 @@ use std::{
 };
 
 use anyhow::Context;
-use sqlx::PgPool;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -25,8 +24,8 @@ use tokio::{
 
 use crate::{
     auth::Verifier,
-    config::Config,
-    db::{self, embedded::Embedded},
+    config::{Config, Pooler, SynchronousCommit},
+    db::{self, Database, Durable, Place, embedded::Embedded},
     effects::{Gate, email::Smtp, upstream::Http},
     http::{self, health::Health},
     ids::NodeId,
@@ -68,18 +67,27 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
 
 async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signals) -> anyhow::Result<()> {
     let config = &options.config;
-    let url = match (embedded, &config.database.url) {
-        (Some(embedded), _) => embedded.url(),
-        (None, Some(url)) => url.expose(),
+    let durable = match config.database.synchronous_commit {
+        SynchronousCommit::On => Durable::Flushed,
+        SynchronousCommit::RemoteApply => Durable::Applied,
+    };
+    let place = match (embedded, &config.database.url) {
+        (Some(embedded), _) => Place { url: embedded.url(), is_pooled: false, direct: embedded.url(), durable },
+        (None, Some(url)) => Place {
+            url: url.expose(),
+            is_pooled: config.database.pooler == Pooler::Transaction,
+            direct: config.database.direct_url.as_ref().unwrap_or(url).expose(),
+            durable,
+        },
         (None, None) => anyhow::bail!("there is no database: set DATABASE_URL or database.url"),
     };
-    let pool = db::connect(url, config.database.max_connections).await.context("cannot use the database")?;
-    // Heartbeat, timer and news have connections of their own: however busy the others are, this node must not look dead.
-    let duties_pool = db::connect(url, DUTIES).await.context("cannot use the database")?;
-    db::migrate(&pool).await?;
+    let database =
+        Database::connect(place, config.database.max_connections).await.context("cannot use the database")?;
+    let pool = database.pool.clone();
+    db::migrate(&database.direct).await?;
     scheduler::make_days(&pool).await.context("archive partitions could not be made")?;
     // Not worth a start that fails: it is tried again every minute.
-    if let Err(error) = scheduler::drop_days(&pool).await {
+    if let Err(error) = scheduler::drop_days(&database.direct).await {
         tracing::warn!(error = %error, "days of history whose time is over could not be dropped");
     }
 
@@ -89,7 +97,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
 
-    let host = Host::build(config, &pool, &duties_pool)?;
+    let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.refresh(&pool).await.context("the active releases could not be loaded")?;
     let duties = Arc::clone(&host.scheduler).start();
@@ -112,7 +120,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         host.lifecycle.clone(),
         health,
     ));
-    let router = http::router(http::State {
+    let router = http::router(http::Rooms {
         verifier: Arc::new(Verifier::new(&config.auth)?),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
@@ -155,14 +163,10 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     {
         tracing::warn!(error = %error, "this node's row could not be taken away");
     }
-    duties_pool.close().await;
-    pool.close().await;
+    database.close().await;
     tracing::info!("stopped");
     Ok(())
 }
-
-/// Connections of the duties: one listens all the time.
-const DUTIES: u32 = 4;
 
 /// How long each part may take to end after the grace.
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -182,7 +186,8 @@ struct Host {
 }
 
 impl Host {
-    fn build(config: &Config, pool: &PgPool, duties_pool: &PgPool) -> anyhow::Result<Self> {
+    fn build(config: &Config, database: &Database) -> anyhow::Result<Self> {
+        let pool = &database.pool;
         let node = NodeId::random();
         let lifecycle = Lifecycle::new();
         let bell = Bell::default();
@@ -205,7 +210,8 @@ impl Host {
             catalog: Arc::clone(&catalog),
         };
         let scheduler = Arc::new(Scheduler {
-            pool: duties_pool.clone(),
+            pool: database.duties.clone(),
+            direct: database.direct.clone(),
             node,
             cluster: config.cluster.clone(),
             queues: Arc::clone(&queues),

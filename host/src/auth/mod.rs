@@ -6,6 +6,7 @@
 //! Tables: none.
 
 mod mint;
+mod seen;
 mod verify;
 
 pub(crate) use self::verify::is_tenant;

@@ -1,7 +1,10 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{AuthError, Caller, Role};
+use super::{AuthError, Caller, Role, seen::Seen};
 use crate::config::{Algorithm, Auth, Issuer};
 
 /// Leeway for clocks that differ, in seconds.
@@ -12,6 +15,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// Checks tokens against the configured issuers.
 pub struct Verifier {
     issuers: Vec<Trusted>,
+    seen: Seen,
 }
 
 struct Trusted {
@@ -29,20 +33,37 @@ struct Claims {
     #[serde(rename = "tenantId")]
     tenant_id: Option<String>,
     role: Option<String>,
+    /// NumericDate: a number of seconds, perhaps with a fraction. What else it may be is the library's to refuse.
+    #[serde(default)]
+    exp: Value,
 }
 
 impl Verifier {
     pub fn new(config: &Auth) -> Result<Self, AuthError> {
         let issuers = config.issuers.iter().map(Trusted::new).collect::<Result<_, _>>()?;
-        Ok(Self { issuers })
+        Ok(Self { issuers, seen: Seen::default() })
     }
 
-    /// The algorithm comes from the key's entry. The token's header only picks among the entries that already agree
-    /// with it; `jku`, `x5u` and `jwk` are never read.
+    /// Who sends a token. One that was good before and is not expired is not checked again.
     pub fn verify(&self, token: &str) -> Result<Caller, AuthError> {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::Malformed);
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        if let Some(caller) = self.seen.get(token, now) {
+            return Ok(caller);
+        }
+        let claims = self.check(token)?;
+        // Rounded down, so that the second in which it expires is checked in full.
+        let until = claims.exp.as_f64().map_or(0, |exp| (exp as u64).saturating_add(LEEWAY));
+        let caller = caller(claims)?;
+        self.seen.put(token, &caller, now, until);
+        Ok(caller)
+    }
+
+    /// The algorithm comes from the key's entry. The token's header only picks among the entries that already agree
+    /// with it; `jku`, `x5u` and `jwk` are never read.
+    fn check(&self, token: &str) -> Result<Claims, AuthError> {
         // An unknown `alg` such as "none" already fails to parse.
         let header = decode_header(token).map_err(|error| match error.kind() {
             ErrorKind::InvalidAlgorithmName | ErrorKind::Json(_) => AuthError::NoIssuer,
@@ -55,7 +76,7 @@ impl Verifier {
                 continue;
             }
             match decode::<Claims>(token, &trusted.key, &trusted.validation) {
-                Ok(data) => return caller(data.claims),
+                Ok(data) => return Ok(data.claims),
                 Err(error) => refusal = reason(error.kind()),
             }
         }

@@ -145,11 +145,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn migrate(common: &Common) -> Result<(), Failure> {
     let config = common.load()?;
     telemetry::init(&config.log).map_err(Failure::Usage)?;
-    let Some(url) = &config.database.url else {
+    // Straight to the server, where a pooler stands before it.
+    let Some(url) = config.database.direct_url.as_ref().or(config.database.url.as_ref()) else {
         return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
     };
     runtime()?.block_on(async {
-        let pool = db::connect(url.expose(), config.database.max_connections).await.map_err(anyhow::Error::new)?;
+        let pool = db::straight(url.expose()).await.map_err(anyhow::Error::new)?;
         db::migrate(&pool).await.map_err(anyhow::Error::new)?;
         println!("the database is up to date");
         Ok(())

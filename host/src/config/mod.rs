@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     auth::{Algorithm, Auth, Issuer},
     cluster::Cluster,
-    database::Database,
+    database::{Database, Pooler, SynchronousCommit},
     dev::DEV_ISSUER,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
     load::{ConfigError, load},

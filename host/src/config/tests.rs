@@ -1,6 +1,6 @@
 use figment::Jail;
 
-use super::{Config, ConfigError, load};
+use super::{Config, ConfigError, Pooler, load};
 
 const CANARY: &str = "canary-4711-canary-4711-canary-4711-canary";
 
@@ -77,6 +77,12 @@ fn a_secret_never_prints() {
 #[test]
 fn contradictions_and_weak_secrets_are_named() {
     for (toml, said) in [
+        ("[database]\nurl = { env = \"CANARY\" }\npooler = \"transaction\"\n", "database.direct_url: is missing"),
+        ("[database]\ndirect_url = { env = \"CANARY\" }\n", "database.url: is missing"),
+        ("[database]\npooler = \"statement\"\n", "database.pooler"),
+        ("[database]\nsynchronous_commit = \"off\"\n", "database.synchronous_commit: unknown variant"),
+        ("[database]\nsynchronous_commit = \"local\"\n", "database.synchronous_commit"),
+        ("[database]\nsynchronous_commit = true\n", "database.synchronous_commit"),
         ("[cluster]\nheartbeat = \"9s\"\n", "cluster.heartbeat"),
         ("[cluster]\nconfirm_within = \"20s\"\n", "cluster.confirm_within"),
         ("[email.profiles.a]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\n", "email.profiles.a.security"),
@@ -121,4 +127,20 @@ fn contradictions_and_weak_secrets_are_named() {
 fn a_host_without_issuer_or_database_is_not_served() {
     let text = Config::default().require_safe().expect_err("unsafe").to_string();
     assert!(text.contains("openssl rand") && text.contains("DATABASE_URL"), "{text}");
+}
+
+#[test]
+fn a_straight_way_stands_beside_the_pooler_also_from_the_environment() {
+    #[expect(clippy::result_large_err, reason = "figment's signature")]
+    Jail::expect_with(|jail| {
+        jail.clear_env();
+        jail.set_env("DATABASE_URL", "postgres://u@bouncer/x");
+        jail.set_env("USHER_DATABASE__POOLER", "transaction");
+        jail.set_env("STRAIGHT", "postgres://u@server/x");
+        jail.set_env("USHER_DATABASE__DIRECT_URL", "{ env = \"STRAIGHT\" }");
+        let database = load(None).expect("sound").database;
+        assert_eq!(database.pooler, Pooler::Transaction);
+        assert_eq!(database.direct_url.expect("named").expose(), "postgres://u@server/x");
+        Ok(())
+    });
 }

@@ -1,10 +1,11 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use super::{Algorithm, Config, EmailProfile, GrantSet, Issuer, SmtpSecurity, Upstream};
+use super::{Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Upstream};
 
 /// What no single value shows: contradictions, and what is unsafe.
 pub(super) fn findings(config: &Config) -> Vec<String> {
     let mut out = Vec::new();
+    database(config, &mut out);
     cluster(config, &mut out);
     for (n, issuer) in config.auth.issuers.iter().enumerate() {
         issuer_is_sound(issuer, &format!("auth.issuers.{n} ({})", issuer.name), &mut out);
@@ -50,6 +51,19 @@ pub(super) fn unsafe_to_serve(config: &Config) -> Vec<String> {
         );
     }
     out
+}
+
+fn database(config: &Config, out: &mut Vec<String>) {
+    let d = &config.database;
+    if d.pooler == Pooler::Transaction && d.direct_url.is_none() {
+        out.push(
+            "database.direct_url: is missing, and database.pooler is \"transaction\". Migrations and LISTEN need a session of their own: name the server itself, past the pooler"
+                .to_owned(),
+        );
+    }
+    if d.url.is_none() && (d.pooler == Pooler::Transaction || d.direct_url.is_some()) {
+        out.push("database.url: is missing, and database.pooler or database.direct_url stands beside it".to_owned());
+    }
 }
 
 fn cluster(config: &Config, out: &mut Vec<String>) {

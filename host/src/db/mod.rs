@@ -1,21 +1,21 @@
 //! The way to Postgres.
 //!
-//! Owns: the pool and its settings, the check of the server's version, the migrations, and the private server of `--dev`.
-//! Refuses: a server below 14, and a database that a newer Usher has migrated.
-//! Invariant: a pool that this room gives out talks to a supported server, in UTC.
+//! Owns: the pools and their settings, straight or through a pooler, the check of the server's version, the migrations,
+//! and the private server of `--dev`.
+//! Refuses: a server below 14, a database that a newer Usher has migrated, and a pooler whose sessions are not ours.
+//! Invariant: a pool that this room gives out talks to a supported server, in UTC and in the schema public.
 //! Tables: schema_meta (and sqlx's own).
 
+mod connect;
 pub mod embedded;
 mod migrate;
+mod pool;
 
-use std::{str::FromStr, time::Duration};
-
-use sqlx::{
-    Connection, PgPool,
-    postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
+pub use self::{
+    connect::{Database, Place, straight},
+    migrate::migrate,
+    pool::{Durable, Pool, Session},
 };
-
-pub use self::migrate::migrate;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -40,84 +40,11 @@ pub enum DbError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("cannot read the server's version")]
     Version(#[source] sqlx::Error),
-}
-
-/// The oldest major version that is served.
-const OLDEST: u32 = 14;
-/// The newest one that the tests run on.
-const NEWEST: u32 = 18;
-
-/// Connects, checks the server's version, and gives out a pool.
-pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, DbError> {
-    // A parse error may quote the URL, and with it the password.
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| DbError::Url)?
-        .application_name("usher")
-        // The schema of the SQL door is called usher: for a role of that name "$user" would stand before public.
-        .options([("timezone", "UTC"), ("search_path", "public")]);
-    let place =
-        format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or("postgres"));
-    let mut first = PgConnection::connect_with(&options)
-        .await
-        .map_err(|source| DbError::Connect { place: place.clone(), source })?;
-    check_version(&mut first).await?;
-    // It has done its duty; an error on the way out changes nothing.
-    let _ = first.close().await;
-    PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
-        .await
-        .map_err(|source| DbError::Connect { place, source })
-}
-
-async fn check_version(db: &mut PgConnection) -> Result<(), DbError> {
-    let number: String =
-        sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut *db).await.map_err(DbError::Version)?;
-    let name: String = sqlx::query_scalar("SHOW server_version").fetch_one(db).await.map_err(DbError::Version)?;
-    match support(number.parse().unwrap_or(0)) {
-        Support::TooOld => Err(DbError::TooOld { found: name }),
-        Support::Untried => {
-            tracing::warn!(server.version = name, "this PostgreSQL is newer than any that Usher was tested on");
-            Ok(())
-        }
-        Support::Tested => Ok(()),
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Support {
-    TooOld,
-    Tested,
-    Untried,
-}
-
-/// By `server_version_num`, e.g. 150018 for 15.18.
-fn support(version_num: u32) -> Support {
-    match version_num / 10_000 {
-        major if major < OLDEST => Support::TooOld,
-        major if major > NEWEST => Support::Untried,
-        _ => Support::Tested,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_14_to_18_are_served_and_older_ones_refused() {
-        assert_eq!(support(90_624), Support::TooOld);
-        assert_eq!(support(130_022), Support::TooOld);
-        assert_eq!(support(140_000), Support::Tested);
-        assert_eq!(support(180_004), Support::Tested);
-        assert_eq!(support(190_000), Support::Untried);
-        assert!(DbError::TooOld { found: "13.22".to_owned() }.to_string().contains("needs 14 to 18"));
-    }
-
-    #[tokio::test]
-    async fn a_bad_url_is_not_repeated() {
-        let error = connect("nonsense://u:hunter2@h", 1).await.expect_err("not a URL");
-        assert!(!format!("{error:?}{error}").contains("hunter2"));
-    }
+    #[error("cannot read the settings of a session")]
+    Session(#[source] sqlx::Error),
+    /// Settings of a start do not come through a pooler, so they must be the role's.
+    #[error(
+        "a session here has {name} = \"{found}\"; what a host asks for when it connects does not come through a pooler. Run\n   {remedy}\nand let the pooler open its server connections anew (RECONNECT on its console)"
+    )]
+    Foreign { name: &'static str, found: String, remedy: String },
 }

@@ -28,7 +28,7 @@ pub(super) async fn list(
             (other, _) => return Err(bad(format!("{other}: there is no such parameter"))),
         }
     }
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let alerts = alerts::list(&mut db, reads(&caller)?, wanted, LIMIT).await.map_err(|e| Problem::database(&e))?;
     Ok(Json(json!({ "items": alerts })))
 }

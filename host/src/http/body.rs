@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
@@ -20,11 +20,22 @@ impl Fields {
     /// Reads a JSON object: 415 for another content type, 413 for a long one, 400 with line and column for what is no
     /// JSON, 422 for fields that are there twice or that nobody knows.
     pub async fn read(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
-        if !is_json(headers) {
-            return Err(no_json());
+        let bytes = read(headers, body, MAX_BODY).await?;
+        Self::parse(&bytes, known)
+    }
+
+    /// The same where a request may have no body at all.
+    pub async fn read_optional(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
+        if !headers.contains_key(header::CONTENT_TYPE) {
+            let bytes = to_bytes(body, MAX_BODY).await.map_err(|e| unreadable(e, MAX_BODY))?;
+            return if bytes.is_empty() { Ok(Self(BTreeMap::new())) } else { Err(no_json()) };
         }
-        let bytes = to_bytes(body, MAX_BODY).await.map_err(unreadable)?;
-        let fields = Self::parse(&bytes)?;
+        Self::read(headers, body, known).await
+    }
+
+    /// The same of bytes that are there already.
+    pub fn parse(bytes: &[u8], known: &[&str]) -> Result<Self, Problem> {
+        let fields = Self::parse_any(bytes)?;
         match fields.0.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => Err(Problem::field(
                 &format!("/{}", name.replace('~', "~0").replace('/', "~1")),
@@ -34,16 +45,7 @@ impl Fields {
         }
     }
 
-    /// The same where a request may have no body at all.
-    pub async fn read_optional(headers: &HeaderMap, body: Body, known: &[&str]) -> Result<Self, Problem> {
-        if !headers.contains_key(header::CONTENT_TYPE) {
-            let bytes = to_bytes(body, MAX_BODY).await.map_err(unreadable)?;
-            return if bytes.is_empty() { Ok(Self(BTreeMap::new())) } else { Err(no_json()) };
-        }
-        Self::read(headers, body, known).await
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+    fn parse_any(bytes: &[u8]) -> Result<Self, Problem> {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let fields = json.deserialize_map(FieldsVisitor).and_then(|fields| json.end().map(|()| fields));
         fields.map_err(|error| {
@@ -74,6 +76,14 @@ impl Fields {
     }
 }
 
+/// A JSON body of at most `most` bytes, as it came.
+pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+    if !is_json(headers) {
+        return Err(no_json());
+    }
+    to_bytes(body, most).await.map_err(|error| unreadable(error, most))
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
@@ -86,13 +96,13 @@ fn no_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json.")
 }
 
-fn unreadable(error: axum::Error) -> Problem {
+fn unreadable(error: axum::Error, most: usize) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "payload-too-large",
-            format!("The body may have at most {MAX_BODY} bytes."),
+            format!("The body may have at most {most} bytes."),
         )
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")

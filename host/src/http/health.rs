@@ -3,10 +3,10 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::{Json, extract::State as Shared, http::StatusCode, response::IntoResponse};
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::State;
+use crate::db::Pool;
 
 /// Longer than this is no answer.
 const PROBE: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const PROBE: Duration = Duration::from_secs(1);
 /// The parts of a host, as last seen; the database is asked at the moment.
 #[derive(Clone, Debug)]
 pub struct Health {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub parts: watch::Receiver<BTreeMap<String, Part>>,
 }
 
@@ -37,11 +37,15 @@ pub enum Status {
 impl Health {
     async fn look(&self) -> (Status, BTreeMap<String, Part>) {
         let mut parts = self.parts.borrow().clone();
-        let answered =
-            tokio::time::timeout(PROBE, sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&self.pool)).await;
-        let database = match answered {
-            Ok(Ok(_)) => Part { status: Status::Ok, detail: None },
-            Ok(Err(_)) | Err(_) => Part { status: Status::Down, detail: Some("does not answer".to_owned()) },
+        let asked = async {
+            sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()").fetch_one(&mut *self.pool.read().await?).await
+        };
+        let down = |detail: &str| Part { status: Status::Down, detail: Some(detail.to_owned()) };
+        let database = match tokio::time::timeout(PROBE, asked).await {
+            Ok(Ok(false)) => Part { status: Status::Ok, detail: None },
+            // In the midst of a failover the way may lead there too early.
+            Ok(Ok(true)) => down("is a standby, which takes nothing"),
+            Ok(Err(_)) | Err(_) => down("does not answer"),
         };
         parts.insert("database".to_owned(), database);
         let worst = parts.values().map(|part| part.status).max().unwrap_or(Status::Ok);

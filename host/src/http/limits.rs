@@ -15,29 +15,32 @@ pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result
     Ok(Json(json!({ "limits": state.operator.limits().await? })))
 }
 
-/// `PUT /limits/{queue|type}/{name}` with `{"max": 5}`; `null` takes the limit away.
+/// `PUT /limits/{scope}` with `{"max": 5}`; `null` takes the limit away. In the whole cluster: `queue/NAME`, `type/NAME`;
+/// on each node: `node`, `node/queue/NAME`, `node/type/NAME`, which nodes know of with their next heartbeat.
 pub(super) async fn set(
     Shared(state): Shared<State>,
     caller: Caller,
-    Path((kind, name)): Path<(String, String)>,
+    Path(scope): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
-    let known = match kind.as_str() {
-        "queue" => state.queues.0.contains_key(&name),
-        "type" => state.submitter.catalog().get(&name).is_some(),
-        _ => false,
+    let of_what = scope.strip_prefix("node/").unwrap_or(&scope);
+    let known = match of_what.split_once('/') {
+        Some(("queue", name)) => state.queues.0.contains_key(name),
+        Some(("type", name)) => state.submitter.catalog().get(name).is_some(),
+        _ => scope == "node",
     };
     if !known {
-        let message = format!("There is no {kind} \"{name}\" to limit; it is /limits/queue/NAME or /limits/type/NAME.");
+        let message = format!(
+            "There is no \"{scope}\" to limit; it is queue/NAME or type/NAME for the cluster, and node, node/queue/NAME or node/type/NAME for each node."
+        );
         return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", message));
     }
     let mut fields = Fields::read(&headers, body, &["max"]).await?;
     let max = fields.raw("max").ok_or_else(|| Problem::field("/max", "is missing; null takes the limit away"))?;
     let max = serde_json::from_str::<Option<i32>>(max.get()).ok().filter(|max| max.is_none_or(|max| max >= 0));
     let max = max.ok_or_else(|| Problem::field("/max", "must be a whole number from 0 on, or null"))?;
-    let scope = format!("{kind}/{name}");
     state.operator.set_limit(&scope, max, &caller.subject).await?;
     Ok(Json(json!({ "scope": scope, "max": max })))
 }

@@ -15,7 +15,7 @@ mod plugins;
 mod problem;
 mod queues;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -25,29 +25,40 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use sqlx::PgPool;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
 use self::{health::Health, problem::Problem};
-use crate::{auth::Verifier, config::Queues, operate::Operator, submit::Submitter};
+use crate::{auth::Verifier, config::Queues, db::Pool, operate::Operator, submit::Submitter};
 
-/// What the handlers share. Cheap to clone.
-#[derive(Clone)]
-pub struct State {
+/// What the handlers share.
+pub struct Rooms {
     pub verifier: Arc<Verifier>,
     pub submitter: Submitter,
     pub operator: Operator,
     pub queues: Arc<Queues>,
-    pub pool: PgPool,
+    pub pool: Pool,
     pub health: Health,
+}
+
+/// Behind one pointer: axum clones it several times a request.
+#[derive(Clone)]
+struct State(Arc<Rooms>);
+
+impl Deref for State {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.0
+    }
 }
 
 /// A body that stands still for this long is given up.
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
-pub fn router(state: State) -> Router {
+pub fn router(rooms: Rooms) -> Router {
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
+        .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/jobs/{id}/retry", post(jobs::retry))
         .route("/jobs/bulk/retry", post(jobs::bulk_retry))
@@ -58,7 +69,7 @@ pub fn router(state: State) -> Router {
         .route("/queues/{name}/resume", post(queues::resume))
         .route("/queues/{name}/clear", post(queues::clear))
         .route("/limits", get(limits::list))
-        .route("/limits/{kind}/{name}", put(limits::set))
+        .route("/limits/{*scope}", put(limits::set))
         .route("/alerts", get(alerts::list))
         .route("/plugins", get(plugins::list))
         .route("/health", get(health::overview))
@@ -75,7 +86,7 @@ pub fn router(state: State) -> Router {
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(state)
+        .with_state(State(Arc::new(rooms)))
 }
 
 async fn common_headers(request: Request, next: Next) -> Response {

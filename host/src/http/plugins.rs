@@ -6,7 +6,7 @@ use crate::{auth::Caller, releases};
 
 /// `GET /plugins`: what serves, and what was refused and why.
 pub(super) async fn list(Shared(state): Shared<State>, _: Caller) -> Result<Json<Value>, Problem> {
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let plugins = releases::store::listing(&mut db).await.map_err(|e| Problem::database(&e))?;
     let refusals = releases::store::refusals(&mut db).await.map_err(|e| Problem::database(&e))?;
     let plugins: Vec<_> = plugins

@@ -34,6 +34,27 @@ impl Problem {
         self
     }
 
+    /// The findings of a problem with one part of a request, each with its place in the whole.
+    pub fn findings(self, part: &str, within: &str) -> Vec<Value> {
+        match self.members.get("errors") {
+            Some(Value::Array(errors)) => {
+                let place = |error: &Value| format!("{part}{within}{}", error["pointer"].as_str().unwrap_or_default());
+                errors.iter().map(|e| json!({ "pointer": place(e), "message": e["message"] })).collect()
+            }
+            _ => vec![json!({ "pointer": part, "message": self.detail })],
+        }
+    }
+
+    /// As a member of a larger answer.
+    pub fn into_json(self) -> Value {
+        let mut body = self.members;
+        body.insert("type".to_owned(), format!("urn:usher:problem:{}", self.slug).into());
+        body.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
+        body.insert("status".to_owned(), self.status.as_u16().into());
+        body.insert("detail".to_owned(), self.detail.into());
+        Value::Object(body)
+    }
+
     /// Something of ours broke; what, is in the log.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The host failed to answer this request.")
@@ -62,15 +83,11 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut body = self.members;
-        body.insert("type".to_owned(), format!("urn:usher:problem:{}", self.slug).into());
-        body.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
-        body.insert("status".to_owned(), self.status.as_u16().into());
-        body.insert("detail".to_owned(), self.detail.into());
-        let mut response = (self.status, Value::Object(body).to_string()).into_response();
+    fn into_response(mut self) -> Response {
+        let (status, headers) = (self.status, std::mem::take(&mut self.headers));
+        let mut response = (status, self.into_json().to_string()).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for (name, value) in self.headers {
+        for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }
         response

@@ -4,38 +4,65 @@ use axum::{
     extract::{Path, State as Shared},
     http::{HeaderMap, StatusCode},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{State, body::Fields, caller::admin, problem::Problem};
-use crate::{auth::Caller, queue::store};
+use crate::{
+    auth::{Caller, Role},
+    queue::store::{self, Count},
+};
 
-/// `GET /queues`: as this host has them, and which are paused.
-pub(super) async fn list(Shared(state): Shared<State>, _: Caller) -> Result<Json<Value>, Problem> {
-    let paused = paused(&state).await?;
-    let queues: Vec<_> = state.queues.0.keys().map(|name| shown(&state, name, &paused)).collect();
+/// `GET /queues`: as this host has them, which are paused, and, for admins, how many jobs are in each state.
+pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let seen = look(&state, &caller).await?;
+    let queues: Vec<_> = state.queues.0.keys().map(|name| shown(&state, name, &seen)).collect();
     Ok(Json(json!({ "queues": queues })))
 }
 
 /// `GET /queues/{name}`.
 pub(super) async fn one(
     Shared(state): Shared<State>,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     if !state.queues.0.contains_key(&name) {
         return Err(crate::operate::OperateError::NoQueue(name).into());
     }
-    Ok(Json(shown(&state, &name, &paused(&state).await?)))
+    Ok(Json(shown(&state, &name, &look(&state, &caller).await?)))
 }
 
-async fn paused(state: &State) -> Result<Vec<String>, Problem> {
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
-    store::paused(&mut db).await.map_err(|e| Problem::database(&e))
+struct Seen {
+    paused: Vec<String>,
+    /// For admins: they are of all tenants.
+    counts: Option<Vec<Count>>,
 }
 
-fn shown(state: &State, name: &str, paused: &[String]) -> Value {
+async fn look(state: &State, caller: &Caller) -> Result<Seen, Problem> {
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
+    let paused = store::paused(&mut db).await.map_err(|e| Problem::database(&e))?;
+    let counts = match caller.role {
+        Role::Admin => Some(store::counts(&mut db).await.map_err(|e| Problem::database(&e))?),
+        Role::VenueAdmin | Role::User => None,
+    };
+    Ok(Seen { paused, counts })
+}
+
+fn shown(state: &State, name: &str, seen: &Seen) -> Value {
     let queue = state.queues.0.get(name);
-    json!({ "name": name, "tier": queue.map(|q| q.tier.as_i16()), "paused": paused.iter().any(|p| p == name) })
+    let paused = seen.paused.iter().any(|p| p == name);
+    let mut shown = json!({ "name": name, "tier": queue.map(|q| q.tier.as_i16()), "paused": paused });
+    if let Some(counts) = &seen.counts {
+        let (live, ended): (Vec<_>, Vec<_>) =
+            counts.iter().filter(|count| count.queue == name).partition(|count| count.sampled_at.is_some());
+        let by_state =
+            |counts: &[&Count]| counts.iter().map(|c| (c.state.clone(), c.count.into())).collect::<Map<_, _>>();
+        let estimated: Vec<_> = live.iter().filter(|count| count.estimated).map(|count| &count.state).collect();
+        shown["counts"] = by_state(&live).into();
+        shown["estimated"] = json!(estimated);
+        shown["sampledAt"] = json!(live.iter().filter_map(|count| count.sampled_at).max());
+        shown["today"] = by_state(&ended).into();
+    }
+    shown
 }
 
 /// `POST /queues/{name}/pause`: no node claims from it any more; what runs, runs on.

@@ -3,19 +3,20 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     body::{Body, to_bytes},
     http::{Request, Response, StatusCode, header},
+    response::IntoResponse,
 };
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{State, health::Health, router};
+use super::{Rooms, health::Health, problem::Problem, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
     config::{Algorithm, Auth, Issuer, Queues, Secret},
-    operate::Operator,
+    db::Pool,
+    operate::{OperateError, Operator},
     queue::{Bell, Lanes},
-    submit::{Catalog, Submitter},
+    submit::{Catalog, SubmitError, Submitter},
 };
 
 fn issuer() -> Issuer {
@@ -46,7 +47,7 @@ fn token(role: &str, tenant: Option<&str>) -> String {
 
 /// No database is there: what these tests ask must be answered before one is needed.
 async fn ask(request: Request<Body>) -> Response<Body> {
-    let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").expect("lazy");
+    let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none").expect("lazy");
     let queues = Arc::new(Queues::default());
     let submitter =
         Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default(), &Lanes::default());
@@ -59,8 +60,8 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         queues: Arc::clone(&queues),
         catalog: Arc::new(Catalog::default()),
     };
-    let state = State { verifier, submitter, operator, queues, pool: pool.clone(), health: Health { pool, parts } };
-    router(state).oneshot(request).await.expect("infallible")
+    let rooms = Rooms { verifier, submitter, operator, queues, pool: pool.clone(), health: Health { pool, parts } };
+    router(rooms).oneshot(request).await.expect("infallible")
 }
 
 async fn problem(response: Response<Body>) -> (StatusCode, Value) {
@@ -187,4 +188,20 @@ async fn liveness_needs_no_database_and_readiness_does() {
     assert_eq!(ask(get("/health/live")).await.status(), StatusCode::OK);
     assert_eq!(ask(get("/health/ready")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ask(get("/health")).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn whoever_is_turned_away_for_now_hears_when_to_come_again() {
+    let database = || sqlx::Error::PoolTimedOut;
+    let away = [
+        SubmitError::Busy.into(),
+        SubmitError::Unavailable(None).into(),
+        SubmitError::Unavailable(Some(database())).into(),
+        OperateError::Database(database()).into(),
+        Problem::database(&database()),
+    ];
+    for response in away.map(Problem::into_response) {
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(problem(response).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -161,7 +161,7 @@ impl<'de> Deserialize<'de> for Digest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(into = "u8")]
 pub enum Tier {
-    /// Logged, `synchronous_commit = on`: nothing.
+    /// Logged, synchronous commit: nothing.
     Money = 1,
     /// Logged, asynchronous commit: at most the last ~0.6 s.
     Communication = 2,
@@ -174,14 +174,6 @@ impl Tier {
 
     pub fn as_i16(self) -> i16 {
         self as i16
-    }
-
-    /// The value for `SET LOCAL synchronous_commit`.
-    pub fn synchronous_commit(self) -> &'static str {
-        match self {
-            Self::Money => "on",
-            Self::Communication | Self::Background => "off",
-        }
     }
 
     /// Retention class of the archive: tier 3 is kept for 7 days, the others for 30.

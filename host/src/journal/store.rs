@@ -1,16 +1,17 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{Answer, Class, EffectState, Recorded, Restored};
+use crate::db::Pool;
 use crate::ids::{Digest, EffectId, JobId, Lease, Tier};
 
 /// Begins a transaction whose commit is durable whatever the tier of the job: what the journal says must survive
 /// before the provider or the guest learns of it.
-pub async fn begin_durable(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on").await
+pub async fn begin_durable(pool: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_durable("").await
 }
 
 /// A call about to be made, as it is written down.
@@ -189,9 +190,12 @@ pub async fn leave_open(
     Ok(done.rows_affected() == 1)
 }
 
-/// The journals of these jobs, in order, in one query. `margin`: how long after its deadline a started call is left
-/// alone, since a frozen host may still be sending.
-pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sqlx::Result<Vec<(JobId, Recorded)>> {
+/// A job's effects in order; an error names what of them cannot be read.
+pub type Journal = Result<Vec<Recorded>, String>;
+
+/// The journals of these jobs, in one query; jobs without one are left out. `margin`: how long after its deadline a
+/// started call is left alone, since a frozen host may still be sending.
+pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sqlx::Result<HashMap<JobId, Journal>> {
     let rows = sqlx::query!(
         r#"
         SELECT job_id, seq, generation, effect_id, provider, function, request_hash, request, state, tries, release,
@@ -206,35 +210,41 @@ pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sql
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let decode = |what: &str| sqlx::Error::Decode(format!("effects: {what}").into());
-            let answer = row
-                .answer
-                .map(serde_json::from_value::<Answer>)
-                .transpose()
-                .map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-            let recorded = Recorded {
+    let mut journals: HashMap<JobId, Journal> = HashMap::new();
+    for row in rows {
+        let (job, seq) = (JobId(row.job_id), row.seq);
+        let recorded = (|| {
+            let answer = row.answer.map(serde_json::from_value::<Answer>).transpose().map_err(|_| "answer")?;
+            Ok(Recorded {
                 seq: row.seq.cast_unsigned(),
                 generation: row.generation.cast_unsigned(),
                 effect_id: EffectId(row.effect_id),
                 provider: row.provider,
                 function: row.function,
-                request_hash: row.request_hash.try_into().map_err(|_| decode("request_hash"))?,
+                request_hash: row.request_hash.try_into().map_err(|_| "request_hash")?,
                 request: row.request,
-                state: EffectState::parse(&row.state).ok_or_else(|| decode("state"))?,
+                state: EffectState::parse(&row.state).ok_or("state")?,
                 tries: row.tries.cast_unsigned(),
-                release: Digest::from_slice(&row.release).ok_or_else(|| decode("release"))?,
+                release: Digest::from_slice(&row.release).ok_or("release")?,
                 base_ms: row.base_ms.cast_unsigned(),
                 ended_ms: row.ended_at.map(unix_ms),
                 started_at: row.started_at,
                 settle_in: Duration::from_secs_f64(row.settle_in.max(0.0)),
                 answer,
                 note: row.note,
-            };
-            Ok((JobId(row.job_id), recorded))
-        })
-        .collect()
+            })
+        })();
+        let journal = journals.entry(job).or_insert_with(|| Ok(Vec::new()));
+        match (&mut *journal, recorded) {
+            (Ok(rows), Ok(recorded)) => rows.push(recorded),
+            (Ok(_), Err(column)) => {
+                let _: &str = column;
+                *journal = Err(format!("effects: {column} of seq {seq}"));
+            }
+            (Err(_), _) => {}
+        }
+    }
+    Ok(journals)
 }
 
 /// Brings an archived journal back, for a job that begins again.

@@ -34,7 +34,7 @@ const SAMPLE: i64 = 20;
 
 impl Operator {
     pub async fn preview(&self, filter: &DeadFilter) -> Result<Preview, OperateError> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.read().await?;
         let (matches, sample) = store::count_dead(&mut db, filter, SAMPLE).await?;
         Ok(Preview { matches, sample })
     }
@@ -56,7 +56,7 @@ impl Operator {
     }
 
     pub async fn bulk(&self, id: Uuid) -> Result<Option<Bulk>, OperateError> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.read().await?;
         let bulk = sqlx::query_as!(
             Bulk,
             r#"
@@ -73,12 +73,12 @@ impl Operator {
     /// One second's worth of one bulk redrive. Returns whether there is more to do. The row's lock keeps two nodes from
     /// doing the same; a node that dies in between has committed nothing of it.
     pub async fn step(&self) -> Result<bool, OperateError> {
-        let mut tx =
-            self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'").await?;
+        let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
         let Some(next) = sqlx::query!(
             r#"
             SELECT id, filter, rate, cursor, created_by FROM redrives WHERE state = 'running'
-            ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+            -- Any of them: one that cannot go on must not stand before the others.
+            ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED
             "#
         )
         .fetch_optional(&mut *tx)

@@ -20,7 +20,7 @@ pub enum Cancelled {
 impl Operator {
     /// Cancels a live job; `tenant` restricts to its own.
     pub async fn cancel(&self, id: JobId, tenant: Option<&str>, by: &str) -> Result<Cancelled, OperateError> {
-        let mut tx = self.pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
         let Some(job) = store::lock(&mut tx, id, tenant).await? else {
             return Err(match store::get(&mut tx, id, tenant).await? {
                 Some(job) => OperateError::conflict("not-cancellable", format!("The job is {} already.", job.state)),
@@ -49,7 +49,7 @@ impl Operator {
             };
             let settled = store::settle(&mut tx, job.tier, &[&settlement]).await?;
             tx.commit().await?;
-            self.bell.ready(&settled.ready);
+            self.bell.settled(&settled);
             return Ok(Cancelled::Done);
         }
         let ready = store::request_cancel(&mut tx, job.tier, id).await?;

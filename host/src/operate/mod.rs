@@ -14,8 +14,6 @@ mod redrive;
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
-
 pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
@@ -23,6 +21,7 @@ pub use self::{
 };
 use crate::{
     config::Queues,
+    db::Pool,
     ids::Digest,
     queue::{Bell, Lanes},
     submit::Catalog,
@@ -39,7 +38,7 @@ pub const REDRIVE: &str = "usher_redrive";
 /// Does it. Cheap to clone.
 #[derive(Clone)]
 pub struct Operator {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub bell: Bell,
     pub lanes: Lanes,
     pub queues: Arc<Queues>,

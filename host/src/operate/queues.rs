@@ -25,8 +25,9 @@ impl Operator {
     /// No node claims from this queue any more. What runs, runs on.
     pub async fn pause(&self, queue: &str, by: &str) -> Result<(), OperateError> {
         self.known(queue)?;
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.write().await?;
         store::set_paused(&mut db, queue, true, by).await?;
+        db.done().await?;
         Ok(())
     }
 
@@ -48,7 +49,7 @@ impl Operator {
         });
         let mut cleared = 0;
         loop {
-            let mut tx = self.pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+            let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
             let ids = store::lock_clearable(&mut tx, tier, queue, BATCH).await?;
             let settlements: Vec<_> = ids
                 .iter()
@@ -66,13 +67,13 @@ impl Operator {
                 .collect();
             let settled = store::settle(&mut tx, tier, &settlements.iter().collect::<Vec<_>>()).await?;
             tx.commit().await?;
-            self.bell.ready(&settled.ready);
+            self.bell.settled(&settled);
             cleared += ids.len() as u64;
             if ids.is_empty() {
                 break;
             }
         }
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.read().await?;
         let kept = store::kept(&mut db, tier, queue).await?;
         Ok(Cleared { cleared, running: kept.running, journaled: kept.journaled })
     }

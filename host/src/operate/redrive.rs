@@ -22,8 +22,7 @@ impl Operator {
         release: Option<Digest>,
         by: &str,
     ) -> Result<(), OperateError> {
-        let mut tx =
-            self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'").await?;
+        let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
         let ready = self.retry_in(&mut tx, id, tenant, release, by).await?;
         tx.commit().await?;
         self.bell.ready(&ready);

@@ -6,7 +6,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Cursors, Ready};
+use super::{Cursors, Ready, Tally, store::Settled};
 
 /// Wakes this node's claimer and its timer. Rung after a commit, never before.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +24,26 @@ struct Inner {
     /// The earliest due time that the timer may not know of yet.
     due: Mutex<Option<Duration>>,
     timer: Notify,
+    finished: Mutex<Tally>,
 }
 
 impl Bell {
+    /// A settlement was committed.
+    pub fn settled(&self, settled: &Settled) {
+        self.ready(&settled.ready);
+        self.finished(&settled.finished);
+    }
+
+    /// What ended since the last call.
+    pub fn take_finished(&self) -> Tally {
+        std::mem::take(&mut lock(&self.inner.finished))
+    }
+
+    /// Some ended otherwise, or could not be stored and are counted again.
+    pub fn finished(&self, finished: &Tally) {
+        lock(&self.inner.finished).merge(finished);
+    }
+
     /// Where this node looks for work.
     pub fn cursors(&self) -> &Cursors {
         &self.inner.cursors

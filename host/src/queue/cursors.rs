@@ -259,8 +259,10 @@ impl Cursors {
         again
     }
 
-    /// A look at everything, from the front.
+    /// A look at everything, from the front. What is known of the sequence is forgotten too: after a failover it may stand
+    /// further back.
     pub fn from_the_front(&self) -> Vec<String> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut queues = self.lock();
         for queue in queues.values_mut() {
             queue.slots.iter_mut().for_each(|slot| {

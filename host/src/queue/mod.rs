@@ -11,6 +11,7 @@ mod bell;
 mod cursors;
 mod lanes;
 pub mod store;
+mod tally;
 pub mod view;
 
 pub use self::{
@@ -18,5 +19,6 @@ pub use self::{
     cursors::{Cursors, Found, Look, Ready},
     lanes::{ALONE, Lanes},
     store::{Claimed, NewRow, Settlement, Verdict},
+    tally::Tally,
     view::{JobView, ListFilter},
 };

@@ -1,10 +1,9 @@
 use std::{fmt, path::Path, sync::Arc};
 
-use sqlx::PgPool;
-
-use super::{Registry, Runtime, compile::MAX_COMPONENT, inspect};
+use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, inspect, publish::Candidate};
 use crate::{
     config::{Config, GrantSet},
+    db::Pool,
     effects::{Gate, email::Smtp, upstream::Http},
     lifecycle::Pulse,
     queue::{Bell, Lanes},
@@ -40,11 +39,7 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
         report.needs = Some(inspected.needs);
     }
     report.policy = report.manifest.as_ref().and_then(|m| config.plugins.policy.get(&m.name).cloned());
-    // A scratch cache: checking a file must not need, or leave, one.
-    let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
-    let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;
-    let examined = registry.examine(&bytes).await;
-    let _ = std::fs::remove_dir_all(&cache);
+    let (_, examined) = examine(&bytes, config).await?;
     match examined {
         Ok(candidate) => {
             report.needs = Some(candidate.release.needs);
@@ -55,12 +50,29 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
     Ok(report)
 }
 
+/// A runtime with one release, for measuring attempts without a database. What an attempt would journal fails.
+pub async fn alone(file: &Path, config: &Config) -> Result<(Arc<Runtime>, Arc<Release>), String> {
+    let bytes = std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    let (registry, examined) = examine(&bytes, config).await?;
+    let candidate = examined.map_err(|e| e.to_string())?;
+    Ok((Arc::clone(&registry.runtime), candidate.release))
+}
+
+async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Candidate, PublishError>), String> {
+    // A scratch cache: looking at a file must not need, or leave, one.
+    let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
+    let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;
+    let examined = registry.examine(bytes).await;
+    let _ = std::fs::remove_dir_all(&cache);
+    Ok((registry, examined))
+}
+
 /// A registry whose gate nobody will call: there are no jobs.
 fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
-    let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none")?;
+    let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none")?;
     let gate = Gate::new(
         Arc::new(Smtp::new(&config.email)?),
         Arc::new(Http::new(&config.upstreams)?),

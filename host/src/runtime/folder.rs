@@ -7,10 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sqlx::PgPool;
-
 use super::{Registry, compile::MAX_COMPONENT};
-use crate::{lifecycle::Lifecycle, releases};
+use crate::{db::Pool, lifecycle::Lifecycle, releases};
 
 const EVERY: Duration = Duration::from_millis(250);
 
@@ -23,12 +21,12 @@ type Mark = (u64, SystemTime, u64);
 pub struct Folder {
     dir: PathBuf,
     registry: Arc<Registry>,
-    pool: PgPool,
+    pool: Pool,
     seen: tokio::sync::Mutex<BTreeMap<PathBuf, Mark>>,
 }
 
 impl Folder {
-    pub fn new(dir: PathBuf, registry: Arc<Registry>, pool: PgPool) -> Self {
+    pub fn new(dir: PathBuf, registry: Arc<Registry>, pool: Pool) -> Self {
         Self { dir, registry, pool, seen: tokio::sync::Mutex::default() }
     }
 
@@ -75,8 +73,9 @@ impl Folder {
         for path in gone {
             seen.remove(&path);
             let cleared = async {
-                let mut db = self.pool.acquire().await?;
-                releases::store::clear_refusal(&mut db, &source(&path)).await
+                let mut db = self.pool.write().await?;
+                releases::store::clear_refusal(&mut db, &source(&path)).await?;
+                db.done().await
             };
             if let Err(error) = cleared.await {
                 tracing::warn!(error = %error, "a refusal could not be cleared");

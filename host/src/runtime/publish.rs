@@ -1,7 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
-
 use super::{
     JobInput, Registry, Release,
     compile::CompileError,
@@ -10,6 +8,7 @@ use super::{
 };
 use crate::{
     config::GrantSet,
+    db::Pool,
     effects::{Attempt, Held},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
@@ -101,23 +100,18 @@ pub(super) struct Candidate {
 impl Registry {
     /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong is written down under `source`,
     /// and nothing else changes.
-    pub async fn publish(
-        &self,
-        pool: &PgPool,
-        bytes: &[u8],
-        source: &str,
-        by: &str,
-    ) -> Result<Published, PublishError> {
+    pub async fn publish(&self, pool: &Pool, bytes: &[u8], source: &str, by: &str) -> Result<Published, PublishError> {
         let digest = Digest::of(bytes);
         let published = self.try_publish(pool, bytes, by).await;
         let noted = async {
-            let mut db = pool.acquire().await?;
+            let mut db = pool.write().await?;
             match &published {
-                Ok(_) => releases::store::clear_refusal(&mut db, source).await,
+                Ok(_) => releases::store::clear_refusal(&mut db, source).await?,
                 Err(error) => {
-                    releases::store::refuse(&mut db, source, digest, None, error.slug(), &error.to_string()).await
+                    releases::store::refuse(&mut db, source, digest, None, error.slug(), &error.to_string()).await?;
                 }
             }
+            db.done().await
         };
         if let Err(error) = noted.await {
             tracing::warn!(error = %error, source, "the outcome of a publish could not be noted");
@@ -134,7 +128,7 @@ impl Registry {
         published
     }
 
-    async fn try_publish(&self, pool: &PgPool, bytes: &[u8], by: &str) -> Result<Published, PublishError> {
+    async fn try_publish(&self, pool: &Pool, bytes: &[u8], by: &str) -> Result<Published, PublishError> {
         let candidate = self.examine(bytes).await?;
         let release = &candidate.release;
         let stored = Stored { digest: release.digest, manifest: release.manifest.clone(), needs: release.needs };

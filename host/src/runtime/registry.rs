@@ -4,12 +4,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sqlx::PgPool;
 use wasmtime::component::Component;
 
 use super::{PublishError, Release, Runtime, inspect, track_0_1::ProcessorPre};
 use crate::{
     config::Config,
+    db::Pool,
     ids::Digest,
     releases::{self, Stored, manifest, policy},
     submit::{Catalog, CatalogEntry},
@@ -58,12 +58,12 @@ impl Registry {
     }
 
     /// Any stored release: one that a job is pinned to, or whose schema accepted its payload.
-    pub async fn by_digest(&self, pool: &PgPool, digest: Digest) -> Result<Arc<Release>, String> {
+    pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, String> {
         if let Some(release) = self.ready(digest) {
             return Ok(release);
         }
         let stored = async {
-            let mut db = pool.acquire().await?;
+            let mut db = pool.read().await?;
             releases::store::get(&mut db, digest).await
         };
         let stored = stored.await.map_err(|e| format!("release {digest} could not be read: {e}"))?;
@@ -73,10 +73,10 @@ impl Registry {
 
     /// Brings this node up to the active releases; returns the job types that it newly serves. A release that cannot
     /// be loaded here is told and leaves the one before in place.
-    pub async fn refresh(&self, pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    pub async fn refresh(&self, pool: &Pool) -> sqlx::Result<Vec<String>> {
         let _turn = self.refreshing.lock().await;
         let active = {
-            let mut db = pool.acquire().await?;
+            let mut db = pool.read().await?;
             releases::store::active(&mut db).await?
         };
         let before = self.by_type.load_full();
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Submits by SQL must know the types too.
-    async fn tell_sql(&self, pool: &PgPool, entries: &BTreeMap<String, Arc<CatalogEntry>>) -> sqlx::Result<()> {
+    async fn tell_sql(&self, pool: &Pool, entries: &BTreeMap<String, Arc<CatalogEntry>>) -> sqlx::Result<()> {
         let known: Vec<_> = entries
             .values()
             .filter_map(|entry| {
@@ -140,8 +140,9 @@ impl Registry {
                 })
             })
             .collect();
-        let mut db = pool.acquire().await?;
-        releases::store::know(&mut db, &known).await
+        let mut db = pool.write().await?;
+        releases::store::know(&mut db, &known).await?;
+        db.done().await
     }
 
     fn ready(&self, digest: Digest) -> Option<Arc<Release>> {
@@ -149,9 +150,9 @@ impl Registry {
     }
 
     /// From Postgres through the artifact cache or the compiler to something that runs.
-    async fn load(&self, pool: &PgPool, stored: Stored) -> Result<Arc<Release>, PublishError> {
+    async fn load(&self, pool: &Pool, stored: Stored) -> Result<Arc<Release>, PublishError> {
         let wasm = async {
-            let mut db = pool.acquire().await?;
+            let mut db = pool.read().await?;
             releases::store::wasm(&mut db, stored.digest).await
         };
         let wasm = wasm.await?.ok_or(PublishError::Missing)?;

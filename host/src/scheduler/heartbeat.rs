@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -8,6 +8,7 @@ use crate::{
     clock::Boottime,
     ids::{NodeId, Tier},
     queue,
+    worker::NodeLimits,
 };
 
 /// Where we saw another node's beat, and since when it stands there by our own clock.
@@ -18,9 +19,12 @@ struct Seen {
 
 pub(super) async fn register(s: &Scheduler) -> sqlx::Result<()> {
     let asked = Boottime::now();
-    let mut db = s.pool.acquire().await?;
+    let mut db = s.pool.write().await?;
     store::register(&mut db, s.node, &host_name()).await?;
+    let ready = queue::store::take_slots(&mut db).await?;
+    db.done().await?;
     s.pulse.confirm(asked);
+    s.bell.ready(&ready);
     Ok(())
 }
 
@@ -31,6 +35,7 @@ fn host_name() -> String {
 pub(super) async fn run(s: Arc<Scheduler>) {
     let mut seen = HashMap::new();
     let mut generation = 0;
+    let mut missed = false;
     // Jobs of nodes that left no row behind, e.g. after a restore.
     reap_orphans(&s).await;
     loop {
@@ -38,7 +43,14 @@ pub(super) async fn run(s: Arc<Scheduler>) {
             () = tokio::time::sleep(s.cluster.heartbeat) => {}
             () = s.lifecycle.ended() => return,
         }
-        match beat(&s, &mut seen).await {
+        let beat = beat(&s, &mut seen).await;
+        if beat.is_ok() && missed {
+            // A crash or a failover may have taken back claims, and places in the queue: they lie behind our cursors.
+            s.bell.cursors().from_the_front();
+            s.bell.wake();
+        }
+        missed = beat.is_err();
+        match beat {
             Ok(newest) if newest != generation => {
                 generation = newest;
                 s.releases_changed.notify_one();
@@ -53,20 +65,24 @@ pub(super) async fn run(s: Arc<Scheduler>) {
 async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i64> {
     let asked = Boottime::now();
     let was_fresh = s.pulse.is_fresh();
-    let mut db = s.pool.acquire().await?;
-    let beat = store::beat(&mut db, s.node).await?;
+    let mut db = s.pool.write().await?;
+    let beat = store::beat(&mut db, s.node, &s.running.by_queue()).await?;
+    if !beat.alive {
+        // Our jobs run elsewhere by now. What still runs here cannot settle; new claims are ours again.
+        tracing::error!(node.id = %s.node, "this node was declared dead and comes back");
+        s.pulse.lose();
+        store::register(&mut db, s.node, &host_name()).await?;
+    }
+    // What follows has transactions of its own.
+    db.done().await?;
     if beat.alive {
         s.pulse.confirm(asked);
         if !was_fresh {
             // The claimer stood still; there may be work.
             s.queues.0.keys().for_each(|queue| s.bell.heard(queue));
         }
-    } else {
-        // Our jobs run elsewhere by now. What still runs here cannot settle; new claims are ours again.
-        tracing::error!(node.id = %s.node, "this node was declared dead and comes back");
-        s.pulse.lose();
-        store::register(&mut db, s.node, &host_name()).await?;
     }
+    s.running.set_limits(limits(&beat.limits));
     s.peers.store(beat.others.len(), Ordering::Relaxed);
 
     seen.retain(|node, _| beat.others.iter().any(|(other, _)| other == node));
@@ -79,6 +95,20 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
         }
     }
     Ok(beat.generation)
+}
+
+fn limits(of_nodes: &BTreeMap<String, i32>) -> NodeLimits {
+    let mut limits = NodeLimits::default();
+    for (scope, max) in of_nodes {
+        let max = usize::try_from(*max).unwrap_or(0);
+        match scope.splitn(3, '/').collect::<Vec<_>>().as_slice() {
+            ["node"] => limits.all = Some(max),
+            ["node", "queue", name] => drop(limits.queues.insert((*name).to_owned(), max)),
+            ["node", "type", name] => drop(limits.types.insert((*name).to_owned(), max)),
+            _ => {}
+        }
+    }
+    limits
 }
 
 /// The row goes and the jobs come back in one transaction, so that nobody can do half of it.
@@ -100,8 +130,9 @@ async fn reap(s: &Scheduler, node: NodeId, beat: i64) -> sqlx::Result<()> {
 async fn reap_orphans(s: &Scheduler) {
     for tier in Tier::ALL {
         let reaped = async {
-            let mut db = s.pool.acquire().await?;
-            queue::store::reap_orphans(&mut db, tier).await
+            let mut db = s.pool.write().await?;
+            let ready = queue::store::reap_orphans(&mut db, tier).await?;
+            db.done().await.map(|()| ready)
         };
         match reaped.await {
             Ok(ready) => s.bell.ready(&ready),

@@ -1,11 +1,12 @@
 //! The duties of a node that no job asks for, one file each.
 //!
 //! Owns: the heartbeat and the reaping of dead nodes, the timer that makes due jobs ready, the news between nodes, the
-//! archive's partitions, and the comparison of what this node runs with what the table says.
+//! archive's partitions, the counts of the queues, and the comparison of what this node runs with what the table says.
 //! Refuses: to trust another node's timestamps; a beat that stands still over our own clock is what counts.
 //! Invariant: an idle node asks Postgres less than once a second.
 //! Tables: nodes (jobs through `queue`).
 
+mod counts;
 mod heartbeat;
 mod news;
 mod partitions;
@@ -23,6 +24,7 @@ use tokio::{sync::Notify, task::JoinSet};
 pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
     config::{Cluster, Queues},
+    db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
@@ -34,7 +36,9 @@ use crate::{
 
 /// What the duties share.
 pub struct Scheduler {
-    pub pool: PgPool,
+    pub pool: Pool,
+    /// Straight to the server.
+    pub direct: PgPool,
     pub node: NodeId,
     pub cluster: Cluster,
     pub queues: Arc<Queues>,
@@ -62,6 +66,7 @@ impl Scheduler {
     /// Starts all duties. They end when the grace is over; until then this node must go on beating for the jobs it holds.
     pub fn start(self: Arc<Self>) -> JoinSet<()> {
         let mut duties = JoinSet::new();
+        duties.spawn(counts::run(Arc::clone(&self)));
         duties.spawn(heartbeat::run(Arc::clone(&self)));
         duties.spawn(promote::run(Arc::clone(&self)));
         duties.spawn(news::listen(Arc::clone(&self)));
@@ -76,7 +81,9 @@ impl Scheduler {
 
     /// Takes this node's row away: nothing runs here any more.
     pub async fn unregister(&self) -> sqlx::Result<()> {
-        let mut db = self.pool.acquire().await?;
-        store::unregister(&mut db, self.node).await
+        counts::flush(self).await?;
+        let mut db = self.pool.write().await?;
+        store::unregister(&mut db, self.node).await?;
+        db.done().await
     }
 }

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
-            let mut listener = PgListener::connect_with(&s.pool).await?;
+            let mut listener = PgListener::connect_with(&s.direct).await?;
             listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE]).await?;
             loop {
                 let note = listener.recv().await?;
@@ -61,8 +61,9 @@ pub(super) async fn tell(s: Arc<Scheduler>) {
         if s.peers.load(Ordering::Relaxed) > 0 {
             for queue in queues {
                 let told = async {
-                    let mut db = s.pool.acquire().await?;
-                    store::notify(&mut db, READY, &format!("{} {queue}", s.node)).await
+                    let mut db = s.pool.write().await?;
+                    store::notify(&mut db, READY, &format!("{} {queue}", s.node)).await?;
+                    db.done().await
                 };
                 if let Err(error) = told.await {
                     tracing::debug!(error = %error, "other nodes were not told of work; they will find it");

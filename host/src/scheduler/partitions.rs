@@ -1,21 +1,20 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{Days, Utc};
-use sqlx::PgPool;
 
 use super::Scheduler;
-use crate::queue;
+use crate::{db::Pool, queue};
 
 /// Days of archive partitions that exist ahead of today. Yesterday is made too: nodes' clocks differ.
 const AHEAD: i32 = 14;
 const EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Without a partition of the day nothing can be settled, so this also runs before the host is ready.
-pub async fn make_days(pool: &PgPool) -> sqlx::Result<()> {
+pub async fn make_days(pool: &Pool) -> sqlx::Result<()> {
     let yesterday = Utc::now().date_naive() - Days::new(1);
     // The advisory lock keeps two nodes from making the same partition; a short lock_timeout keeps us from queueing
     // every settle behind us while some long reader holds the archive.
-    let mut tx = pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+    let mut tx = pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('usher_archive_days'))").execute(&mut *tx).await?;
     let made = queue::store::make_archive_days(&mut tx, yesterday, AHEAD + 2).await?;
     tx.commit().await?;

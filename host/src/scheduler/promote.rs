@@ -14,9 +14,10 @@ const LEAST: Duration = Duration::from_millis(20);
 pub(super) async fn run(s: Arc<Scheduler>) {
     loop {
         let polled = async {
-            let mut db = s.pool.acquire().await?;
+            let mut db = s.pool.write().await?;
             let queues: Vec<_> = s.queues.0.keys().cloned().collect();
-            queue::store::poll(&mut db, &s.bell.cursors().all(&queues), &s.registry.served()).await
+            let poll = queue::store::poll(&mut db, &s.bell.cursors().all(&queues), &s.registry.served()).await?;
+            db.done().await.map(|()| poll)
         };
         let polled: sqlx::Result<Poll> = polled.await;
         let mut wait = s.cluster.poll;
@@ -54,11 +55,12 @@ pub(super) async fn run(s: Arc<Scheduler>) {
 async fn admit(s: &Scheduler) {
     loop {
         match s.submitter.admit(&s.pool).await {
-            Ok((ready, more)) => {
-                s.bell.ready(&ready);
+            Ok(admitted) => {
+                s.bell.ready(&admitted.ready);
+                s.bell.finished(&admitted.finished);
                 // What is for later has its own time.
                 s.bell.due_in(Duration::ZERO);
-                if !more {
+                if !admitted.more {
                     return;
                 }
             }

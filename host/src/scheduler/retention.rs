@@ -22,18 +22,18 @@ const OLD: Duration = Duration::from_secs(300);
 pub(super) async fn run(s: Arc<Scheduler>) {
     let mut after = None;
     loop {
+        if let Err(error) = round(&s, &mut after).await {
+            tracing::warn!(error = %error, "what is kept no longer could not be let go; it is tried again in a minute");
+        }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = s.lifecycle.stopping() => return,
-        }
-        if let Err(error) = round(&s, &mut after).await {
-            tracing::warn!(error = %error, "what is kept no longer could not be let go; it is tried again in a minute");
         }
     }
 }
 
 async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> sqlx::Result<()> {
-    let mut db = s.pool.acquire().await?;
+    let mut db = s.pool.write().await?;
     if !store::lead(&mut db, "retention", s.node, LEASE).await? {
         return Ok(());
     }
@@ -58,16 +58,17 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
         };
         alerts::raise(&mut db, &[alert]).await?;
     }
+    db.done().await?;
     // Last, since it fails where somebody reads for long, which the alert above may be about.
-    drop_days(&s.pool).await
+    drop_days(&s.direct).await
 }
 
 /// Drops the days whose time is over, however long this host was off. A plain DROP would queue behind a long reader (a
 /// pg_dump) and every settle behind the DROP; so the partition is detached first, without a lock on the others, and both
 /// steps give up after a second, until the next minute.
-pub async fn drop_days(pool: &PgPool) -> sqlx::Result<()> {
+pub async fn drop_days(direct: &PgPool) -> sqlx::Result<()> {
     // A connection of its own: a detach cannot be in a transaction, and its settings must not stay in the pool.
-    let mut db = pool.acquire().await?.detach();
+    let mut db = direct.acquire().await?.detach();
     db.execute("SET lock_timeout = '1s'").await?;
     for (parent, part) in store::due_partitions(&mut db, Utc::now().date_naive()).await? {
         let outlived = if parent == "outbox" { 0 } else { store::outlive(&mut db, &part).await? };

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -21,8 +21,11 @@ pub async fn register(db: &mut PgConnection, node: NodeId, host: &str) -> sqlx::
     Ok(())
 }
 
+/// The node's row goes, and its duties are for others at once.
 pub async fn unregister(db: &mut PgConnection, node: NodeId) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM nodes WHERE id = $1", node.0).execute(db).await?;
+    sqlx::query!("WITH d AS (DELETE FROM duties WHERE holder = $1) DELETE FROM nodes WHERE id = $1", node.0)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -35,24 +38,37 @@ pub struct Beat {
     pub others: Vec<(NodeId, i64)>,
     /// The newest activation.
     pub generation: i64,
+    /// What operators decided about each node, by scope.
+    pub limits: BTreeMap<String, i32>,
 }
 
 /// Counts up this node's beat and reads all that a node must know every few seconds, in one statement.
-pub async fn beat(db: &mut PgConnection, node: NodeId) -> sqlx::Result<Beat> {
+pub async fn beat(db: &mut PgConnection, node: NodeId, running: &BTreeMap<String, usize>) -> sqlx::Result<Beat> {
     let row = sqlx::query!(
         r#"
-        WITH me AS (UPDATE nodes SET beat = beat + 1, beat_at = now() WHERE id = $1 RETURNING id)
+        WITH me AS (UPDATE nodes SET beat = beat + 1, beat_at = now(), running = $2 WHERE id = $1 RETURNING id)
         SELECT EXISTS (SELECT FROM me) AS "alive!",
                ARRAY(SELECT id FROM nodes WHERE id <> $1 ORDER BY id) AS "ids!: Vec<Uuid>",
                ARRAY(SELECT beat FROM nodes WHERE id <> $1 ORDER BY id) AS "beats!: Vec<i64>",
-               coalesce((SELECT max(generation) FROM activations), 0) AS "generation!"
+               coalesce((SELECT max(generation) FROM activations), 0) AS "generation!",
+               ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
+               ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>"
         "#,
         node.0,
+        serde_json::json!(running),
     )
     .fetch_one(db)
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
-    Ok(Beat { alive: row.alive, others, generation: row.generation })
+    let limits = row.scopes.into_iter().zip(row.most).collect();
+    Ok(Beat { alive: row.alive, others, generation: row.generation, limits })
+}
+
+/// Jobs in flight by node and queue, as of the nodes' last beats.
+pub async fn running(db: &mut PgConnection) -> sqlx::Result<BTreeMap<Uuid, BTreeMap<String, usize>>> {
+    let rows = sqlx::query!("SELECT id, running FROM nodes").fetch_all(db).await?;
+    // What another version of ours may write is left out.
+    Ok(rows.into_iter().filter_map(|row| Some((row.id, serde_json::from_value(row.running).ok()?))).collect())
 }
 
 /// Declares a node dead, if its beat still stands where we saw it. The row's lock makes the reapers take turns.

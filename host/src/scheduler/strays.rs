@@ -15,9 +15,11 @@ pub(super) async fn run(s: Arc<Scheduler>) {
         }
         for tier in Tier::ALL {
             let returned = async {
-                let mut db = s.pool.acquire().await?;
+                let mut db = s.pool.write().await?;
                 // Jobs claimed just now may not be in our list yet, so the young ones are left alone.
-                queue::store::return_strays(&mut db, tier, s.node, &s.running.ids(), s.cluster.dead_after).await
+                let mine = s.running.ids();
+                let ready = queue::store::return_strays(&mut db, tier, s.node, &mine, s.cluster.dead_after).await?;
+                db.done().await.map(|()| ready)
             };
             match returned.await {
                 Ok(ready) if !ready.is_empty() => {

@@ -1,27 +1,34 @@
 use std::time::Duration;
 
-use serde_json::json;
-use sqlx::PgPool;
-
-use super::{Accepted, NewJob, PreparedJob, SubmitError, Submitter, batch::begin, check::Origin, commit};
+use super::{Accepted, NewJob, PreparedJob, SubmitError, Submitter, batch::LOCK_TIMEOUT, check::Origin, commit};
 use crate::{
     alerts::{self, Alert, Severity},
+    db::Pool,
     ids::{JobId, Tier},
-    queue::{self, Ready, Settlement, Verdict, store::Unchecked},
+    queue::{self, Ready, Settlement, Tally, Verdict, store::Unchecked},
 };
+use serde_json::json;
 
 /// Jobs of one transaction.
 const BATCH: i64 = 500;
 
+/// What a look at the unchecked brought about.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Where jobs became ready.
+    pub ready: Vec<Ready>,
+    pub finished: Tally,
+    /// There may be more.
+    pub more: bool,
+}
+
 impl Submitter {
     /// Checks jobs that came in by SQL: schema and keys, as for any other submit, before their first claim. A loser of its
-    /// key ends as a reference to the first; one that is not valid ends dead, with an alert. Returns where jobs became
-    /// ready, and whether there may be more.
-    pub async fn admit(&self, pool: &PgPool) -> sqlx::Result<(Vec<Ready>, bool)> {
-        let mut ready = Vec::new();
-        let mut more = false;
+    /// key ends as a reference to the first; one that is not valid ends dead, with an alert.
+    pub async fn admit(&self, pool: &Pool) -> sqlx::Result<Admitted> {
+        let mut admitted = Admitted::default();
         for tier in Tier::ALL {
-            let mut tx = pool.begin_with(begin(tier)).await?;
+            let mut tx = pool.begin_for(tier, LOCK_TIMEOUT).await?;
             // Types that this node does not know yet are for those that do.
             let rows = queue::store::lock_unchecked(&mut tx, tier, &self.catalog.known(), BATCH).await?;
             if rows.is_empty() {
@@ -38,12 +45,12 @@ impl Submitter {
                     Err(error) => invalid.push((row, described(&error))),
                 }
             }
-            more |= full && !(valid.is_empty() && invalid.is_empty());
+            admitted.more |= full && !(valid.is_empty() && invalid.is_empty());
             // As `unchecked` rows of their new tier, where they are checked again.
             for job in &moved {
                 queue::store::move_unchecked(&mut tx, tier, job.tier(), job.id(), job.queue()).await?;
             }
-            more |= !moved.is_empty();
+            admitted.more |= !moved.is_empty();
             let ids: Vec<_> = valid.iter().map(|job| job.id().0).collect();
             queue::store::forget(&mut tx, tier, &ids).await?;
             let jobs: Vec<_> = valid.iter().collect();
@@ -53,7 +60,9 @@ impl Submitter {
                 let (verdict, error) = match result {
                     Ok(Accepted::New(_)) => continue,
                     // Its key changed hands under our eyes: the whole batch is looked at again.
-                    Err(SubmitError::Busy | SubmitError::Unavailable(_)) => return Ok((ready, false)),
+                    Err(SubmitError::Busy | SubmitError::Unavailable(_)) => {
+                        return Ok(Admitted { more: false, ..admitted });
+                    }
                     Ok(Accepted::Replayed(first) | Accepted::Deduplicated(first)) => {
                         (Verdict::Cancelled, json!({ "kind": "deduplicated", "firstJob": first }))
                     }
@@ -63,7 +72,7 @@ impl Submitter {
                     ),
                 };
                 // Its row is needed once more, to be archived.
-                ready.extend(queue::store::insert(&mut tx, tier, &[&job.row], &self.lanes).await?);
+                admitted.ready.extend(queue::store::insert(&mut tx, tier, &[&job.row], &self.lanes).await?);
                 ends.push(end(job.id(), tier, verdict, error));
             }
             let mut raised = Vec::new();
@@ -83,10 +92,11 @@ impl Submitter {
             let settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
             alerts::raise(&mut tx, &raised).await?;
             tx.commit().await?;
-            ready.extend(done.ready);
-            ready.extend(settled.ready);
+            admitted.ready.extend(done.ready);
+            admitted.ready.extend(settled.ready);
+            admitted.finished.merge(&settled.finished);
         }
-        Ok((ready, more))
+        Ok(admitted)
     }
 
     fn recheck(&self, row: &Unchecked) -> Result<PreparedJob, SubmitError> {

@@ -78,6 +78,17 @@ pub(super) fn check(
     let payload_hash = idempotency::payload_hash(&payload);
     let keys = keys(entry, job.key.as_deref(), &payload, payload_hash, now)?;
     let millis = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let expires_in_ms = match job.expires_in {
+        None => millis(queue.expiry),
+        // What a caller says counts from the submit, and is stored from the time it falls due.
+        Some(expires_in) => {
+            let ahead = job.run_at.map_or(0, |at| (at - now).num_milliseconds().max(0));
+            Some(millis(expires_in) - ahead).filter(|left| *left > 0).ok_or_else(|| SubmitError::Field {
+                pointer: "/runAt",
+                message: "is past the job's expiry; expiresIn counts from now".to_owned(),
+            })?
+        }
+    };
     let row = NewRow {
         id: origin.id,
         tenant: job.tenant,
@@ -102,7 +113,7 @@ pub(super) fn check(
             .as_ref()
             .map(|i| millis(i.ttl))
             .or((!keys.is_empty()).then_some(DEFAULT_TTL_MS)),
-        expires_in_ms: millis(job.expires_in.unwrap_or(queue.expiry)),
+        expires_in_ms,
     };
     Ok(PreparedJob { row, tier: queue.tier, keys, payload_hash })
 }

@@ -6,7 +6,7 @@ use super::{Accepted, PreparedJob, SubmitError};
 use crate::{
     idempotency::{
         Kind,
-        store::{self as keys, Wanted},
+        store::{self as keys, Holder, Wanted},
     },
     ids::{JobId, Tier},
     queue::{Lanes, NewRow, Ready, store as queue},
@@ -49,15 +49,46 @@ pub async fn enqueue(
     let fresh: Vec<&NewRow> = jobs.iter().map(|job| &job.row).filter(|row| !missed.contains(&row.id)).collect();
     let mut ready = queue::insert(db, tier, &fresh, lanes).await?;
 
+    let conflicts: Vec<_> = wanted.iter().filter(|w| missed.contains(&w.job)).cloned().collect();
+    let holders = holders(db, tier, &conflicts).await?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        results.push(if missed.contains(&job.row.id) {
-            settle_conflict(db, tier, job, lanes, &mut ready).await?
-        } else {
+        results.push(if !missed.contains(&job.row.id) {
             Ok(Accepted::New(job.row.id))
+        } else if let Some(first) = first_of(job, &holders) {
+            first
+        } else {
+            // Rare: a key whose time is over, or one that changes hands just now.
+            settle_conflict(db, tier, job, lanes, &mut ready).await?
         });
     }
     Ok(Enqueued { results, ready })
+}
+
+/// By tenant, job type and hash.
+type Holders = HashMap<(String, String, [u8; 32]), Holder>;
+
+async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -> sqlx::Result<Holders> {
+    if wanted.is_empty() {
+        return Ok(Holders::new());
+    }
+    let holders = keys::holders(db, tier, wanted).await?;
+    Ok(holders.into_iter().map(|h| ((h.tenant.clone(), h.job_type.clone(), h.hash), h)).collect())
+}
+
+/// What a job hears whose key is held. The caller's own key comes first, and decides.
+fn first_of(job: &PreparedJob, holders: &Holders) -> Option<Result<Accepted, SubmitError>> {
+    job.keys.iter().find_map(|key| {
+        let place = (job.row.tenant.clone(), job.row.job_type.clone(), key.hash);
+        let holder = holders.get(&place).filter(|holder| holder.holds)?;
+        Some(match key.kind {
+            Kind::Header if holder.payload_hash != job.payload_hash => {
+                Err(SubmitError::KeyReused { first: holder.job })
+            }
+            Kind::Header => Ok(Accepted::Replayed(holder.job)),
+            Kind::Derived => Ok(Accepted::Deduplicated(holder.job)),
+        })
+    })
 }
 
 /// A job that met a key of its own: the first job answers, unless its time is over and the key is taken over.
@@ -71,22 +102,13 @@ async fn settle_conflict(
     let mut wanted: Vec<_> = wants(job).collect();
     wanted.sort_unstable_by_key(|w| w.hash);
     'again: for _ in 0..TAKE_OVER_ROUNDS {
-        let holders: HashMap<_, _> =
-            keys::holders(db, tier, &wanted).await?.into_iter().map(|holder| (holder.hash, holder)).collect();
-        // The caller's own key comes first, and decides.
-        for key in &job.keys {
-            let Some(holder) = holders.get(&key.hash).filter(|holder| holder.holds) else { continue };
-            return Ok(match key.kind {
-                Kind::Header if holder.payload_hash != job.payload_hash => {
-                    Err(SubmitError::KeyReused { first: holder.job })
-                }
-                Kind::Header => Ok(Accepted::Replayed(holder.job)),
-                Kind::Derived => Ok(Accepted::Deduplicated(holder.job)),
-            });
+        let holders = holders(db, tier, &wanted).await?;
+        if let Some(first) = first_of(job, &holders) {
+            return Ok(first);
         }
         let mut ours = Vec::new();
         for want in &wanted {
-            let won = match holders.get(&want.hash) {
+            let won = match holders.get(&(want.tenant.to_owned(), want.job_type.to_owned(), want.hash)) {
                 Some(holder) => keys::take_over(db, tier, want, holder).await?,
                 None => !keys::take(db, tier, std::slice::from_ref(want)).await?.is_empty(),
             };

@@ -3,7 +3,7 @@
 //! Owns: the check of a payload (size, depth, keys, schema), the derived key, and the group commit.
 //! Refuses: anything that Postgres would refuse, before Postgres sees it, so that one bad submit harms no other.
 //! Invariant: what is acknowledged is committed, as durably as its tier says.
-//! Tables: none of its own (through `queue` and `idempotency`).
+//! Tables: none of its own (through `queue` and `idempotency`, but for one statement over both).
 
 mod admit;
 mod batch;
@@ -11,24 +11,25 @@ pub mod catalog;
 mod check;
 mod commit;
 mod payload;
+mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use sqlx::PgPool;
-
-use self::{batch::Batcher, check::Origin};
 pub use self::{
+    admit::Admitted,
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
     payload::{MAX_DEPTH, MAX_PAYLOAD},
 };
+use self::{batch::Batcher, check::Origin};
 use crate::{
     config::Queues,
+    db::Pool,
     ids::{JobId, Priority, Tier},
     queue::{Bell, Lanes},
 };
+use chrono::{DateTime, Utc};
 
 /// A job as a submitter says it.
 #[derive(Clone, Debug)]
@@ -117,7 +118,7 @@ pub struct Submitter {
 
 impl Submitter {
     /// Starts the committers, on the runtime it is called on.
-    pub fn start(pool: &PgPool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell, lanes: &Lanes) -> Self {
+    pub fn start(pool: &Pool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell, lanes: &Lanes) -> Self {
         let batcher = |tier| Batcher::start(pool, tier, bell, lanes);
         Self {
             catalog,
@@ -137,12 +138,36 @@ impl Submitter {
     pub async fn submit(&self, job: NewJob) -> Result<Accepted, SubmitError> {
         let origin = Origin { id: JobId::new(), parent: None, delay_ms: 0 };
         let prepared = self.check(job, &origin)?;
-        let batcher = match prepared.tier() {
+        self.batcher(prepared.tier()).submit(prepared).await
+    }
+
+    /// All checks of a job that is submitted with others, without I/O.
+    pub fn prepare(&self, job: NewJob) -> Result<PreparedJob, SubmitError> {
+        self.check(job, &Origin { id: JobId::new(), parent: None, delay_ms: 0 })
+    }
+
+    /// Commits checked jobs, those of a tier together; one answer each, in order.
+    pub async fn submit_all(&self, jobs: Vec<PreparedJob>) -> Vec<Result<Accepted, SubmitError>> {
+        let mut answers: Vec<_> = jobs.iter().map(|_| Err(SubmitError::Busy)).collect();
+        for tier in [Tier::Money, Tier::Communication, Tier::Background] {
+            let (places, of_tier): (Vec<_>, Vec<_>) =
+                jobs.iter().enumerate().filter(|(_, job)| job.tier == tier).unzip();
+            if of_tier.is_empty() {
+                continue;
+            }
+            for (place, answer) in places.into_iter().zip(self.batcher(tier).submit_all(&of_tier).await) {
+                answers[place] = answer;
+            }
+        }
+        answers
+    }
+
+    fn batcher(&self, tier: Tier) -> &Batcher {
+        match tier {
             Tier::Money => &self.money,
             Tier::Communication => &self.communication,
             Tier::Background => &self.background,
-        };
-        batcher.submit(prepared).await
+        }
     }
 
     /// A child, checked while its parent runs; it is committed with the parent's success.

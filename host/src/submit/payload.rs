@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Result<Value, Violation> {
 }
 
 fn pointer(place: &[String]) -> String {
-    place.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    place.iter().rev().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 /// The head of a number literal with too many digits, if there is one outside of strings.
@@ -64,7 +64,8 @@ fn long_number(text: &str) -> Option<&str> {
     None
 }
 
-/// Builds a `Value`, knowing at each moment where in the document it is. The place is left standing on an error.
+/// Builds a `Value`. On an error each level adds its step to the place on the way out, so that a sound document pays
+/// nothing for it.
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     place: &'a RefCell<Vec<String>>,
@@ -130,12 +131,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let inner = self.deeper()?;
         let mut items = Vec::new();
         loop {
-            self.place.borrow_mut().push(items.len().to_string());
-            let item = seq.next_element_seed(inner)?;
-            self.place.borrow_mut().pop();
-            match item {
-                Some(item) => items.push(item),
-                None => return Ok(Value::Array(items)),
+            match seq.next_element_seed(inner) {
+                Ok(Some(item)) => items.push(item),
+                Ok(None) => return Ok(Value::Array(items)),
+                Err(error) => {
+                    self.place.borrow_mut().push(items.len().to_string());
+                    return Err(error);
+                }
             }
         }
     }
@@ -145,13 +147,18 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             Seed::text(&key)?;
-            self.place.borrow_mut().push(key.clone());
-            if object.contains_key(&key) {
-                return Err(de::Error::custom("is there twice"));
-            }
-            let value = map.next_value_seed(inner)?;
-            self.place.borrow_mut().pop();
-            object.insert(key, value);
+            let value = if object.contains_key(&key) {
+                Err(de::Error::custom("is there twice"))
+            } else {
+                map.next_value_seed(inner)
+            };
+            match value {
+                Ok(value) => object.insert(key, value),
+                Err(error) => {
+                    self.place.borrow_mut().push(key);
+                    return Err(error);
+                }
+            };
         }
         Ok(Value::Object(object))
     }

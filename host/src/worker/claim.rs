@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     config::Queue,
-    ids::{JobId, Tier},
-    journal::{self, Recorded},
+    ids::Tier,
+    journal,
     queue::{self, Cursors, Look},
 };
 
@@ -137,15 +137,13 @@ fn share(worker: &Worker, config: &Queue, queue: &str, lane: i16) -> (u32, u32) 
 async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks: &[Look]) -> sqlx::Result<Vec<Taken>> {
     let began = Instant::now();
     let claim = async {
-        let mut tx = worker.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
+        let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
         let (claimed, found) = queue::store::claim(&mut tx, tier, queue, worker.node, limit, looks).await?;
         let again: Vec<_> = claimed.iter().filter(|job| !job.is_first_run()).map(|job| job.id.0).collect();
-        let mut journals: HashMap<JobId, Vec<Recorded>> = HashMap::new();
-        if !again.is_empty() {
-            for (job, row) in journal::store::load(&mut tx, &again, worker.cluster.doubt_margin).await? {
-                journals.entry(job).or_default().push(row);
-            }
-        }
+        let journals = match again.as_slice() {
+            [] => HashMap::new(),
+            again => journal::store::load(&mut tx, again, worker.cluster.doubt_margin).await?,
+        };
         tx.commit().await?;
         sqlx::Result::Ok((claimed, found, journals))
     };
@@ -160,7 +158,7 @@ async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks
     worker.lanes.claimed(queue, claimed.iter().map(|job| job.tenant.as_str()));
     let slots = worker.running.begin(&claimed);
     let taken = claimed.into_iter().zip(slots).map(|(job, slot)| {
-        let journal = journals.remove(&job.id).unwrap_or_default();
+        let journal = journals.remove(&job.id).unwrap_or_else(|| Ok(Vec::new()));
         Taken { job, slot, journal }
     });
     Ok(taken.collect())
@@ -188,12 +186,11 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
         return Ok(());
     }
     let looks = Cursors::plan_alone();
-    let mut tx = worker.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
+    let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
     let (claimed, _) = queue::store::claim(&mut tx, config.tier, queue, worker.node, 1, &looks).await?;
     let ids: Vec<_> = claimed.iter().map(|job| job.id.0).collect();
-    let journal = journal::store::load(&mut tx, &ids, worker.cluster.doubt_margin).await?;
+    let mut journals = journal::store::load(&mut tx, &ids, worker.cluster.doubt_margin).await?;
     tx.commit().await?;
-    let journal = journal.into_iter().map(|(_, row)| row).collect();
     if claimed.is_empty() {
         // Its queue is paused, or another node has it.
         return Ok(());
@@ -202,6 +199,7 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
     let slots = worker.running.begin(&claimed);
     if let Some((job, slot)) = claimed.into_iter().zip(slots).next() {
         tracing::warn!(job.id = %job.id, reaps = job.reaps, "a job that took nodes down with it runs alone");
+        let journal = journals.remove(&job.id).unwrap_or_else(|| Ok(Vec::new()));
         start(worker, settlers, config.tier, vec![Taken { job, slot, journal }]);
         worker.running.empty().await;
     }

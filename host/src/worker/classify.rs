@@ -31,6 +31,10 @@ pub(super) enum Outcome {
     },
     /// It is to be cancelled, and one of its effects may have happened.
     CancelInDoubt,
+    /// Its journal cannot be read, so nobody knows what happened.
+    Unreadable {
+        what: String,
+    },
     /// A fault of ours while it ran.
     HostFailed,
     /// Nothing here can run it now.
@@ -100,6 +104,9 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
         }
         Outcome::CancelInDoubt => {
             (Verdict::Park, "unknown-outcome", "it was to be cancelled, and an effect is in doubt".to_owned())
+        }
+        Outcome::Unreadable { what } => {
+            (Verdict::Park, "journal-unreadable", format!("its journal cannot be read ({what})"))
         }
         Outcome::HostFailed => (
             retry(&job, backoff(queue, job.attempt), "trapped"),

@@ -14,12 +14,12 @@ mod watch;
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-pub use self::slots::Running;
+pub use self::slots::{NodeLimits, Running};
 use crate::{
     config::{Cluster, Queues, Worker as Config},
+    db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     queue::{self, Bell, Lanes},
@@ -28,7 +28,7 @@ use crate::{
 
 /// What the steps of a job share.
 pub struct Worker {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub node: NodeId,
     pub config: Config,
     pub cluster: Cluster,
@@ -45,7 +45,7 @@ pub struct Worker {
 impl Worker {
     /// Takes up the cursors of the last claimer, so that this one does not begin at the front.
     pub async fn restore(&self) -> sqlx::Result<()> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.read().await?;
         let cursors = queue::store::saved_cursors(&mut db).await?;
         self.bell.cursors().restore(&cursors);
         Ok(())

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     effects::{Attempt, Held},
     ids::Tier,
-    journal::{EffectState, Recorded},
+    journal::{EffectState, Recorded, store::Journal},
     queue::Claimed,
     runtime::{Ended, JobInput, Release},
 };
@@ -27,7 +27,7 @@ const HANDFUL: usize = 64;
 pub(super) struct Taken {
     pub job: Claimed,
     pub slot: Slot,
-    pub journal: Vec<Recorded>,
+    pub journal: Journal,
 }
 
 /// Some jobs of one claim, from their lease to their settlement, in one task of the guests' threads. A guest that
@@ -46,8 +46,15 @@ pub(super) async fn run(worker: Arc<Worker>, settlers: Settlers, tier: Tier, job
 /// `None`: the job is not ours any more.
 async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
     let id = taken.job.id;
-    let journal = std::mem::take(&mut taken.journal);
-    let mut journaled = !journal.is_empty();
+    // A job that is to end does not wait.
+    let cancelled = taken.slot.cancelled();
+    let _turn = tokio::select! {
+        biased;
+        turn = worker.running.turn(&taken.job.job_type) => turn,
+        () = cancelled.cancelled() => None,
+    };
+    let journal = std::mem::replace(&mut taken.journal, Ok(Vec::new()));
+    let mut journaled = journal.as_ref().map_or(true, |rows| !rows.is_empty());
     // A fault of ours inside one job must not take along those that run beside it.
     let outcome =
         AssertUnwindSafe(outcome(worker, &mut taken.job, &taken.slot, journal, &mut journaled)).catch_unwind();
@@ -61,13 +68,11 @@ async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
     Some(Pending { settled, slot: taken.slot })
 }
 
-async fn outcome(
-    worker: &Worker,
-    job: &mut Claimed,
-    slot: &Slot,
-    journal: Vec<Recorded>,
-    journaled: &mut bool,
-) -> Outcome {
+async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journal, journaled: &mut bool) -> Outcome {
+    let journal = match journal {
+        Ok(journal) => journal,
+        Err(what) => return Outcome::Unreadable { what },
+    };
     if job.cancel_requested {
         return cancelled(&journal);
     }

@@ -1,6 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
@@ -9,8 +8,9 @@ use tokio::{
 use super::{Running, Worker, slots::Slot};
 use crate::{
     alerts::{self, Alert},
+    db::Pool,
     ids::{JobId, Tier},
-    queue::{self, Bell, Lanes, Ready, Settlement, Verdict},
+    queue::{self, Bell, Lanes, Settlement, Verdict},
     submit::{self, PreparedJob},
 };
 
@@ -86,7 +86,7 @@ impl Settlers {
 }
 
 struct Settler {
-    pool: PgPool,
+    pool: Pool,
     tier: Tier,
     bell: Bell,
     lanes: Lanes,
@@ -166,11 +166,11 @@ impl Settler {
         let settlements: Vec<_> = batch.iter().map(|s| &s.settlement).collect();
         // One transaction has one durability: that of the strictest tier in it.
         let strictest = batch.iter().flat_map(|s| s.children.iter().map(PreparedJob::tier)).fold(self.tier, Tier::min);
-        let mut tx = self.pool.begin_with(begin(strictest)).await?;
-        let settled = queue::store::settle(&mut tx, self.tier, &settlements).await?;
-        let mut done = Done { lost: Vec::new(), ready: settled.ready };
+        let mut tx = self.pool.begin_for(strictest, "").await?;
+        let mut settled = queue::store::settle(&mut tx, self.tier, &settlements).await?;
+        let mut lost = Vec::new();
         if settled.ids.len() < batch.len() {
-            done.lost.extend(batch.iter().map(|s| s.settlement.id).filter(|id| !settled.ids.contains(id)));
+            lost.extend(batch.iter().map(|s| s.settlement.id).filter(|id| !settled.ids.contains(id)));
         }
         let alerts: Vec<_> =
             batch.iter().filter(|s| settled.ids.contains(&s.settlement.id)).filter_map(|s| s.alert.clone()).collect();
@@ -184,7 +184,7 @@ impl Settler {
             if !children.is_empty() {
                 // A child whose key is held is not enqueued a second time: the first job stands for it.
                 let enqueued = submit::enqueue(&mut tx, tier, &children, &self.lanes).await?;
-                done.ready.extend(enqueued.ready);
+                settled.ready.extend(enqueued.ready);
                 let refused =
                     children.iter().zip(enqueued.results).filter_map(|(child, done)| Some((child, done.err()?)));
                 for (child, error) in refused {
@@ -193,14 +193,14 @@ impl Settler {
             }
         }
         tx.commit().await?;
-        Ok(done)
+        Ok(Done { lost, settled })
     }
 
     fn ring(&self, batch: &[Settled], done: &Done) {
         for id in &done.lost {
             tracing::warn!(job.id = %id, "lease lost; the result is dropped");
         }
-        self.bell.ready(&done.ready);
+        self.bell.settled(&done.settled);
         let later = batch.iter().flat_map(|Settled { settlement, children, .. }| {
             let again = match settlement.verdict {
                 Verdict::Again { delay, .. } => Some(delay),
@@ -218,14 +218,7 @@ impl Settler {
 struct Done {
     /// Their lease was not ours any more.
     lost: Vec<JobId>,
-    ready: Vec<Ready>,
-}
-
-fn begin(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Money => "BEGIN; SET LOCAL synchronous_commit = on",
-        Tier::Communication | Tier::Background => "BEGIN; SET LOCAL synchronous_commit = off",
-    }
+    settled: queue::store::Settled,
 }
 
 /// SQLSTATE 22 or 23. But for "no partition found for row", which is 23514 without a constraint: that is the archive's

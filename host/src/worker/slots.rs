@@ -22,6 +22,16 @@ pub struct Running {
     bell: Bell,
     state: Mutex<State>,
     empty: Notify,
+    /// Rings when a turn of a limited type is free, or its limit changed.
+    turns: Notify,
+}
+
+/// What operators decide at run time about each node; `worker.concurrency` is never exceeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLimits {
+    pub all: Option<usize>,
+    pub queues: HashMap<String, usize>,
+    pub types: HashMap<String, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +39,9 @@ struct State {
     /// By lease too: a node that was declared dead may hold a job anew while its old attempt still runs.
     jobs: HashMap<(JobId, Lease), Entry>,
     by_queue: BTreeMap<String, InQueue>,
+    /// Jobs whose guest runs, of limited types only.
+    by_type: HashMap<String, usize>,
+    limits: NodeLimits,
     /// The grace is over: what begins now ends at once.
     ended: bool,
 }
@@ -56,16 +69,59 @@ pub(super) struct Stop {
 
 impl Running {
     pub fn new(limit: u32, bell: Bell) -> Arc<Self> {
-        Arc::new(Self { limit: limit as usize, bell, state: Mutex::default(), empty: Notify::new() })
+        Arc::new(Self {
+            limit: limit as usize,
+            bell,
+            state: Mutex::default(),
+            empty: Notify::new(),
+            turns: Notify::new(),
+        })
     }
 
     /// How many more jobs of this queue may run now. One queue takes at most two thirds of a node while it is not the
     /// only one: a mail server that hangs must not stand in the way of money.
     pub(super) fn free(&self, queue: &str, queues: usize) -> usize {
         let state = self.lock();
-        let share = if queues > 1 { (self.limit * 2).div_ceil(3) } else { self.limit };
+        let limit = state.limits.all.map_or(self.limit, |most| most.min(self.limit));
+        let share = if queues > 1 { (limit * 2).div_ceil(3) } else { limit };
+        let share = state.limits.queues.get(queue).map_or(share, |most| share.min(*most));
         let of_queue = state.by_queue.get(queue).map_or(0, |q| q.jobs);
-        (self.limit - state.jobs.len().min(self.limit)).min(share - of_queue.min(share))
+        limit.saturating_sub(state.jobs.len()).min(share.saturating_sub(of_queue))
+    }
+
+    /// Binds from now on; what runs, runs on.
+    pub fn set_limits(&self, limits: NodeLimits) {
+        let mut state = self.lock();
+        if state.limits != limits {
+            tracing::info!(limits = ?limits, "other limits of this node");
+            state.limits = limits;
+            drop(state);
+            self.turns.notify_waiters();
+            self.bell.wake();
+        }
+    }
+
+    /// Waits until one more job of this type may run here. The cluster lets go no more of them than all nodes may run,
+    /// so few wait, and not for long.
+    pub(super) async fn turn(self: &Arc<Self>, job_type: &str) -> Option<Turn> {
+        loop {
+            let free = self.turns.notified();
+            {
+                let mut state = self.lock();
+                let most = *state.limits.types.get(job_type)?;
+                let running = state.by_type.entry(job_type.to_owned()).or_default();
+                if *running < most {
+                    *running += 1;
+                    return Some(Turn { running: Arc::clone(self), job_type: job_type.to_owned() });
+                }
+            }
+            free.await;
+        }
+    }
+
+    /// Jobs in flight, by queue.
+    pub fn by_queue(&self) -> BTreeMap<String, usize> {
+        self.lock().by_queue.iter().map(|(name, queue)| (name.clone(), queue.jobs)).collect()
     }
 
     /// How many jobs of this tenant and queue are in flight here.
@@ -131,6 +187,27 @@ impl Running {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job of a limited type that runs.
+#[derive(Debug)]
+pub(super) struct Turn {
+    running: Arc<Running>,
+    job_type: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.running.lock();
+        if let Some(count) = state.by_type.get_mut(&self.job_type) {
+            *count -= 1;
+            if *count == 0 {
+                state.by_type.remove(&self.job_type);
+            }
+        }
+        drop(state);
+        self.running.turns.notify_waiters();
     }
 }
 
@@ -216,6 +293,45 @@ mod tests {
         assert_eq!(running.free("communication", 1), 2);
         drop(slots);
         assert_eq!(running.free("communication", 3), 4);
+    }
+
+    #[test]
+    fn limits_of_the_node_bind_from_now_on_and_never_raise_what_it_was_built_for() {
+        let running = Running::new(6, Bell::default());
+        let set = |all, money: usize| {
+            let queues = HashMap::from([("money".to_owned(), money)]);
+            running.set_limits(NodeLimits { all, queues, ..NodeLimits::default() });
+        };
+        set(Some(3), 100);
+        assert_eq!(running.free("communication", 1), 3);
+        let slots = running.begin(&jobs(3, "t"));
+        set(Some(2), 100);
+        assert_eq!(running.free("communication", 1), 0);
+        drop(slots);
+        set(Some(100), 1);
+        assert_eq!((running.free("communication", 1), running.free("money", 1)), (6, 1));
+    }
+
+    #[tokio::test]
+    async fn a_type_runs_as_often_as_its_limit_on_this_node_says() {
+        let running = Running::new(6, Bell::default());
+        assert!(running.turn("free").await.is_none());
+        let set = |most| {
+            let types = HashMap::from([("x".to_owned(), most)]);
+            running.set_limits(NodeLimits { types, ..NodeLimits::default() });
+        };
+        set(1);
+        let first = running.turn("x").await;
+        let mut second = Box::pin(running.turn("x"));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert!(second.await.is_some());
+        // What waits hears of another limit too.
+        set(0);
+        let mut waits = Box::pin(running.turn("x"));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        running.set_limits(NodeLimits::default());
+        assert!(waits.await.is_none());
     }
 
     #[test]

@@ -37,12 +37,12 @@ pub(super) async fn run(worker: Arc<Worker>) {
             continue;
         }
         let saved = async {
-            let mut db = worker.pool.acquire().await?;
+            let mut db = worker.pool.write().await?;
             cursors.note_head(store::head(&mut db).await?);
             if seconds.is_multiple_of(SAVE) {
                 store::save_cursors(&mut db, &moved).await?;
             }
-            Ok(())
+            db.done().await
         };
         let saved: sqlx::Result<()> = saved.await;
         if let Err(error) = saved {

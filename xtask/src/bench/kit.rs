@@ -1,4 +1,4 @@
-use std::{env, path::PathBuf};
+use std::{cell::RefCell, env, path::PathBuf};
 
 use super::{
     postgres::Postgres,
@@ -23,6 +23,7 @@ pub struct Kit {
     pub machine: String,
     rows: Vec<String>,
     scale: f64,
+    complaints: RefCell<Vec<String>>,
 }
 
 impl Kit {
@@ -42,6 +43,7 @@ impl Kit {
             machine,
             rows: rows.iter().map(|&row| row.to_owned()).collect(),
             scale,
+            complaints: RefCell::default(),
         })
     }
 
@@ -52,6 +54,20 @@ impl Kit {
     /// A number of jobs, or of seconds, as `USHER_BENCH_SCALE` has it; never below `least`.
     pub fn scaled(&self, full: u64, least: u64) -> u64 {
         ((full as f64 * self.scale) as u64).max(least)
+    }
+
+    /// What is measured is what people may quote.
+    pub fn full_size(&self) -> bool {
+        self.scale >= 1.0
+    }
+
+    /// A figure came out, but not of the measurement that was wanted: the command will fail, once all rows are shown.
+    pub fn complain(&self, text: impl Into<String>) {
+        self.complaints.borrow_mut().push(text.into());
+    }
+
+    pub fn complaints(&self) -> String {
+        self.complaints.borrow().join("\n")
     }
 
     /// The guests of the tests, for a row that needs one of them.

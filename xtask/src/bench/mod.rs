@@ -6,6 +6,8 @@
 //! multiplies how many jobs and how many seconds each row takes.
 
 mod drain;
+mod enqueue;
+mod guest_start;
 mod host;
 mod kit;
 mod latency;
@@ -34,8 +36,10 @@ const GROUPS: &[Group] = &[
     Group { rows: &["drain-backlog"], measure: drain::backlog },
     Group { rows: &["drain-3-hosts"], measure: drain::three_hosts },
     Group { rows: &["submit"], measure: submit::measure },
+    Group { rows: &["enqueue"], measure: enqueue::measure },
     Group { rows: &["latency-p50", "latency-p99"], measure: latency::measure },
     Group { rows: &["memory"], measure: memory::measure },
+    Group { rows: &["guest-start"], measure: guest_start::measure },
 ];
 
 /// With `json`, stdout has one line of JSON a row and nothing else; all the rest is on stderr.
@@ -63,5 +67,9 @@ pub fn run(json: bool, rows: &[&str]) -> Result<()> {
     } else {
         println!("{table}");
     }
-    Ok(())
+    // Last, so that the figures are there all the same.
+    match kit.complaints() {
+        text if text.is_empty() => Ok(()),
+        text => sh::failed(text),
+    }
 }

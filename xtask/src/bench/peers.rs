@@ -1,6 +1,6 @@
 use std::{fs, path::PathBuf, process::Command};
 
-use super::{kit::Kit, report::say};
+use super::{kit::Kit, postgres::Database, report::say};
 use crate::{
     json::{self, Json},
     node,
@@ -35,22 +35,36 @@ impl Peers {
     /// Enqueues and drains this many jobs in a fresh database.
     pub fn drain(&self, kit: &Kit, script: &str, jobs: u64) -> Result<Drained> {
         let db = kit.postgres.fresh()?;
-        let url = db.url();
-        let step = |command: &str| -> Result<Json> {
-            let mut node = Command::new("node");
-            node.arg(self.dir.join(script)).args([command, "--url", &url, "--jobs", &jobs.to_string()]);
-            json::parse(&sh::output(&mut node)?).or_fail(format!("the answer of {script} {command}"))
-        };
+        let step = |command| self.step(&db, script, command, jobs);
         step("prepare")?;
         let enqueued = step("enqueue")?;
         db.checkpoint()?;
         let drained = step("drain")?;
-        let number = |answer: &Json, key: &str| match answer.get(key) {
-            Some(Json::Number(number)) => Ok(*number),
-            _ => sh::failed(format!("{script} names no {key}")),
-        };
         let rate = number(&drained, "rate")?;
         say(&format!("   {script:14} {rate:8.0} jobs/s, {} MB", number(&drained, "rss_mb")?));
         Ok(Drained { rate, wal_bytes: number(&enqueued, "wal_bytes")? + number(&drained, "wal_bytes")? })
+    }
+
+    /// Enqueues this many jobs in bulk, in a fresh database; jobs a second.
+    pub fn enqueue(&self, kit: &Kit, script: &str, jobs: u64) -> Result<f64> {
+        let db = kit.postgres.fresh()?;
+        self.step(&db, script, "prepare", jobs)?;
+        db.checkpoint()?;
+        let rate = number(&self.step(&db, script, "enqueue", jobs)?, "rate")?;
+        say(&format!("   {script:14} {rate:8.0} jobs/s"));
+        Ok(rate)
+    }
+
+    fn step(&self, db: &Database, script: &str, command: &str, jobs: u64) -> Result<Json> {
+        let mut node = Command::new("node");
+        node.arg(self.dir.join(script)).args([command, "--url", &db.url(), "--jobs", &jobs.to_string()]);
+        json::parse(&sh::output(&mut node)?).or_fail(format!("the answer of {script} {command}"))
+    }
+}
+
+fn number(answer: &Json, key: &str) -> Result<f64> {
+    match answer.get(key) {
+        Some(Json::Number(number)) => Ok(*number),
+        _ => sh::failed(format!("a peer names no {key}")),
     }
 }

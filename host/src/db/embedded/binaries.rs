@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::EmbeddedError;
-use crate::db::{Support, support};
+use crate::db::connect::{Support, support};
 
 /// A folder with `postgres` and `initdb`, and the server's major version.
 #[derive(Clone, Debug)]

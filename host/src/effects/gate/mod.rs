@@ -9,18 +9,17 @@ mod pass;
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::runtime::Handle;
 
 use super::{Attempt, Provider, Stop, email::Smtp, upstream::Http};
-use crate::{journal::Answer, lifecycle::Pulse};
+use crate::{db::Pool, journal::Answer, lifecycle::Pulse};
 
 /// The gate, with the providers behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
-    pool: PgPool,
+    pool: Pool,
     pulse: Pulse,
     /// The runtime that owns the sockets; guests run on another one.
     io: Handle,
@@ -28,7 +27,7 @@ pub struct Gate {
 
 impl Gate {
     /// Must be called on the runtime that shall do the I/O.
-    pub fn new(email: Arc<Smtp>, upstream: Arc<Http>, pool: PgPool, pulse: Pulse) -> Self {
+    pub fn new(email: Arc<Smtp>, upstream: Arc<Http>, pool: Pool, pulse: Pulse) -> Self {
         Self { email, upstream, pool, pulse, io: Handle::current() }
     }
 

@@ -131,7 +131,8 @@ impl Gate {
     /// Why the fence let nothing through.
     async fn refused(&self, start: &Start<'_>) -> Stop {
         let ask = async {
-            let mut db = self.pool.acquire().await?;
+            // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
+            let mut db = self.pool.write().await?;
             store::still_mine(&mut db, start.tier, start.job, start.lease).await
         };
         match ask.await {
@@ -145,7 +146,8 @@ impl Gate {
     async fn fence_again(&self, attempt: &Attempt) -> bool {
         let asked = Boottime::now();
         let ask = async {
-            let mut db = self.pool.acquire().await?;
+            // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
+            let mut db = self.pool.write().await?;
             store::still_mine(&mut db, attempt.tier, attempt.job, attempt.lease).await
         };
         matches!(ask.await, Ok(true)) && asked.elapsed() <= FENCE_AGE && self.pulse.is_fresh()

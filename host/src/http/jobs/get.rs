@@ -18,7 +18,7 @@ pub(in crate::http) async fn get(
 ) -> Result<Json<Job>, Problem> {
     let tenant = reads(&caller)?;
     let id = id.parse().map_err(|_| Problem::not_found())?;
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let job = queue::store::get(&mut db, id, tenant).await.map_err(|e| Problem::database(&e))?;
     job.map(|view| Json(Job::from(view))).ok_or_else(Problem::not_found)
 }

@@ -29,7 +29,7 @@ pub(in crate::http) async fn list(
     let limit = filter.limit;
     // One more than asked for tells whether there is a next page.
     filter.limit += 1;
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let mut jobs = queue::store::list(&mut db, &filter).await.map_err(|e| Problem::database(&e))?;
     let more = i64::try_from(jobs.len()).unwrap_or(i64::MAX) > limit;
     jobs.truncate(usize::try_from(limit).unwrap_or(0));

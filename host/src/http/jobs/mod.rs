@@ -1,5 +1,6 @@
-//! `/jobs`: submit, get, list, cancel, retry.
+//! `/jobs`: submit, one or many, get, list, cancel, retry.
 
+mod batch;
 mod bulk;
 mod cancel;
 mod get;
@@ -9,6 +10,7 @@ mod retry;
 mod submit;
 
 pub(super) use self::{
+    batch::batch,
     bulk::{bulk, bulk_retry},
     cancel::cancel,
     get::get,

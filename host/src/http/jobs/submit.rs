@@ -20,7 +20,9 @@ use crate::{
     submit::{Accepted, MAX_PAYLOAD, NewJob, SubmitError},
 };
 
-const FIELDS: [&str; 8] = ["type", "payload", "priority", "runAt", "expiresIn", "metadata", "tenant", "orderingKey"];
+/// Of one job in a request body.
+pub(super) const FIELDS: [&str; 8] =
+    ["type", "payload", "priority", "runAt", "expiresIn", "metadata", "tenant", "orderingKey"];
 /// Bytes.
 const MAX_METADATA: usize = 16 * 1024;
 const MAX_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -35,24 +37,7 @@ pub(in crate::http) async fn submit(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let mut fields = Fields::read(&headers, body, &FIELDS).await?;
-    let job_type: String = fields.take("type")?.ok_or_else(|| Problem::field("/type", "is missing"))?;
-    let payload = fields.raw("payload").ok_or_else(|| Problem::field("/payload", "is missing"))?;
-    if payload.get().len() > MAX_PAYLOAD {
-        return Err(SubmitError::TooLarge { limit: MAX_PAYLOAD }.into());
-    }
-    let job = NewJob {
-        job_type,
-        payload: payload.get().to_owned(),
-        priority: fields.take::<Priority>("priority")?,
-        run_at: run_at(&mut fields)?,
-        expires_in: expires_in(&mut fields)?,
-        metadata: metadata(&mut fields)?,
-        tenant: tenant(&caller, fields.take("tenant")?)?,
-        subject: caller.subject,
-        key,
-        ordering_key: ordering_key(&mut fields)?,
-    };
-    contradictions(&job)?;
+    let job = new_job(&caller, &mut fields, key)?;
     let shown = job.clone();
     match state.submitter.submit(job).await? {
         Accepted::New(id) => {
@@ -75,6 +60,29 @@ pub(in crate::http) async fn submit(
     }
 }
 
+/// A job as a request body describes it.
+pub(super) fn new_job(caller: &Caller, fields: &mut Fields, key: Option<String>) -> Result<NewJob, Problem> {
+    let job_type: String = fields.take("type")?.ok_or_else(|| Problem::field("/type", "is missing"))?;
+    let payload = fields.raw("payload").ok_or_else(|| Problem::field("/payload", "is missing"))?;
+    if payload.get().len() > MAX_PAYLOAD {
+        return Err(SubmitError::TooLarge { limit: MAX_PAYLOAD }.into());
+    }
+    let job = NewJob {
+        job_type,
+        payload: payload.get().to_owned(),
+        priority: fields.take::<Priority>("priority")?,
+        run_at: run_at(fields)?,
+        expires_in: expires_in(fields)?,
+        metadata: metadata(fields)?,
+        tenant: tenant(caller, fields.take("tenant")?)?,
+        subject: caller.subject.clone(),
+        key,
+        ordering_key: ordering_key(fields)?,
+    };
+    contradictions(&job)?;
+    Ok(job)
+}
+
 /// The job that holds a key, as far as it is still known.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
@@ -85,7 +93,7 @@ enum First {
 
 /// The job that holds the key. The archive may have forgotten it; then the key itself knows how it ended.
 async fn first(state: &State, id: JobId, tenant: &str) -> Result<First, Problem> {
-    let mut db = state.pool.acquire().await.map_err(|e| Problem::database(&e))?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     if let Some(job) = queue::store::get(&mut db, id, Some(tenant)).await.map_err(|e| Problem::database(&e))? {
         return Ok(First::Job(Box::new(resource::Job::from(job))));
     }
@@ -112,10 +120,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
     let text = value.to_str().map_err(|_| bad("The Idempotency-Key must be visible ASCII."))?.trim();
     let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    if key.is_empty() || key.len() > 255 || !key.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+    if !is_key(key) {
         return Err(bad("The Idempotency-Key must have 1 to 255 characters of visible ASCII."));
     }
     Ok(Some(key.to_owned()))
+}
+
+pub(super) fn is_key(key: &str) -> bool {
+    (1..=255).contains(&key.len()) && key.bytes().all(|b| (b' '..=b'~').contains(&b))
 }
 
 /// Like other names: 1 to 255 characters, no control characters.

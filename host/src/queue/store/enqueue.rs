@@ -65,7 +65,7 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
                              WHEN v.limited AND v.due <= now() THEN 'slot' END AS waits
             FROM (
             SELECT u.*, coalesce(u.run_at, now() + u.delay_ms * interval '1 millisecond') AS due,
-                   coalesce(ARRAY['queue/' || u.queue, 'type/' || u.job_type] && s.scopes, false) AS limited
+                   coalesce(ARRAY['queue/' || u.queue, 'type/' || u.job_type, 'node/type/' || u.job_type] && s.scopes, false) AS limited
             FROM (SELECT array_agg(scope) AS scopes FROM limits) AS s, unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::bigint[],
                         $9::boolean[], $10::int[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::bytea[],
                         $16::text[], $17::bigint[], $18::bigint[], $19::smallint[], $20::bytea[], $21::text[])

@@ -52,6 +52,7 @@ pub async fn go_on(db: &mut PgConnection, freed: &Freed) -> sqlx::Result<Vec<Rea
 pub struct Limit {
     pub scope: String,
     pub max: i32,
+    /// Ready or running, in the cluster; of its queue or type.
     pub used: i64,
     pub waiting: i64,
 }
@@ -63,13 +64,13 @@ pub async fn limits(db: &mut PgConnection) -> sqlx::Result<Vec<Limit>> {
         SELECT l.scope, l.max,
                (SELECT count(*) FROM jobs j
                 WHERE j.limited AND j.ord IS NOT NULL
-                  AND CASE WHEN l.scope LIKE 'queue/%' THEN j.queue = substr(l.scope, 7)
-                           ELSE j.job_type = substr(l.scope, 6) END) AS "used!",
+                  AND CASE l.kind WHEN 'queue' THEN j.queue = l.name WHEN 'type' THEN j.job_type = l.name END) AS "used!",
                (SELECT count(*) FROM jobs j
                 WHERE j.waits = 'slot'
-                  AND CASE WHEN l.scope LIKE 'queue/%' THEN j.queue = substr(l.scope, 7)
-                           ELSE j.job_type = substr(l.scope, 6) END) AS "waiting!"
-        FROM limits l ORDER BY l.scope
+                  AND CASE l.kind WHEN 'queue' THEN j.queue = l.name WHEN 'type' THEN j.job_type = l.name END) AS "waiting!"
+        FROM (SELECT scope, max, (regexp_match(scope, '(queue|type)/'))[1] AS kind,
+                     regexp_replace(scope, '^(node/)?(queue|type)/', '') AS name FROM limits) AS l
+        ORDER BY l.scope
         "#
     )
     .fetch_all(db)
@@ -91,11 +92,16 @@ pub async fn set_limit(db: &mut PgConnection, scope: &str, max: Option<i32>, by:
             )
             .execute(&mut *db)
             .await?;
-            step_back(db, scope).await?;
+            if let Some((kind, name)) = cluster(scope) {
+                step_back(db, kind, name).await?;
+            }
         }
         None => {
             sqlx::query!("DELETE FROM limits WHERE scope = $1", scope).execute(&mut *db).await?;
         }
+    }
+    if cluster(scope).is_none() {
+        return Ok(Vec::new());
     }
     let freed = Freed { lines: Vec::new(), slots: true };
     let mut ready = Vec::new();
@@ -111,7 +117,7 @@ pub async fn set_limit(db: &mut PgConnection, scope: &str, max: Option<i32>, by:
 
 /// What is ready and not yet claimed waits for a slot like all others. What runs is left alone, and what somebody has
 /// locked too: settles lock jobs before limits, and this the other way round.
-async fn step_back(db: &mut PgConnection, scope: &str) -> sqlx::Result<()> {
+async fn step_back(db: &mut PgConnection, kind: &str, name: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         UPDATE jobs j
@@ -122,15 +128,29 @@ async fn step_back(db: &mut PgConnection, scope: &str) -> sqlx::Result<()> {
             run_at = CASE WHEN j.state = 'ready' THEN 'infinity' ELSE j.run_at END
         FROM (
             SELECT tier, id FROM jobs
-            WHERE CASE WHEN $1 LIKE 'queue/%' THEN queue = substr($1, 7) ELSE job_type = substr($1, 6) END
+            WHERE CASE $1 WHEN 'queue' THEN queue = $2 ELSE job_type = $2 END
               AND state IN ('scheduled', 'blocked', 'ready') AND lane <> 99
             FOR UPDATE SKIP LOCKED
         ) AS own
         WHERE j.tier = own.tier AND j.id = own.id
         "#,
-        scope,
+        kind,
+        name,
     )
     .execute(&mut *db)
     .await?;
     Ok(())
+}
+
+/// What of a limit the whole cluster counts, as kind and name: all but the limits that a node sees to by itself.
+fn cluster(scope: &str) -> Option<(&str, &str)> {
+    match scope.split_once('/')? {
+        ("node", rest) => rest.split_once('/').filter(|(kind, _)| *kind == "type"),
+        whole => Some(whole),
+    }
+}
+
+/// Lets those go on for which there is room; a node that came brings more of it.
+pub async fn take_slots(db: &mut PgConnection) -> sqlx::Result<Vec<Ready>> {
+    go_on(db, &Freed { lines: Vec::new(), slots: true }).await
 }

@@ -1,6 +1,7 @@
 //! All SQL over `jobs` and `jobs_archive`, by duty.
 
 mod claim;
+mod counts;
 mod enqueue;
 mod limits;
 mod maintain;
@@ -10,8 +11,9 @@ mod settle;
 
 pub use self::{
     claim::{Claimed, claim},
+    counts::{Count, add_finished, counts, sample_counts},
     enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked, move_unchecked},
-    limits::{Freed, Limit, Line, go_on, limits, set_limit},
+    limits::{Freed, Limit, Line, go_on, limits, set_limit, take_slots},
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
         stand_in_line,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::limits::{Freed, Line, go_on};
 use crate::{
     ids::{Digest, JobId, Lease, Tier},
-    queue::Ready,
+    queue::{Ready, Tally},
 };
 
 /// What one attempt comes to.
@@ -58,13 +58,15 @@ pub struct Settled {
     pub ids: HashSet<JobId>,
     /// Where some of them are ready again.
     pub ready: Vec<Ready>,
+    /// How many ended, by queue and state.
+    pub finished: Tally,
 }
 
 /// Settles all of one tier in the caller's transaction.
 pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Settled> {
     let (finished, going_on): (Vec<_>, Vec<_>) = all.iter().copied().partition(|s| s.verdict.is_final());
     let (journaled, plain): (Vec<_>, Vec<_>) = finished.into_iter().partition(|s| s.journaled);
-    let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ready: Vec::new() };
+    let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ready: Vec::new(), finished: Tally::default() };
     let mut freed = Freed::default();
     if !plain.is_empty() {
         let (placed, mut rest): (Vec<_>, Vec<_>) = plain.into_iter().partition(|s| s.place.is_some());
@@ -90,9 +92,10 @@ pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> s
 struct Gone {
     id: Uuid,
     limited: bool,
+    queue: String,
+    state: String,
     ordering_key: Option<String>,
     /// With an ordering key only.
-    queue: Option<String>,
     tenant: Option<String>,
 }
 
@@ -100,8 +103,9 @@ fn gone(rows: Vec<Gone>, settled: &mut Settled, freed: &mut Freed) {
     for row in rows {
         settled.ids.insert(JobId(row.id));
         freed.slots |= row.limited;
-        if let (Some(queue), Some(tenant), Some(key)) = (row.queue, row.tenant, row.ordering_key) {
-            freed.lines.push(Line { queue, tenant, key });
+        settled.finished.add(&row.queue, &row.state, 1);
+        if let (Some(tenant), Some(key)) = (row.tenant, row.ordering_key) {
+            freed.lines.push(Line { queue: row.queue, tenant, key });
         }
     }
 }
@@ -180,7 +184,7 @@ macro_rules! archive {
                 SELECT array_agg(d.tenant), array_agg(d.id), array_agg(d.job_type), array_agg('job.' || d.final)
                 FROM d HAVING count(*) > 0
             )
-            SELECT id AS "id!", limited AS "limited!", ordering_key, CASE WHEN ordering_key IS NOT NULL THEN queue END AS queue,
+            SELECT id AS "id!", limited AS "limited!", queue AS "queue!", final AS "state!", ordering_key,
                    CASE WHEN ordering_key IS NOT NULL THEN tenant END AS tenant
             FROM d
             "#,

@@ -1,34 +1,27 @@
-//! A PostgreSQL of our own, that we may crash.
-
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-use crate::support::env;
+use super::env;
 
+/// A PostgreSQL of our own, that we may crash.
 pub struct Postgres {
     bin: PathBuf,
     dir: PathBuf,
     pub port: u16,
     child: Mutex<Option<Child>>,
-    /// From the signal to the end of the server, for each crash that we made.
-    crashes: Mutex<Vec<(Instant, Instant)>>,
 }
 
 impl Postgres {
     pub async fn start(dir: PathBuf) -> Self {
         let bin = PathBuf::from(env("USHER_PG_BIN"));
-        let data = dir.join("data");
-        fs::create_dir_all(&data).unwrap();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&data));
-        }
+        let data = data_folder(&dir);
         run(account(&bin.join("initdb")).arg("-D").arg(&data).args([
             "-U",
             "postgres",
@@ -37,8 +30,25 @@ impl Postgres {
             "--locale=C",
             "--no-instructions",
         ]));
+        Self::run(bin, dir).await
+    }
+
+    /// Another one that follows this one as a hot standby.
+    pub async fn standby(&self, dir: PathBuf) -> Self {
+        let data = data_folder(&dir);
+        run(account(&self.bin.join("pg_basebackup")).arg("-D").arg(&data).args([
+            "-d",
+            &self.url("postgres"),
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+        ]));
+        Self::run(self.bin.clone(), dir).await
+    }
+
+    async fn run(bin: PathBuf, dir: PathBuf) -> Self {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let server = Self { bin, dir, port, child: Mutex::default(), crashes: Mutex::default() };
+        let server = Self { bin, dir, port, child: Mutex::default() };
         server.spawn();
         server.ready().await;
         server
@@ -78,22 +88,25 @@ impl Postgres {
         panic!("postgres did not start: {}", fs::read_to_string(self.dir.join("log")).unwrap_or_default());
     }
 
-    /// Immediate mode: no checkpoint, no farewell; what was not flushed is gone. Then it is started again.
-    pub async fn crash(&self, down: Duration) {
-        let began = Instant::now();
+    /// Immediate mode: no checkpoint, no farewell; what was not flushed is gone.
+    pub async fn crash(&self) {
         let mut child = self.child.lock().unwrap().take().unwrap();
         signal(child.id(), "QUIT");
         while child.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.crashes.lock().unwrap().push((began, Instant::now()));
-        tokio::time::sleep(down).await;
-        self.spawn();
-        self.ready().await;
     }
 
-    pub fn crashes(&self) -> Vec<(Instant, Instant)> {
-        self.crashes.lock().unwrap().clone()
+    /// kill -9 of the postmaster; its children see that it is gone, and end.
+    pub fn kill9(&self) {
+        let mut child = self.child.lock().unwrap().take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub async fn start_again(&self) {
+        self.spawn();
+        self.ready().await;
     }
 
     pub fn stop(&self) {
@@ -125,12 +138,23 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Empty, and the server's own.
+fn data_folder(dir: &Path) -> PathBuf {
+    let data = dir.join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    if is_root() {
+        run(Command::new("chown").arg("postgres").arg(&data));
+    }
+    data
+}
+
 fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// PostgreSQL refuses root. `setpriv` becomes the program, so its process id is the server's.
-fn account(program: &Path) -> Command {
+pub fn account(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
