@@ -152,8 +152,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // INT: a fast shutdown, without waiting for sessions.
-        if let Err(error) = self.process.stop("INT", Duration::from_secs(30)) {
+        // QUIT: at once, without a last checkpoint of data that goes with it.
+        if let Err(error) = self.process.stop("QUIT", Duration::from_secs(30)) {
             eprintln!("xtask: {error:?}");
         }
         let _ = fs::remove_dir_all(&self.dir);

@@ -360,6 +360,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sequence_that_went_back_hides_nothing_after_a_look_from_the_front() {
+        let cursors = Cursors::default();
+        let long_ago = Instant::now().checked_sub(LATE).expect("the machine is up for longer");
+        cursors.heads.lock().expect("sound").push_back((long_ago, 1000));
+        let claim = |ord| {
+            cursors.mark(&ready(5, 0, ord));
+            let looks = cursors.plan("q", 10, FREE);
+            cursors.took("q", 10, &looks, Some(&[Found { jobs: 1, last: ord }]), Duration::ZERO);
+            cursors.all(&["q".to_owned()]).into_iter().map(|at| at.ord).max()
+        };
+        assert_eq!(claim(900), Some(1000));
+        cursors.from_the_front();
+        cursors.plan("q", 10, FREE);
+        assert_eq!(claim(901), Some(901));
+    }
+
+    #[test]
     fn what_a_full_batch_did_not_reach_stays_due() {
         let cursors = Cursors::default();
         cursors.mark(&ready(10, 0, 1));
