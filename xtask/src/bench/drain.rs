@@ -20,7 +20,7 @@ use crate::{
 
 const JOBS: u64 = 300_000;
 /// Enough for a minute: only then has the held transaction kept many times the live rows from being cleaned away.
-const JOBS_HELD: u64 = 2_000_000;
+const JOBS_HELD: u64 = 3_000_000;
 const HELD_SECONDS: f64 = 60.0;
 const LEAST: u64 = 2_000;
 
