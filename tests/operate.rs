@@ -222,6 +222,27 @@ async fn the_dead_are_redriven_by_filter_after_a_look() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_redrive_that_cannot_go_on_stands_in_no_others_way() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions::default()).await;
+    let client = host.client();
+    let id = client.submit("guest", json!({"do": "permanent"})).await;
+    client.wait(&id, "dead").await;
+    // As a newer host might have left it: a filter that this one cannot read, begun before the other.
+    let sql = "INSERT INTO redrives (filter, rate, created_by, created_at) \
+               VALUES ('{\"of\": \"tomorrow\"}', 1, 'x', now() - interval '1 hour')";
+    db.execute(sql).await;
+    let body = json!({"filter": {"type": "guest"}, "rate": 5});
+    let bulk = host.admin().send(Method::POST, "/jobs/bulk/retry", Some(body)).await.body["id"].clone();
+    let path = format!("/jobs/bulk/{}", bulk.as_str().unwrap());
+    eventually("the readable one is done", async || {
+        (host.admin().get(&path).await.body["state"] == "done").then_some(())
+    })
+    .await;
+    assert_eq!(db.count("SELECT count(*) FROM redrives WHERE state = 'running'").await, 1, "the other is still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_takes_its_nodes_down_runs_alone_and_then_not_at_all() {
     let db = Db::new().await;
     let options = || HostOptions { queues: None, ..second() };

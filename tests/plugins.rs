@@ -102,10 +102,10 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
             "[grants] has no",
         ),
         (
-            "stripe.wasm",
-            fs::read(component("guest-stripe.wasm")).unwrap(),
+            "unserved.wasm",
+            fs::read(component("guest-unserved.wasm")).unwrap(),
             "import-not-granted",
-            "usher:plugin/stripe@0.1.0",
+            "usher:plugin/solana@0.1.0",
         ),
         ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
         ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
@@ -287,7 +287,7 @@ async fn plugin_check_says_what_a_file_is_and_whether_it_would_load() {
         (wat::parse_str("(component)").unwrap(), "no manifest"),
         (good[..good.len() / 2].to_vec(), "cut short"),
         (fs::read(component("guest-ungranted.wasm")).unwrap(), "[grants] has no"),
-        (fs::read(component("guest-stripe.wasm")).unwrap(), "usher:plugin/stripe@0.1.0"),
+        (fs::read(component("guest-unserved.wasm")).unwrap(), "usher:plugin/solana@0.1.0"),
     ];
     for (bytes, why) in bad {
         let file = crate::support::scratch("bad").join("bad.wasm");

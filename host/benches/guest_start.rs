@@ -8,7 +8,7 @@ use std::{env, path::Path, process::ExitCode, sync::Arc, sync::mpsc, time::Insta
 use tokio_util::sync::CancellationToken;
 use usher_host::{
     config::Config,
-    effects::{Attempt, Held},
+    effects::{Attempt, Held, OnBehalf},
     ids::{JobId, Lease, Tier},
     runtime::{JobInput, Release, Runtime, Verdict, check},
 };
@@ -73,7 +73,8 @@ async fn measure(runtime: &Runtime, release: &Release, attempts: usize) -> Resul
         let held = Held { job: id, tier: Tier::Money, lease: Lease::random(), generation: 0 };
         let cancel = CancellationToken::new();
         let began = Instant::now();
-        let attempt = Attempt::new(held, release.digest, Arc::clone(&release.grants), limits.effects, Vec::new());
+        let who = OnBehalf { grants: Arc::clone(&release.grants), tenant: job.tenant.clone(), venue: None };
+        let attempt = Attempt::new(held, release.digest, who, limits.effects, Vec::new());
         let ended = Box::pin(runtime.run(release, job, attempt, cancel)).await;
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         if !matches!(ended.verdict, Verdict::Completed(_)) {

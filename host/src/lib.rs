@@ -5,8 +5,10 @@
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod egress;
 pub mod ids;
 pub mod lifecycle;
+pub mod signature;
 pub mod telemetry;
 // L1
 pub mod alerts;
@@ -14,7 +16,9 @@ mod auth;
 pub mod idempotency;
 pub mod journal;
 pub mod queue;
+pub mod ratelimit;
 pub mod releases;
+pub mod webhooks;
 // L2
 pub mod effects;
 pub mod submit;
@@ -22,6 +26,7 @@ pub mod submit;
 pub mod operate;
 pub mod runtime;
 // L4
+pub mod delivery;
 pub mod http;
 pub mod scheduler;
 pub mod worker;

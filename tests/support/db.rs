@@ -62,7 +62,8 @@ impl Db {
         for sql in [
             "UPDATE jobs SET created_at = created_at - i, expires_at = expires_at - i, \
              run_at = CASE WHEN run_at = 'infinity' THEN run_at ELSE run_at - i END",
-            "UPDATE effects SET started_at = started_at - i, deadline_at = deadline_at - i, ended_at = ended_at - i",
+            "UPDATE effects SET started_at = started_at - i, deadline_at = deadline_at - i, ended_at = ended_at - i, \
+             first_at = first_at - i",
         ] {
             self.execute(&sql.replace("- i", &format!("- interval '{interval}'"))).await;
         }

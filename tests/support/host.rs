@@ -106,6 +106,17 @@ jobs = ["guest", "guest-money"]
 email = ["default"]
 upstream = ["rig"]
 jobs = ["guest-mail"]
+[plugins.policy.guest-money]
+email = ["default"]
+upstream = ["rig"]
+jobs = ["guest-mail"]
+stripe = [
+    "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
+    "create-payout", "create-transfer",
+]
+[plugins.policy.guest-webhook]
+jobs = ["guest-webhook"]
+webhook = ["payment.completed", "refund.completed", "nft.minted", "guest.happened"]
 "#;
 
 impl Host {

@@ -1,12 +1,19 @@
-//! What the tests stand on: a database each, hosts as processes, the SMTP sink, tokens.
+//! What the tests stand on: a database each, hosts as processes, the SMTP sink, the Stripe peers, tokens.
 
 mod client;
 mod db;
+mod fault;
 pub mod host;
+pub mod http;
 mod pgbouncer;
 pub mod postgres;
 mod proxy;
+mod receiver;
 mod sink;
+pub mod stripe;
+pub mod stripe_api;
+mod stripe_stand_in;
+mod tls;
 
 use std::{
     path::PathBuf,
@@ -16,10 +23,15 @@ use std::{
 pub use self::{
     client::{Answer, Client, SECRET, forged_token, read, token},
     db::Db,
+    fault::{Fault, FaultProxy, Reply},
     host::{Host, HostOptions, component, place},
     pgbouncer::PgBouncer,
     proxy::Proxy,
+    receiver::{Received, Receiver, Say},
     sink::{Sink, message_id},
+    stripe::{LocalStripe, StripeClient, StripeWorld},
+    stripe_stand_in::StripeStandIn,
+    tls::TlsReceiver,
 };
 
 /// Longer than anything here takes on a busy machine of two cores.

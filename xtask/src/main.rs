@@ -12,6 +12,7 @@ mod python;
 mod setup;
 mod sh;
 mod sqlx;
+mod stripe;
 mod test;
 
 use std::process::ExitCode;

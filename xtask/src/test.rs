@@ -57,6 +57,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_NODE", &tools.node.dir)
+        .env("USHER_TEST_PEERS", &tools.stripe.dir)
         .env("USHER_TEST_PGBOUNCER", &tools.pgbouncer)
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);

@@ -77,6 +77,18 @@ pub async fn raise(db: &mut PgConnection, alerts: &[Alert]) -> sqlx::Result<()> 
     Ok(())
 }
 
+/// What it was about is settled.
+pub async fn resolve(db: &mut PgConnection, kind: &str, subject: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE alerts SET state = 'resolved' WHERE kind = $1 AND subject = $2 AND state <> 'resolved'",
+        kind,
+        subject,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Newest first; `tenant` restricts to its own.
 pub async fn list(
     db: &mut PgConnection,

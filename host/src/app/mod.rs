@@ -25,16 +25,20 @@ use tokio::{
 use crate::{
     auth::Verifier,
     config::{Config, Pooler, SynchronousCommit},
-    db::{self, Database, Durable, Place, embedded::Embedded},
-    effects::{Gate, email::Smtp, upstream::Http},
+    db::{self, Database, Durable, Place, Pool, embedded::Embedded},
+    delivery::Sender,
+    effects::{Gate, email::Smtp, gate::Providers, stripe::Stripe, upstream::Http},
+    egress::{self, Egress},
     http::{self, health::Health},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
     queue::{Bell, Lanes},
+    ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
     submit::{Catalog, Submitter},
+    webhooks::{self, Webhooks},
     worker::{Running, Worker},
 };
 
@@ -100,6 +104,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.refresh(&pool).await.context("the active releases could not be loaded")?;
+    host.limiter.refresh().await.context("the rate limits could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
         && let Some(dir) = &config.plugins.dir
@@ -111,6 +116,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     host.worker.restore().await.context("the claim's cursors could not be read")?;
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
+    let delivery = host.sender(config).map(Sender::start);
 
     let (health, parts) = watch::channel(BTreeMap::new());
     tokio::spawn(health::run(
@@ -124,9 +130,11 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         verifier: Arc::new(Verifier::new(&config.auth)?),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
+        limiter: host.limiter.clone(),
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
+        webhooks: host.webhooks.clone(),
     });
     let lifecycle = host.lifecycle.clone();
     let door = tokio::spawn(
@@ -149,6 +157,11 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     host.running.end_all();
     if !finished && tokio::time::timeout(LAST_WAIT, worker).await.is_err() {
         tracing::error!("some jobs could not be given back; another node will reap them");
+    }
+    if let Some(delivery) = delivery
+        && tokio::time::timeout(LAST_WAIT, delivery).await.is_err()
+    {
+        tracing::warn!("some webhooks were still being sent; they will be sent again");
     }
     if tokio::time::timeout(LAST_WAIT, door).await.is_err() {
         tracing::warn!("some connections were still open");
@@ -180,9 +193,12 @@ struct Host {
     registry: Arc<Registry>,
     submitter: Submitter,
     operator: Operator,
+    limiter: Limiter,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
+    /// Absent: there is no key for them.
+    webhooks: Option<Webhooks>,
 }
 
 impl Host {
@@ -196,8 +212,14 @@ impl Host {
         let running = Running::new(config.worker.concurrency, bell.clone());
 
         let lanes = Lanes::new(config.tenants.weights());
+        let limiter = Limiter::start(pool, &config.rate_limits);
         let smtp = Arc::new(Smtp::new(&config.email)?);
-        let gate = Gate::new(Arc::clone(&smtp), Arc::new(Http::new(&config.upstreams)?), pool.clone(), pulse.clone());
+        let providers = Providers {
+            email: Arc::clone(&smtp),
+            upstream: Arc::new(Http::new(&config.upstreams)?),
+            stripe: Arc::new(Stripe::new(&config.stripe)?),
+        };
+        let gate = Gate::new(providers, pool.clone(), pulse.clone(), limiter.clone());
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes);
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
@@ -208,6 +230,7 @@ impl Host {
             lanes: lanes.clone(),
             queues: Arc::clone(&queues),
             catalog: Arc::clone(&catalog),
+            doubt_margin: config.cluster.doubt_margin,
         };
         let scheduler = Arc::new(Scheduler {
             pool: database.duties.clone(),
@@ -221,11 +244,15 @@ impl Host {
             registry: Arc::clone(&registry),
             running: Arc::clone(&running),
             operator: operator.clone(),
+            limiter: limiter.clone(),
             submitter: submitter.clone(),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
+            rates_changed: Arc::new(Notify::new()),
         });
+        let published = webhooks::Bell::default();
+        let webhooks = make_webhooks(config, pool, &published)?;
         let worker = Arc::new(Worker {
             pool: pool.clone(),
             node,
@@ -239,9 +266,59 @@ impl Host {
             registry: Arc::clone(&registry),
             runtime,
             running: Arc::clone(&running),
+            published,
         });
-        Ok(Self { lifecycle, bell, pulse, running, registry, submitter, operator, smtp, scheduler, worker })
+        Ok(Self {
+            lifecycle,
+            bell,
+            pulse,
+            running,
+            registry,
+            submitter,
+            operator,
+            limiter,
+            smtp,
+            scheduler,
+            worker,
+            webhooks,
+        })
     }
+
+    fn sender(&self, config: &Config) -> Option<Sender> {
+        Some(Sender {
+            webhooks: self.webhooks.clone()?,
+            config: config.webhooks.clone(),
+            // What this node publishes rings; the look is for what others left behind.
+            poll: config.cluster.poll * 3,
+            lifecycle: self.lifecycle.clone(),
+        })
+    }
+}
+
+fn make_webhooks(config: &Config, pool: &Pool, bell: &webhooks::Bell) -> anyhow::Result<Option<Webhooks>> {
+    let settings = &config.webhooks;
+    let Some(key) = settings.key.clone() else {
+        tracing::info!("webhooks are off: there is no webhooks.key");
+        return Ok(None);
+    };
+    if !settings.allow_private.is_empty() {
+        tracing::warn!(
+            destinations = ?settings.allow_private,
+            "webhooks.allow_private lets tenants call these inside your network, without TLS"
+        );
+    }
+    let egress = Egress::new(&egress::Settings {
+        timeout: settings.timeout,
+        user_agent: &settings.user_agent,
+        allowed: &settings.allow_private,
+    })?;
+    Ok(Some(Webhooks {
+        pool: pool.clone(),
+        egress: Arc::new(egress),
+        key,
+        overlap: settings.overlap,
+        bell: bell.clone(),
+    }))
 }
 
 /// The line that scripts wait for.

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
 mod config;
+mod effects;
 mod plugin;
 mod serve;
 mod token;
@@ -46,6 +47,9 @@ enum Command {
     /// Plugins: check, pack.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Effects: compare the ledger with a provider.
+    #[command(subcommand)]
+    Effects(effects::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Effects(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

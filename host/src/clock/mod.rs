@@ -23,6 +23,11 @@ impl Boottime {
         Self::now().0.saturating_sub(self.0)
     }
 
+    /// Zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     #[must_use]
     pub fn plus(self, d: Duration) -> Self {
         Self(self.0 + d)

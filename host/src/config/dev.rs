@@ -14,13 +14,16 @@ use super::{Algorithm, Config, Issuer, Secret};
 pub const DEV_ISSUER: &str = "dev";
 
 impl Config {
-    /// Fills in what `--dev` promises: an issuer with a random secret of its own (0600), a plugins folder, an artifact
-    /// cache. What the file says stays.
+    /// Fills in what `--dev` promises: an issuer with a random secret of its own (0600), a key for webhooks (the same), a
+    /// plugins folder, an artifact cache. What the file says stays.
     pub fn fill_dev(&mut self, data_dir: &Path) -> Result<(), String> {
         // Closed to readers, open to walk through: the server's own user lives in a folder below.
         make_dir(data_dir, 0o711)?;
         if self.auth.issuers.is_empty() {
             self.auth.issuers.push(dev_issuer(data_dir)?);
+        }
+        if self.webhooks.key.is_none() {
+            self.webhooks.key = Some(dev_secret(&data_dir.join("dev-webhooks-key"))?);
         }
         let plugins = self.plugins.dir.get_or_insert_with(|| data_dir.join("plugins"));
         make_dir(plugins, 0o700)?;
@@ -30,9 +33,21 @@ impl Config {
 }
 
 fn dev_issuer(data_dir: &Path) -> Result<Issuer, String> {
-    let path = data_dir.join("dev-secret");
+    Ok(Issuer {
+        name: DEV_ISSUER.to_owned(),
+        algorithm: Algorithm::HS256,
+        secret: Some(dev_secret(&data_dir.join("dev-secret"))?),
+        public_key: None,
+        kid: None,
+        iss: None,
+        aud: None,
+    })
+}
+
+/// Random, and the same at the next start.
+fn dev_secret(path: &Path) -> Result<Secret, String> {
     // create_new: two hosts that start at once agree on one secret.
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
             let bytes: [u8; 48] = rand::rng().random();
             file.write_all(URL_SAFE_NO_PAD.encode(bytes).as_bytes())
@@ -41,15 +56,7 @@ fn dev_issuer(data_dir: &Path) -> Result<Issuer, String> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(format!("cannot make {}: {error}", path.display())),
     }
-    Ok(Issuer {
-        name: DEV_ISSUER.to_owned(),
-        algorithm: Algorithm::HS256,
-        secret: Some(Secret::from_file(&path)?),
-        public_key: None,
-        kid: None,
-        iss: None,
-        aud: None,
-    })
+    Secret::from_file(path)
 }
 
 /// Made with that mode where it is not there yet.

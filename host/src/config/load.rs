@@ -13,18 +13,21 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "database",
     "auth",
     "queues",
     "tenants",
+    "rate_limits",
     "worker",
     "cluster",
     "runtime",
     "plugins",
     "email",
     "upstreams",
+    "stripe",
+    "webhooks",
     "log",
 ];
 
@@ -57,12 +60,15 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "auth", &mut config.auth, &mut findings);
     section(&figment, "queues", &mut config.queues, &mut findings);
     section(&figment, "tenants", &mut config.tenants, &mut findings);
+    section(&figment, "rate_limits", &mut config.rate_limits, &mut findings);
     section(&figment, "worker", &mut config.worker, &mut findings);
     section(&figment, "cluster", &mut config.cluster, &mut findings);
     section(&figment, "runtime", &mut config.runtime, &mut findings);
     section(&figment, "plugins", &mut config.plugins, &mut findings);
     section(&figment, "email", &mut config.email, &mut findings);
     section(&figment, "upstreams", &mut config.upstreams, &mut findings);
+    section(&figment, "stripe", &mut config.stripe, &mut findings);
+    section(&figment, "webhooks", &mut config.webhooks, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.
     if std::env::var_os("DATABASE_URL").is_some() {

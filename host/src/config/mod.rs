@@ -14,12 +14,15 @@ mod load;
 mod log;
 mod plugins;
 mod queues;
+mod rate_limits;
 mod runtime;
 mod secret;
 mod server;
+mod stripe;
 mod tenants;
 mod upstreams;
 mod validate;
+mod webhooks;
 mod worker;
 
 use serde::{Deserialize, Serialize};
@@ -34,11 +37,14 @@ pub use self::{
     log::{Log, LogFormat},
     plugins::{GrantSet, Plugins},
     queues::{Backoff, Queue, Queues},
+    rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    stripe::{Stripe, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
     upstreams::{Method, Upstream, Upstreams},
+    webhooks::Webhooks,
     worker::Worker,
 };
 
@@ -51,12 +57,15 @@ pub struct Config {
     pub auth: Auth,
     pub queues: Queues,
     pub tenants: Tenants,
+    pub rate_limits: RateLimits,
     pub worker: Worker,
     pub cluster: Cluster,
     pub runtime: Runtime,
     pub plugins: Plugins,
     pub email: Email,
     pub upstreams: Upstreams,
+    pub stripe: Stripe,
+    pub webhooks: Webhooks,
     pub log: Log,
 }
 

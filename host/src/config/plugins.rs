@@ -21,9 +21,9 @@ pub struct GrantSet {
     pub upstream: Vec<String>,
     /// Job types it may enqueue.
     pub jobs: Vec<String>,
-    /// Event types it may publish. No host of this version serves them: asking for one is refused.
+    /// Event types it may publish to its tenants' webhook endpoints.
     pub webhook: Vec<String>,
-    /// Stripe functions. No host of this version serves them: asking for one is refused.
+    /// Stripe functions by their name in the contract, such as `create-refund`.
     pub stripe: Vec<String>,
     /// Solana functions. No host of this version serves them: asking for one is refused.
     pub solana: Vec<String>,

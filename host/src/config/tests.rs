@@ -1,6 +1,6 @@
 use figment::Jail;
 
-use super::{Config, ConfigError, Pooler, load};
+use super::{Config, ConfigError, Pooler, RateLimits, load};
 
 const CANARY: &str = "canary-4711-canary-4711-canary-4711-canary";
 
@@ -94,6 +94,17 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[upstreams.u]\nbase_url = \"ftp://h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
         ("[upstreams.u]\nbase_url = \"http://u:p@h\"\nmethods = [\"GET\"]\n", "upstreams.u.base_url"),
         ("[plugins.policy.p]\nemail = [\"ghost\"]\n", "plugins.policy.p.email"),
+        ("[plugins.policy.p]\nwebhook = [\"a b\"]\n", "no event type"),
+        ("[plugins.policy.p]\nwebhook = [\"operation.failed\"]\n", "by hosts only"),
+        ("[webhooks]\nkey = \"canary-4711\"\n", "a secret is not written here"),
+        ("[webhooks]\ntimeout = \"2m\"\n", "webhooks.timeout"),
+        ("[webhooks]\nretries = [\"0s\"]\n", "webhooks.retries"),
+        ("[webhooks]\nretries = [\"soon\"]\n", "webhooks.retries"),
+        ("[webhooks]\nper_endpoint = 0\n", "webhooks.per_endpoint"),
+        ("[webhooks]\nconcurrency = 4\n", "webhooks.per_endpoint"),
+        ("[webhooks]\nuser_agent = \"a\\nb\"\n", "webhooks.user_agent"),
+        ("[webhooks]\nallow_private = [\"10.0.0.1\"]\n", "is not host:port"),
+        ("[webhooks]\nkey = { env = \"SHORT\" }\n", "SHORT is not set"),
         (
             "[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
             "queues.Money",
@@ -119,6 +130,9 @@ fn contradictions_and_weak_secrets_are_named() {
         )?;
         let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
         assert!(text.contains("at least 32") && text.contains("openssl rand"), "{text}");
+        jail.create_file("u.toml", "[webhooks]\nkey = { env = \"SHORT\" }\n")?;
+        let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
+        assert!(text.contains("webhooks.key: has 9 bytes, at least 32"), "{text}");
         Ok(())
     });
 }
@@ -143,4 +157,50 @@ fn a_straight_way_stands_beside_the_pooler_also_from_the_environment() {
         assert_eq!(database.direct_url.expect("named").expose(), "postgres://u@server/x");
         Ok(())
     });
+}
+
+#[test]
+fn rate_limits_stand_beside_their_patience_and_survive_being_shown() {
+    let toml = "[rate_limits]\npatience = \"100ms\"\n\"provider/stripe\" = { rate = \"100/s\", burst = 50 }\n\
+                \"tenant/*/provider/email\" = { rate = \"90/m\" }\n\"destination/solana/*\" = { rate = \"7/d\" }\n";
+    jailed(toml, |config| {
+        let limits = config.expect("sound").rate_limits;
+        assert_eq!(limits.patience.as_millis(), 100);
+        let of = |name: &str| limits.buckets[name];
+        assert_eq!((of("provider/stripe").rate.per_second(), of("provider/stripe").burst()), (100.0, 50));
+        assert_eq!((of("tenant/*/provider/email").rate.per_second(), of("tenant/*/provider/email").burst()), (1.5, 2));
+        assert_eq!(of("destination/solana/*").burst(), 1);
+        let shown = toml::to_string(&limits).expect("serialises");
+        assert_eq!(toml::from_str::<RateLimits>(&shown).expect("the same again").buckets, limits.buckets);
+    });
+}
+
+#[test]
+fn a_bad_rate_limit_is_named_with_its_place() {
+    for (line, said) in [
+        ("\"provider/stripe\" = { rate = \"100\" }", "provider/stripe.rate: a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"0/s\" }", "provider/stripe.rate: a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"-1/s\" }", "a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"+1/s\" }", "a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"1.5/s\" }", "a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"1000001/s\" }", "a rate is a whole number"),
+        ("\"provider/stripe\" = { rate = \"1/week\" }", "s, m, h or d"),
+        ("\"provider/stripe\" = { rate = 100 }", "provider/stripe.rate: invalid type"),
+        ("\"provider/stripe\" = \"100/s\"", "provider/stripe: invalid type"),
+        ("\"provider/stripe\" = { burst = 1 }", "missing field"),
+        ("\"provider/stripe\" = { rate = \"1/s\", burts = 1 }", "burts"),
+        ("\"provider/stripe\" = { rate = \"1/s\", burst = 0 }", "rate_limits.\"provider/stripe\".burst: must be 1 to"),
+        ("\"provider/stripe\" = { rate = \"1/s\", burst = -1 }", "provider/stripe.burst"),
+        ("\"provider/strip\" = { rate = \"1/s\" }", "there is no provider \"strip\"; there are email"),
+        ("\"stripe\" = { rate = \"1/s\" }", "rate_limits.\"stripe\": a bucket is provider/P"),
+        ("\"tenant/a b/c/provider/stripe\" = { rate = \"1/s\" }", "a bucket is"),
+        ("\"tenant/a*/provider/stripe\" = { rate = \"1/s\" }", "write / as %2F"),
+        ("\"destination/upstream/ghost\" = { rate = \"1/s\" }", "there is no upstreams.ghost"),
+        ("\"provider/email/ghost\" = { rate = \"1/s\" }", "there is no email.profiles.ghost"),
+        ("patience = \"6s\"", "rate_limits.patience: at most 5s"),
+        ("patience = 1", "rate_limits.patience"),
+    ] {
+        let text = findings(&format!("[rate_limits]\n{line}\n"));
+        assert!(text.contains(said), "{line}: {text}");
+    }
 }

@@ -1,6 +1,14 @@
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-use super::{Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Upstream};
+use super::{
+    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Upstream, Webhooks,
+    check_bucket,
+};
+use crate::ids::{OPERATION_FAILED, is_event_type};
 
 /// What no single value shows: contradictions, and what is unsafe.
 pub(super) fn findings(config: &Config) -> Vec<String> {
@@ -16,15 +24,18 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     }
     queues(config, &mut out);
     tenants(config, &mut out);
+    rate_limits(config, &mut out);
     for (name, profile) in &config.email.profiles {
         email(profile, &format!("email.profiles.{name}"), &mut out);
     }
     for (name, upstream) in &config.upstreams {
         upstream_is_sound(upstream, &format!("upstreams.{name}"), &mut out);
     }
+    stripe(&config.stripe, &mut out);
     for (plugin, grants) in &config.plugins.policy {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
+    webhooks(&config.webhooks, &mut out);
     bounds(config, &mut out);
     out
 }
@@ -137,6 +148,34 @@ fn tenants(config: &Config, out: &mut Vec<String>) {
     }
 }
 
+fn rate_limits(config: &Config, out: &mut Vec<String>) {
+    let limits = &config.rate_limits;
+    if limits.patience > Duration::from_secs(5) {
+        out.push("rate_limits.patience: at most 5s; who waits keeps a place among the jobs in flight".to_owned());
+    }
+    for (name, limit) in &limits.buckets {
+        let place = format!("rate_limits.\"{name}\"");
+        if let Err(message) = check_bucket(name) {
+            out.push(format!("{place}: {message}"));
+        }
+        if let Some((field, message)) = limit.finding() {
+            out.push(format!("{place}.{field}: {message}"));
+        }
+        // A limit of something that does not exist is a spelling mistake.
+        match name.split('/').collect::<Vec<_>>().as_slice() {
+            ["provider" | "destination", "upstream", name] if *name != "*" && !config.upstreams.contains_key(*name) => {
+                out.push(format!("{place}: there is no upstreams.{name}"));
+            }
+            ["provider" | "destination", "email", name]
+                if *name != "*" && !config.email.profiles.contains_key(*name) =>
+            {
+                out.push(format!("{place}: there is no email.profiles.{name}"));
+            }
+            _ => {}
+        }
+    }
+}
+
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
@@ -213,6 +252,56 @@ fn upstream_is_sound(upstream: &Upstream, place: &str, out: &mut Vec<String>) {
     }
 }
 
+/// One wrong line here moves somebody else's money.
+fn stripe(stripe: &Stripe, out: &mut Vec<String>) {
+    let mut modes = BTreeSet::new();
+    let mut routes = BTreeMap::new();
+    for (name, profile) in &stripe.profiles {
+        let place = format!("stripe.profiles.{name}");
+        let mode = profile.mode();
+        match mode {
+            None => out.push(format!(
+                "{place}.key: is no secret key of Stripe (sk_test_…, rk_test_…, sk_live_… or rk_live_…)"
+            )),
+            Some(StripeMode::Live) if !profile.allow_live => {
+                out.push(format!("{place}.key: is a live key, which moves real money: say allow_live = true"));
+            }
+            Some(StripeMode::Test) if profile.allow_live => {
+                out.push(format!("{place}.allow_live: is true, and the key is a test key"));
+            }
+            Some(_) => {}
+        }
+        modes.extend(mode.map(|mode| mode == StripeMode::Live));
+        if profile.tenants.is_empty() {
+            out.push(format!("{place}.tenants: whose jobs may use it? Name the tenants, or \"*\" for all others"));
+        }
+        for (tenant, venue) in profile.routes() {
+            if let Some(other) = routes.insert((tenant, venue), name)
+                && other != name
+            {
+                let venue = venue.map(|venue| format!(", venue \"{venue}\"")).unwrap_or_default();
+                out.push(format!("{place}.tenants: stripe.profiles.{other} serves tenant \"{tenant}\"{venue} already"));
+            }
+        }
+        for account in profile.account.iter().chain(profile.connected.iter().filter(|account| *account != "*")) {
+            if !account.starts_with("acct_") {
+                out.push(format!("{place}: \"{account}\" is no id of a connected account (acct_…)"));
+            }
+        }
+        match url::Url::parse(&profile.base_url) {
+            Ok(url) if url.scheme() == "https" || url.host_str().is_some_and(is_loopback) => {}
+            Ok(_) => out.push(format!("{place}.base_url: must be https; http is for loopback only")),
+            Err(error) => out.push(format!("{place}.base_url: {error}")),
+        }
+        if profile.timeout < Duration::from_secs(1) || profile.timeout > Duration::from_secs(100) {
+            out.push(format!("{place}.timeout: 1s to 100s"));
+        }
+    }
+    if modes.len() > 1 {
+        out.push("stripe.profiles: test and live keys stand side by side; one host uses one kind".to_owned());
+    }
+}
+
 /// A grant of something that does not exist is a spelling mistake.
 fn policy(config: &Config, grants: &GrantSet, place: &str, out: &mut Vec<String>) {
     for profile in grants.email.iter().filter(|name| !config.email.profiles.contains_key(*name)) {
@@ -221,7 +310,67 @@ fn policy(config: &Config, grants: &GrantSet, place: &str, out: &mut Vec<String>
     for upstream in grants.upstream.iter().filter(|name| !config.upstreams.contains_key(*name)) {
         out.push(format!("{place}.upstream: there is no upstreams.{upstream}"));
     }
+    for function in grants.stripe.iter().filter(|name| !STRIPE_FUNCTIONS.contains(&name.as_str())) {
+        out.push(format!("{place}.stripe: there is no \"{function}\"; there are {}", STRIPE_FUNCTIONS.join(", ")));
+    }
+    for event in &grants.webhook {
+        if !is_event_type(event) {
+            out.push(format!("{place}.webhook: \"{event}\" is no event type such as payment.completed"));
+        } else if event == OPERATION_FAILED || event.starts_with("webhook.") {
+            out.push(format!("{place}.webhook: {event} is published by hosts only"));
+        }
+    }
 }
+
+fn webhooks(w: &Webhooks, out: &mut Vec<String>) {
+    if let Some(key) = w.key.as_ref().filter(|key| key.expose().len() < 32) {
+        out.push(format!(
+            "webhooks.key: has {} bytes, at least 32 are needed: openssl rand -base64 48",
+            key.expose().len()
+        ));
+    }
+    if w.user_agent.is_empty() || w.user_agent.len() > 256 || !w.user_agent.bytes().all(|b| (b' '..=b'~').contains(&b))
+    {
+        out.push("webhooks.user_agent: 1 to 256 characters of visible ASCII".to_owned());
+    }
+    if w.timeout.is_zero() || w.timeout > Duration::from_secs(60) {
+        out.push("webhooks.timeout: must be more than 0 and at most 1 minute".to_owned());
+    }
+    if w.retries.len() > 50
+        || w.retries.iter().any(|pause| pause.is_zero() || *pause > Duration::from_secs(7 * 24 * 3600))
+    {
+        out.push("webhooks.retries: at most 50, each more than 0 and at most 7 days".to_owned());
+    }
+    if w.disable_after.is_zero() {
+        out.push("webhooks.disable_after: must be more than 0".to_owned());
+    }
+    if w.overlap > Duration::from_secs(90 * 24 * 3600) {
+        out.push("webhooks.overlap: at most 90 days".to_owned());
+    }
+    if w.per_endpoint == 0 || w.per_endpoint > w.concurrency || w.concurrency > 10_000 {
+        out.push(
+            "webhooks.per_endpoint: at least 1 and at most webhooks.concurrency, which is at most 10,000".to_owned(),
+        );
+    }
+    for place in &w.allow_private {
+        let has_port =
+            place.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !has_port {
+            out.push(format!("webhooks.allow_private: \"{place}\" is not host:port"));
+        }
+    }
+}
+
+/// As the contract names them.
+const STRIPE_FUNCTIONS: [&str; 7] = [
+    "create-payment-intent",
+    "get-payment-intent",
+    "capture-payment-intent",
+    "cancel-payment-intent",
+    "create-refund",
+    "create-payout",
+    "create-transfer",
+];
 
 fn bounds(config: &Config, out: &mut Vec<String>) {
     if config.database.max_connections < 5 {

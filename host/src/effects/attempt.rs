@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,7 @@ pub struct Attempt {
     pub tier: Tier,
     pub lease: Lease,
     pub release: Digest,
-    pub grants: Arc<GrantSet>,
+    pub who: OnBehalf,
     /// Most effects of one attempt.
     pub max_effects: u32,
     /// Of effects that the journal does not know yet.
@@ -37,6 +37,17 @@ pub struct Attempt {
     base_ms: u64,
     random: Mutex<u64>,
     under_way: watch::Sender<u32>,
+    /// Nobody knows what became of one of its calls, and somebody has to.
+    in_doubt: AtomicBool,
+}
+
+/// In whose name a guest asks, and what it may. It decides whose account at a provider is used, never the guest.
+#[derive(Clone, Debug, Default)]
+pub struct OnBehalf {
+    pub grants: Arc<GrantSet>,
+    pub tenant: String,
+    /// Read from the payload where the operator's profiles tell venues apart.
+    pub venue: Option<String>,
 }
 
 /// A job as its holder has it.
@@ -49,13 +60,7 @@ pub struct Held {
 }
 
 impl Attempt {
-    pub fn new(
-        held: Held,
-        release: Digest,
-        grants: Arc<GrantSet>,
-        max_effects: u32,
-        journal: Vec<Recorded>,
-    ) -> Arc<Self> {
+    pub fn new(held: Held, release: Digest, who: OnBehalf, max_effects: u32, journal: Vec<Recorded>) -> Arc<Self> {
         let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
         // The seed is the job's own random bits, so that every attempt draws the same numbers.
         let (high, low) = held.job.0.as_u64_pair();
@@ -64,9 +69,10 @@ impl Attempt {
             tier: held.tier,
             lease: held.lease,
             release,
-            grants,
+            who,
             max_effects,
             generation: held.generation,
+            in_doubt: AtomicBool::new(journal.iter().any(Recorded::is_open_doubt)),
             recorded: journal.into_iter().map(|row| (row.seq, row)).collect(),
             next_seq: AtomicU32::new(0),
             now_ms: AtomicU64::new(base_ms),
@@ -112,6 +118,15 @@ impl Attempt {
     /// The job has rows in the journal, or may have.
     pub fn has_effects(&self) -> bool {
         !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
+    }
+
+    /// An effect may have happened, its answer is not known, and that matters: such a job cannot end by itself.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Relaxed);
     }
 
     pub(super) fn call_begins(&self) {

@@ -4,40 +4,55 @@
 //! rules of doubt, and what an attempt knows of its own effects.
 //! Refuses: a call without a grant, without a lease, or different from the one journaled at its place.
 //! Invariant: a guest sees final answers only; anything else ends the attempt as a [`Stop`].
-//! Tables: effects (through `journal`).
+//! Tables: effects, ledger, provider_pauses (through `journal`).
 
 pub mod attempt;
 pub mod email;
 pub mod gate;
+pub mod stripe;
 pub mod upstream;
 
 use std::{future::Future, time::Duration};
 
+use chrono::{DateTime, Utc};
+
 pub use self::{
-    attempt::{Attempt, Held},
+    attempt::{Attempt, Held, OnBehalf},
     gate::Gate,
 };
 use crate::{
-    config::GrantSet,
     ids::EffectId,
-    journal::{Answer, Class},
+    journal::{Answer, Class, ledger},
+    ratelimit::Bucket,
 };
 
-/// One way to reach the world. A provider says what a request means, sends it, and reads what came back; when, under
-/// which identity and whether again is the gate's business.
+/// One way to reach the world. A provider says what a request means, sends it, reads what came back, and knows how to
+/// ask about a call whose answer was lost; when, under which identity and whether again is the gate's business.
 pub trait Provider: Send + Sync + 'static {
     /// `effects.provider` and the key in `[grants]`.
     const NAME: &'static str;
+    /// How long it surely still knows a call by its effect id, from the first time that it was sent. For `Class::Asked`.
+    const REMEMBERS: Duration = Duration::ZERO;
     /// What the guest asks, as its WIT record says it.
     type Request: Send;
     /// What will be sent: checked, and bound to a configured profile.
     type Call: Send + Sync + 'static;
 
     /// Checks grant and request without any I/O. A final answer (`Denied`, `Invalid`) is journaled like any other.
-    fn prepare(&self, grants: &GrantSet, request: Self::Request) -> Result<Prepared<Self::Call>, Refused>;
+    fn prepare(&self, who: &OnBehalf, request: Self::Request) -> Result<Prepared<Self::Call>, Refused>;
 
     /// Sends it, once, within `Prepared::timeout`. Never retries by itself. `id` is the same on every try.
     fn call(&self, id: EffectId, call: &Self::Call) -> impl Future<Output = CallEnd> + Send;
+
+    /// Asks what became of a call whose sender is surely gone. For `Class::Asked`.
+    fn ask(&self, _id: EffectId, _sent: Sent, _call: &Self::Call) -> impl Future<Output = Asked> + Send {
+        std::future::ready(Asked::Unclear("this provider cannot be asked".to_owned()))
+    }
+
+    /// What finance is told of an `Answer::Ok` with this value; `None`: it moved no money.
+    fn ledger(&self, _call: &Self::Call, _value: &serde_json::Value) -> Option<ledger::Line> {
+        None
+    }
 }
 
 /// A call that is ready to be journaled and sent.
@@ -45,13 +60,13 @@ pub trait Provider: Send + Sync + 'static {
 pub struct Prepared<C> {
     pub function: &'static str,
     pub class: Class,
-    /// `Class::Once` only: true when the operator chose to send again in doubt.
-    pub resend: bool,
     /// All that makes the request what it is, canonical JSON; its sha256 tells determinism. Never stored.
     pub identity: serde_json::Value,
     /// The same for people: no body, no secret, addresses shortened.
     pub redacted: serde_json::Value,
     pub timeout: Duration,
+    /// The rate limit of what it goes to, beside those of the provider and the tenant.
+    pub bucket: Bucket,
     pub call: C,
 }
 
@@ -74,6 +89,28 @@ pub enum CallEnd {
     Transient { message: String, retry_after: Option<Duration> },
     /// It was sent and the answer was lost, or is no answer.
     Doubt(String),
+    /// The same, and neither a repeat nor a question will ever tell.
+    Unknown(String),
+}
+
+/// When a call in doubt was sent, by Postgres's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub first: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+}
+
+/// What a provider says about a call in doubt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// It happened, or was refused: this was its answer.
+    Answer(Answer),
+    /// There is nothing of it.
+    Absent,
+    /// It cannot be told.
+    Unclear(String),
+    /// It could not be asked now.
+    NotNow { message: String, after: Option<Duration> },
 }
 
 /// Why an attempt ends inside a host call. The guest never sees it.
@@ -91,4 +128,49 @@ pub enum Stop {
     Cancelled,
     /// Somebody else holds the job now, or nobody: drop everything.
     LeaseLost,
+}
+
+/// By name: what can be paused.
+pub const PROVIDERS: [&str; 3] = [email::Smtp::NAME, stripe::Stripe::NAME, upstream::Http::NAME];
+
+/// An answer that a person gives in a provider's place, in the provider's own shape.
+#[derive(Debug, PartialEq)]
+pub struct Told {
+    pub value: serde_json::Value,
+    pub line: Option<ledger::Line>,
+}
+
+/// `request` is the redacted one. An error says what is missing, with a JSON pointer.
+pub fn by_person(
+    provider: &str,
+    function: &str,
+    request: &serde_json::Value,
+    answer: &serde_json::Value,
+) -> Result<Told, String> {
+    match provider {
+        stripe::Stripe::NAME => stripe::by_person(function, request, answer),
+        email::Smtp::NAME => match answer {
+            serde_json::Value::String(_) => Ok(Told { value: answer.clone(), line: None }),
+            _ => Err("/answer: the Message-ID, a string".to_owned()),
+        },
+        upstream::Http::NAME => match upstream::Response::from_answer(answer.clone()) {
+            Some(_) => Ok(Told { value: answer.clone(), line: None }),
+            None => Err("/answer: an object of status, headers (pairs) and body (base64)".to_owned()),
+        },
+        other => Err(format!("/answer: this host does not know the provider {other}")),
+    }
+}
+
+/// An HTTP client for one of the operator's services: no proxy from the environment, no redirects, and never a retry of
+/// its own, so that a call is sent once, to where the operator said. (Decompression is not compiled in.)
+fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .timeout(timeout)
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("Usher/", env!("CARGO_PKG_VERSION")))
+        .build()
 }

@@ -4,7 +4,7 @@ use axum::{
 };
 
 use super::{State, problem::Problem};
-use crate::auth::{AuthError, Caller, Role};
+use crate::auth::{AuthError, Caller, Role, is_tenant};
 
 /// An argument of this type is the proof that somebody was let in.
 impl FromRequestParts<State> for Caller {
@@ -51,5 +51,17 @@ pub(super) fn reads(caller: &Caller) -> Result<Option<&str>, Problem> {
         (_, Some(tenant)) => Ok(Some(tenant)),
         // The verifier lets nobody in like this; if it did, they would see nothing.
         (_, None) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "The token names no tenant.")),
+    }
+}
+
+/// Users act for the tenant of their token. An admin may name one, and must if the token does not.
+pub(super) fn acts_for(caller: &Caller, named: Option<String>) -> Result<String, Problem> {
+    match (caller.role, named, &caller.tenant) {
+        (Role::Admin, Some(named), _) if is_tenant(&named) => Ok(named),
+        (Role::Admin, Some(_), _) => Err(Problem::field("/tenant", "must have 1 to 128 characters")),
+        (Role::Admin, None, None) => Err(Problem::field("/tenant", "is missing, and the token names none")),
+        (_, Some(_), _) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may name a tenant.")),
+        (_, None, Some(own)) => Ok(own.clone()),
+        (_, None, None) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "The token names no tenant.")),
     }
 }

@@ -8,12 +8,16 @@
 mod alerts;
 mod body;
 mod caller;
+mod effects;
 pub mod health;
 mod jobs;
 mod limits;
 mod plugins;
 mod problem;
+mod providers;
 mod queues;
+mod rate_limits;
+mod webhooks;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -28,16 +32,22 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
 use self::{health::Health, problem::Problem};
-use crate::{auth::Verifier, config::Queues, db::Pool, operate::Operator, submit::Submitter};
+use crate::{
+    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, submit::Submitter,
+    webhooks::Webhooks,
+};
 
 /// What the handlers share.
 pub struct Rooms {
     pub verifier: Arc<Verifier>,
     pub submitter: Submitter,
     pub operator: Operator,
+    pub limiter: Limiter,
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
+    /// Absent: the operator has set no key for them.
+    pub webhooks: Option<Webhooks>,
 }
 
 /// Behind one pointer: axum clones it several times a request.
@@ -70,8 +80,22 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/queues/{name}/clear", post(queues::clear))
         .route("/limits", get(limits::list))
         .route("/limits/{*scope}", put(limits::set))
+        .route("/rate-limits", get(rate_limits::list))
+        .route("/rate-limits/{*bucket}", put(rate_limits::set))
         .route("/alerts", get(alerts::list))
+        .route("/effects", get(effects::list))
+        .route("/effects/{job}/{seq}/resolve", post(effects::resolve))
+        .route("/providers", get(providers::list))
+        .route("/providers/{name}/pause", post(providers::pause))
+        .route("/providers/{name}/resume", post(providers::resume))
+        .route("/audit", get(providers::audit))
         .route("/plugins", get(plugins::list))
+        .route("/webhook-endpoints", get(webhooks::list).post(webhooks::create))
+        .route("/webhook-endpoints/{id}", get(webhooks::get).patch(webhooks::change).delete(webhooks::delete))
+        .route("/webhook-endpoints/{id}/deliveries", get(webhooks::deliveries))
+        .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
+        .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
+        .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -4,7 +4,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{auth::AuthError, operate::OperateError, submit::SubmitError};
+use crate::{auth::AuthError, operate::OperateError, submit::SubmitError, webhooks::WebhookError};
 
 /// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
 #[derive(Debug)]
@@ -117,8 +117,33 @@ impl From<OperateError> for Problem {
             OperateError::NoRelease(digest) => {
                 Self::field("/release", format!("{digest} is no stored release; see GET /plugins"))
             }
+            OperateError::Answer(message) => {
+                let (pointer, message) = message.split_once(": ").unwrap_or(("/answer", &message));
+                Self::field(pointer, message)
+            }
             // Somebody holds the row: not a fault, but not now.
             OperateError::Database(error) => Self::database(&error),
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::NotFound => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such webhook endpoint.")
+            }
+            WebhookError::NoDelivery => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", "This endpoint has no such delivery.")
+            }
+            WebhookError::Disabled => Self::new(
+                StatusCode::CONFLICT,
+                "endpoint-disabled",
+                "The endpoint is disabled. Enable it first: PATCH it with {\"state\": \"enabled\"}.",
+            ),
+            WebhookError::TooMany => Self::new(StatusCode::CONFLICT, "too-many-endpoints", format!("{error}.")),
+            WebhookError::Field { field, message } => Self::field(&format!("/{field}"), message),
+            WebhookError::Database(error) => Self::database(&error),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -12,10 +12,11 @@ use tower::ServiceExt;
 use super::{Rooms, health::Health, problem::Problem, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
-    config::{Algorithm, Auth, Issuer, Queues, Secret},
+    config::{Algorithm, Auth, Issuer, Queues, RateLimits, Secret},
     db::Pool,
     operate::{OperateError, Operator},
     queue::{Bell, Lanes},
+    ratelimit::Limiter,
     submit::{Catalog, SubmitError, Submitter},
 };
 
@@ -40,7 +41,7 @@ fn token(role: &str, tenant: Option<&str>) -> String {
         subject: "u".to_owned(),
         tenant: tenant.map(str::to_owned),
         role: role.to_owned(),
-        ttl: std::time::Duration::from_secs(60),
+        ttl: Duration::from_secs(60),
     };
     mint(&issuer(), &claims).expect("signs")
 }
@@ -59,8 +60,19 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         lanes: Lanes::default(),
         queues: Arc::clone(&queues),
         catalog: Arc::new(Catalog::default()),
+        doubt_margin: Duration::ZERO,
     };
-    let rooms = Rooms { verifier, submitter, operator, queues, pool: pool.clone(), health: Health { pool, parts } };
+    let limiter = Limiter::start(&pool, &RateLimits::default());
+    let rooms = Rooms {
+        verifier,
+        submitter,
+        operator,
+        limiter,
+        queues,
+        pool: pool.clone(),
+        health: Health { pool, parts },
+        webhooks: None,
+    };
     router(rooms).oneshot(request).await.expect("infallible")
 }
 
@@ -204,4 +216,18 @@ async fn whoever_is_turned_away_for_now_hears_when_to_come_again() {
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         assert_eq!(problem(response).await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
+}
+
+#[tokio::test]
+async fn without_a_key_there_are_no_webhooks_and_it_is_said() {
+    let get = |role: &str| {
+        let token = token(role, Some("t1"));
+        let request = Request::get("/webhook-endpoints").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request.body(Body::empty()).expect("request")
+    };
+    let (status, body) = problem(ask(get("venue_admin")).await).await;
+    assert_eq!((status, &body["type"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("urn:usher:problem:webhooks-off")));
+    assert!(body["detail"].as_str().expect("text").contains("webhooks.key"), "{body}");
+    // Who may not ask hears that first.
+    assert_eq!(problem(ask(get("user")).await).await.0, StatusCode::FORBIDDEN);
 }

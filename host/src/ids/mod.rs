@@ -1,6 +1,6 @@
 //! Identities and small words that every room shares.
 //!
-//! Owns: the id types, digests, tiers, priorities, and the states of a job.
+//! Owns: the id types, digests, tiers, priorities, and the names of events.
 //! Refuses: bare uuids, strings and integers where one of these is meant.
 //! Invariant: an id is never reused, and a child's or an effect's id is a function of its parent's.
 //! Tables: none.
@@ -52,6 +52,15 @@ uuid_id!(
     EffectId
 );
 
+uuid_id!(
+    /// A webhook endpoint.
+    EndpointId
+);
+uuid_id!(
+    /// One event on its way to one endpoint: the `webhook-id`, the same on every try.
+    DeliveryId
+);
+
 /// Namespace of all derived (v5) ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d1f_5f0e_6f43_4c5b_9a58_0c2d_6b1e_9a01);
 
@@ -83,6 +92,12 @@ impl JobId {
     #[must_use]
     pub fn effect(self, seq: u32, generation: u32) -> EffectId {
         EffectId(Uuid::new_v5(&NAMESPACE, format!("effect/{self}/{seq}/{generation}").as_bytes()))
+    }
+
+    /// What this job tells one endpoint. `what` names the event within the job, whichever attempt or host says it.
+    #[must_use]
+    pub fn delivery(self, what: &str, endpoint: EndpointId) -> DeliveryId {
+        DeliveryId(Uuid::new_v5(&NAMESPACE, format!("webhook/{self}/{what}/{endpoint}").as_bytes()))
     }
 }
 
@@ -240,9 +255,28 @@ impl TryFrom<i16> for Priority {
     }
 }
 
+/// The event that hosts publish themselves, when a job ends dead.
+pub const OPERATION_FAILED: &str = "operation.failed";
+
+/// 1 to 128 characters: words of letters, digits, `-` and `_`, with dots between them.
+pub fn is_event_type(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=128).contains(&name.len()) && name.split('.').all(|part| !part.is_empty() && part.chars().all(word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_events_are_words_with_dots() {
+        for name in ["payment.completed", "nft.minted", "a", "my-app.thing_done.v2", "X.Y"] {
+            assert!(is_event_type(name), "{name}");
+        }
+        for name in ["", ".", "a.", ".a", "a..b", "a b", "a\"b", "é", "a\n", &"x".repeat(129)] {
+            assert!(!is_event_type(name), "{name}");
+        }
+    }
 
     #[test]
     fn derived_ids_depend_on_nothing_but_their_parts() {
@@ -251,6 +285,10 @@ mod tests {
         assert_ne!(job.effect(0, 0), job.effect(0, 1));
         assert_ne!(job.effect(0, 0), job.effect(1, 0));
         assert_ne!(job.child(0), job.child(1));
+        let (one, two) = (EndpointId(Uuid::from_u128(1)), EndpointId(Uuid::from_u128(2)));
+        assert_eq!(job.delivery("0", one), job.delivery("0", one));
+        assert_ne!(job.delivery("0", one), job.delivery("0", two));
+        assert_ne!(job.delivery("0", one), job.delivery("1", one));
     }
 
     #[test]

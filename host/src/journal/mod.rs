@@ -3,8 +3,10 @@
 //! Owns: the rows of `effects`, their fence, and what each of their states means.
 //! Refuses: a start by anyone who does not hold the job's lease.
 //! Invariant: a row that `ended` never changes; a row is written before the provider hears of the call.
-//! Tables: effects.
+//! Tables: effects, ledger, provider_pauses.
 
+pub mod ledger;
+pub mod pauses;
 pub mod store;
 
 use chrono::{DateTime, Utc};
@@ -26,6 +28,9 @@ pub enum Answer {
     Rejected(Rejection),
 }
 
+/// The code of a refusal that is a person's.
+pub const VOID: &str = "void";
+
 /// The provider's own word for its refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
@@ -41,7 +46,11 @@ pub enum Class {
     Read,
     /// Repeat under the same effect id.
     Idempotent,
-    /// A repeat might do it twice: a decision.
+    /// Ask the provider what happened; then repeat under the same effect id, while it surely remembers that.
+    Asked,
+    /// A repeat might do it twice, and that is accepted.
+    Resend,
+    /// A repeat might do it twice: a person's decision.
     Once,
 }
 
@@ -50,8 +59,19 @@ impl Class {
         match self {
             Self::Read => "read",
             Self::Idempotent => "idempotent",
+            Self::Asked => "asked",
+            Self::Resend => "resend",
             Self::Once => "once",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Read, Self::Idempotent, Self::Asked, Self::Resend, Self::Once].into_iter().find(|c| c.as_str() == text)
+    }
+
+    /// A call of this class whose answer was lost concerns a person, if nothing else tells what became of it.
+    pub fn doubt_matters(self) -> bool {
+        !matches!(self, Self::Read | Self::Resend)
     }
 }
 
@@ -90,6 +110,7 @@ pub struct Recorded {
     pub effect_id: EffectId,
     pub provider: String,
     pub function: String,
+    pub class: Class,
     pub request_hash: [u8; 32],
     pub request: serde_json::Value,
     pub state: EffectState,
@@ -98,6 +119,10 @@ pub struct Recorded {
     /// The guest's clock before the first effect, ms since the epoch.
     pub base_ms: u64,
     pub ended_ms: Option<u64>,
+    /// When it was sent for the first time.
+    pub first_at: DateTime<Utc>,
+    /// How long ago that was, by Postgres's clock when read.
+    pub age: std::time::Duration,
     pub started_at: DateTime<Utc>,
     /// How long until its doubt may be settled, by Postgres's clock when read; zero when it may be now.
     pub settle_in: std::time::Duration,
@@ -123,6 +148,11 @@ pub struct Restored {
     #[serde(with = "digits")]
     pub release: Vec<u8>,
     pub base_ms: i64,
+    /// Absent in what was archived before it was known.
+    #[serde(default)]
+    pub first_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub doubted: bool,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
     pub answer: Option<serde_json::Value>,
@@ -143,9 +173,10 @@ mod digits {
 }
 
 impl Restored {
-    /// The provider said no and did nothing.
+    /// The provider said no and did nothing. What a person has voided was not its word, and stays as it is.
     pub fn is_rejected(&self) -> bool {
-        self.kind() == Some("rejected")
+        let code = self.answer.as_ref().and_then(|answer| answer["value"]["code"].as_str());
+        self.kind() == Some("rejected") && code != Some(VOID)
     }
 
     /// It happened, or it may have.
@@ -159,6 +190,11 @@ impl Restored {
 }
 
 impl Recorded {
+    /// Nobody knows what became of it, and somebody has to.
+    pub fn is_open_doubt(&self) -> bool {
+        matches!(self.state, EffectState::Started | EffectState::Doubt) && self.class.doubt_matters()
+    }
+
     /// It happened, or it may have. Such a job neither expires nor frees its key.
     pub fn may_have_happened(&self) -> bool {
         match self.state {

@@ -33,8 +33,8 @@ pub struct Start<'a> {
     pub timeout: Duration,
 }
 
-/// Fence and start in one statement: the row appears only while the lease is ours and nobody wants the job cancelled. Returns the number of the try;
-/// `None`: not so.
+/// Fence and start in one statement: the row appears only while the lease is ours, nobody wants the job cancelled and
+/// nobody has paused the provider. Returns the number of the try; `None`: not so.
 ///
 /// `FOR SHARE` blocks the reaper's update until we commit (`FOR KEY SHARE` would not).
 pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
@@ -45,7 +45,8 @@ pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<
         SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'started', $12, $13, now() + make_interval(secs => $14)
         FROM jobs j
         WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
-        FOR SHARE
+          AND NOT EXISTS (SELECT FROM provider_pauses p WHERE p.provider = $7 AND p.tenant IN ('', j.tenant))
+        FOR SHARE OF j
         RETURNING tries
         "#,
         s.tier.as_i16(),
@@ -77,6 +78,9 @@ pub async fn record_refusal(db: &mut PgConnection, s: &Start<'_>, answer: &Answe
         FROM jobs j
         WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
         FOR SHARE
+        -- One that surely did not happen ends with it.
+        ON CONFLICT (job_id, seq) DO UPDATE SET state = 'ended', ended_at = now(), answer = excluded.answer, note = NULL
+        WHERE effects.state <> 'ended'
         RETURNING ended_at AS "ended_at!"
         "#,
         s.tier.as_i16(),
@@ -106,10 +110,11 @@ pub async fn restart(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Optio
         WITH mine AS (
             SELECT j.id FROM jobs j
             WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
-            FOR SHARE
+              AND NOT EXISTS (SELECT FROM provider_pauses p WHERE p.provider = $6 AND p.tenant IN ('', j.tenant))
+            FOR SHARE OF j
         )
         UPDATE effects e
-        SET state = 'started', tries = tries + 1, note = NULL,
+        SET state = 'started', tries = tries + 1, note = NULL, doubted = e.doubted OR e.class <> 'read' AND e.state IN ('started', 'doubt'),
             started_at = now(), deadline_at = now() + make_interval(secs => $5)
         FROM mine
         WHERE e.job_id = mine.id AND e.seq = $4 AND e.state <> 'ended'
@@ -120,6 +125,7 @@ pub async fn restart(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Optio
         s.lease.0,
         int(s.seq),
         s.timeout.as_secs_f64(),
+        s.provider,
     )
     .fetch_optional(db)
     .await
@@ -163,7 +169,7 @@ pub async fn end(
 }
 
 /// No answer: the call surely did not happen (`Deferred`), or may have (`Doubt`). Says so of this try only: a later
-/// holder of the job may have begun another one.
+/// holder of the job may have begun another one, and an earlier try may have happened all the same.
 pub async fn leave_open(
     db: &mut PgConnection,
     id: EffectId,
@@ -172,11 +178,12 @@ pub async fn leave_open(
     try_no: i32,
     state: EffectState,
     note: &str,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+) -> sqlx::Result<Option<EffectState>> {
+    let left = sqlx::query_scalar!(
         r#"
-        UPDATE effects SET state = $5, note = $6
+        UPDATE effects SET state = CASE WHEN doubted THEN 'doubt' ELSE $5 END, note = $6
         WHERE job_id = $1 AND seq = $2 AND effect_id = $3 AND tries = $4 AND state = 'started'
+        RETURNING state
         "#,
         job.0,
         int(seq),
@@ -185,9 +192,146 @@ pub async fn leave_open(
         state.as_str(),
         note,
     )
+    .fetch_optional(db)
+    .await?;
+    Ok(left.as_deref().and_then(EffectState::parse))
+}
+
+/// An open effect, locked, for a person who says what became of it.
+#[derive(Debug)]
+pub struct Open {
+    pub generation: u32,
+    pub effect_id: EffectId,
+    pub provider: String,
+    pub function: String,
+    pub request: serde_json::Value,
+    /// Its sender may still be alive.
+    pub settle_in: Duration,
+}
+
+/// `None`: there is no such effect, or its outcome is known.
+pub async fn lock_open(db: &mut PgConnection, job: JobId, seq: u32, margin: Duration) -> sqlx::Result<Option<Open>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT generation, effect_id, provider, function, request,
+               -- One in `doubt` was left so by its sender itself.
+               CASE WHEN state = 'doubt' THEN 0
+                    ELSE greatest(0, extract(epoch FROM deadline_at - now()) + $3::float8) END::float8 AS "settle_in!"
+        FROM effects WHERE job_id = $1 AND seq = $2 AND state IN ('started', 'doubt')
+        FOR UPDATE
+        "#,
+        job.0,
+        int(seq),
+        margin.as_secs_f64(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Open {
+        generation: row.generation.cast_unsigned(),
+        effect_id: EffectId(row.effect_id),
+        provider: row.provider,
+        function: row.function,
+        request: row.request,
+        settle_in: Duration::from_secs_f64(row.settle_in.max(0.0)),
+    }))
+}
+
+/// It surely did not happen, and is to be done under a new identity: a provider that keeps an old failure under the
+/// old one would repeat it.
+pub async fn renew(db: &mut PgConnection, job: JobId, seq: u32, generation: u32, id: EffectId) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        UPDATE effects SET state = 'deferred', doubted = false, generation = $3, effect_id = $4, first_at = now(), note = NULL
+        WHERE job_id = $1 AND seq = $2 AND state <> 'ended'
+        "#,
+        job.0,
+        int(seq),
+        int(generation),
+        id.0,
+    )
     .execute(db)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// How many of a job's effects wait for somebody to say what became of them.
+pub async fn count_doubts(db: &mut PgConnection, job: JobId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!" FROM effects
+        WHERE job_id = $1 AND state IN ('started', 'doubt') AND class NOT IN ('read', 'resend')
+        "#,
+        job.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// An effect of a live job, as people see it.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    pub job: Uuid,
+    pub seq: i32,
+    pub tenant: String,
+    #[serde(rename = "type")]
+    pub job_type: String,
+    pub job_state: String,
+    pub generation: i32,
+    pub effect_id: Uuid,
+    pub provider: String,
+    pub function: String,
+    pub class: String,
+    pub request: serde_json::Value,
+    pub state: String,
+    pub tries: i32,
+    pub first_at: DateTime<Utc>,
+    pub started_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// `ok`, `rejected`, `denied` or `invalid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Which effects are asked for. All that is there must hold.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    pub tenant: Option<&'a str>,
+    pub job: Option<Uuid>,
+    pub provider: Option<&'a str>,
+    pub state: Option<&'a str>,
+    /// The last one of the page before.
+    pub before: Option<(Uuid, i32)>,
+}
+
+/// Of live jobs, newest first.
+pub async fn list(db: &mut PgConnection, f: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Seen>> {
+    sqlx::query_as!(
+        Seen,
+        r#"
+        SELECT e.job_id AS job, e.seq, j.tenant, j.job_type, j.state AS job_state, e.generation, e.effect_id, e.provider,
+               e.function, e.class, e.request, e.state, e.tries, e.first_at, e.started_at, e.ended_at,
+               e.answer ->> 'kind' AS answer, e.note
+        FROM effects e JOIN jobs j ON j.tier = e.tier AND j.id = e.job_id
+        WHERE ($1::text IS NULL OR j.tenant = $1) AND ($2::uuid IS NULL OR e.job_id = $2)
+          AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.state = $4)
+          AND ($5::uuid IS NULL OR (e.job_id, e.seq) < ($5, $6))
+        ORDER BY e.job_id DESC, e.seq DESC
+        LIMIT $7
+        "#,
+        f.tenant,
+        f.job,
+        f.provider,
+        f.state,
+        f.before.map(|(job, _)| job),
+        f.before.map(|(_, seq)| seq),
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// A job's effects in order; an error names what of them cannot be read.
@@ -198,8 +342,9 @@ pub type Journal = Result<Vec<Recorded>, String>;
 pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sqlx::Result<HashMap<JobId, Journal>> {
     let rows = sqlx::query!(
         r#"
-        SELECT job_id, seq, generation, effect_id, provider, function, request_hash, request, state, tries, release,
-               base_ms, started_at, ended_at, answer, note,
+        SELECT job_id, seq, generation, effect_id, provider, function, class, request_hash, request, state, tries, release,
+               base_ms, first_at, started_at, ended_at, answer, note,
+               greatest(0, extract(epoch FROM now() - first_at))::float8 AS "age!",
                greatest(0, extract(epoch FROM deadline_at - now()) + $2::float8)::float8 AS "settle_in!"
         FROM effects
         WHERE job_id = ANY ($1)
@@ -221,6 +366,7 @@ pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sql
                 effect_id: EffectId(row.effect_id),
                 provider: row.provider,
                 function: row.function,
+                class: Class::parse(&row.class).ok_or("class")?,
                 request_hash: row.request_hash.try_into().map_err(|_| "request_hash")?,
                 request: row.request,
                 state: EffectState::parse(&row.state).ok_or("state")?,
@@ -228,6 +374,8 @@ pub async fn load(db: &mut PgConnection, jobs: &[Uuid], margin: Duration) -> sql
                 release: Digest::from_slice(&row.release).ok_or("release")?,
                 base_ms: row.base_ms.cast_unsigned(),
                 ended_ms: row.ended_at.map(unix_ms),
+                first_at: row.first_at,
+                age: Duration::from_secs_f64(row.age.max(0.0)),
                 started_at: row.started_at,
                 settle_in: Duration::from_secs_f64(row.settle_in.max(0.0)),
                 answer,
@@ -253,8 +401,9 @@ pub async fn restore(db: &mut PgConnection, job: JobId, tier: Tier, rows: &[Rest
         sqlx::query!(
             r#"
             INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
-                                 state, tries, release, base_ms, started_at, deadline_at, ended_at, answer, note)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)
+                                 state, tries, release, base_ms, first_at, doubted, started_at, deadline_at, ended_at, answer,
+                                 note)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, coalesce($15::timestamptz, $17::timestamptz), $16, $17, $17, $18, $19, $20)
             "#,
             job.0,
             row.seq,
@@ -270,6 +419,8 @@ pub async fn restore(db: &mut PgConnection, job: JobId, tier: Tier, rows: &[Rest
             row.tries,
             row.release,
             row.base_ms,
+            row.first_at,
+            row.doubted,
             row.started_at,
             row.ended_at,
             row.answer,

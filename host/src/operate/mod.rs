@@ -1,22 +1,25 @@
-//! What people do to jobs that are there: cancel, pause, resume, clear, redrive.
+//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect.
 //!
 //! Owns: the rules of these, and that the other nodes hear of them.
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives (others through `queue`, `journal`, `idempotency`).
+//! Tables: redrives, audit_log (others through `queue`, `journal`, `idempotency`).
 
+mod audit;
 mod bulk;
 mod cancel;
+mod effects;
 mod limits;
 mod queues;
 mod redrive;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
+    effects::Resolution,
     queues::Cleared,
 };
 use crate::{
@@ -43,6 +46,8 @@ pub struct Operator {
     pub lanes: Lanes,
     pub queues: Arc<Queues>,
     pub catalog: Arc<Catalog>,
+    /// How long after its deadline a call's sender may still be alive.
+    pub doubt_margin: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,9 @@ pub enum OperateError {
     Conflict { slug: &'static str, message: String },
     #[error("release {0} is not stored")]
     NoRelease(Digest),
+    /// A person's answer that is none of the provider's: the pointer, and what should stand there.
+    #[error("{0}")]
+    Answer(String),
     #[error("the database could not do it")]
     Database(#[from] sqlx::Error),
 }

@@ -71,7 +71,9 @@ impl Operator {
         let rows = job.journal.clone().unwrap_or_else(|| json!([]));
         let rows: Vec<Restored> = serde_json::from_value(rows).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
         let (kept, reopened) = reopen(rows);
-        let generation = job.generation + i32::from(!reopened.is_empty());
+        // Beyond all that were used: a person may have had one row made anew.
+        let used = kept.iter().chain(&reopened).map(|row| row.generation).max().unwrap_or(0).max(job.generation);
+        let generation = if reopened.is_empty() { job.generation } else { used + 1 };
         journal::store::restore(db, id, job.tier, &kept).await?;
         let mut note =
             json!({ "kind": "redrive", "message": format!("started again by {by}"), "at": chrono::Utc::now() });

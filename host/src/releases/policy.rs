@@ -32,6 +32,8 @@ enum Served {
     Email,
     Upstream,
     Jobs,
+    Stripe,
+    Webhook,
 }
 
 /// The linker takes any 0.1.x that asks for nothing this host lacks.
@@ -43,6 +45,8 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
             "email" => Ok(Served::Email),
             "upstream" => Ok(Served::Upstream),
             "jobs" => Ok(Served::Jobs),
+            "stripe" => Ok(Served::Stripe),
+            "webhook" => Ok(Served::Webhook),
             _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
         },
         _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
@@ -52,7 +56,7 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
 pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
     let asked = &manifest.grants;
-    for (provider, list) in [("webhook", &asked.webhook), ("stripe", &asked.stripe), ("solana", &asked.solana)] {
+    for (provider, list) in [("solana", &asked.solana)] {
         if !list.is_empty() {
             return Err(PolicyError::NotServed { provider });
         }
@@ -64,6 +68,8 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             Served::Email => ("email", &asked.email),
             Served::Upstream => ("upstream", &asked.upstream),
             Served::Jobs => ("jobs", &asked.jobs),
+            Served::Stripe => ("stripe", &asked.stripe),
+            Served::Webhook => ("webhook", &asked.webhook),
         };
         if asked.is_empty() {
             return Err(PolicyError::ImportWithoutGrant { interface: import.clone(), provider });
@@ -76,6 +82,8 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
         ("email", &asked.email, &allowed.email),
         ("upstream", &asked.upstream, &allowed.upstream),
         ("jobs", &asked.jobs, &allowed.jobs),
+        ("stripe", &asked.stripe, &allowed.stripe),
+        ("webhook", &asked.webhook, &allowed.webhook),
     ] {
         if let Some(missing) = wanted.iter().find(|name| !allowed.contains(name)) {
             let wanted = missing.clone();
@@ -90,14 +98,15 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             .0
             .get(&job.queue)
             .ok_or_else(|| PolicyError::NoQueue { job_type: job_type(), queue: job.queue.clone() })?;
-        if !asked.email.is_empty() && queue.tier == Tier::Background {
-            return Err(PolicyError::WrongTier {
-                job_type: job_type(),
-                grant: "email",
-                queue: job.queue.clone(),
-                needs: "1 or 2",
-                has: queue.tier.into(),
-            });
+        let wrong_tier = match queue.tier {
+            Tier::Background if !asked.email.is_empty() => Some(("email", "1 or 2")),
+            // What moves money must not be forgotten by a crash of the database.
+            Tier::Communication | Tier::Background if !asked.stripe.is_empty() => Some(("stripe", "1")),
+            Tier::Money | Tier::Communication | Tier::Background => None,
+        };
+        if let Some((grant, needs)) = wrong_tier {
+            let (queue, has) = (job.queue.clone(), queue.tier.into());
+            return Err(PolicyError::WrongTier { job_type: job_type(), grant, queue, needs, has });
         }
         let limit = match &job.limits {
             limits if limits.memory > config.runtime.max_memory => "memory",
@@ -162,7 +171,7 @@ mod tests {
         assert!(check(&manifest("money", email(&["default"])), &mail, &config).is_ok());
         let error = check(&manifest("money", GrantSet::default()), &mail, &config).expect_err("no grant");
         assert!(error.to_string().contains("usher:plugin/email@0.1.0"), "{error}");
-        for foreign in ["usher:plugin/stripe@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
+        for foreign in ["usher:plugin/solana@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
             let error =
                 check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
             assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
@@ -181,7 +190,27 @@ mod tests {
         let mut greedy = manifest("money", GrantSet::default());
         greedy.jobs[0].limits.memory = 1 << 40;
         assert!(matches!(check(&greedy, &[], &policy), Err(PolicyError::Limit { limit: "memory", .. })));
-        let stripe = GrantSet { stripe: vec!["create-refund".to_owned()], ..GrantSet::default() };
-        assert_eq!(check(&manifest("money", stripe), &[], &policy), Err(PolicyError::NotServed { provider: "stripe" }));
+        let solana = GrantSet { solana: vec!["mint-nft".to_owned()], ..GrantSet::default() };
+        assert_eq!(check(&manifest("money", solana), &[], &policy), Err(PolicyError::NotServed { provider: "solana" }));
+        let stripe = || GrantSet { stripe: vec!["create-refund".to_owned()], ..GrantSet::default() };
+        assert!(check(&manifest("money", stripe()), &[], &config(stripe())).is_ok());
+        for queue in ["communication", "background"] {
+            let error = check(&manifest(queue, stripe()), &[], &config(stripe())).expect_err("money in a lower tier");
+            assert!(matches!(error, PolicyError::WrongTier { needs: "1", .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn events_are_granted_by_name_like_all_else() {
+        let webhook =
+            |names: &[&str]| GrantSet { webhook: names.iter().map(|&n| n.to_owned()).collect(), ..GrantSet::default() };
+        let import = imports(&["usher:plugin/webhook@0.1.0"]);
+        let policy = config(webhook(&["nft.minted", "payment.completed"]));
+        assert!(check(&manifest("money", webhook(&["nft.minted"])), &import, &policy).is_ok());
+        let error =
+            check(&manifest("money", webhook(&["refund.completed"])), &import, &policy).expect_err("not granted");
+        assert!(error.to_string().contains("plugins.policy.p.webhook"), "{error}");
+        let error = check(&manifest("money", GrantSet::default()), &import, &policy).expect_err("no grant");
+        assert!(matches!(error, PolicyError::ImportWithoutGrant { provider: "webhook", .. }), "{error}");
     }
 }

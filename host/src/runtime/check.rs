@@ -4,9 +4,10 @@ use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, in
 use crate::{
     config::{Config, GrantSet},
     db::Pool,
-    effects::{Gate, email::Smtp, upstream::Http},
+    effects::{Gate, email::Smtp, gate::Providers, stripe::Stripe, upstream::Http},
     lifecycle::Pulse,
     queue::{Bell, Lanes},
+    ratelimit::Limiter,
     releases::{Manifest, Needs, manifest},
     submit::{Catalog, Submitter},
 };
@@ -74,10 +75,14 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     config.runtime.artifacts = Some(cache.to_owned());
     let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none")?;
     let gate = Gate::new(
-        Arc::new(Smtp::new(&config.email)?),
-        Arc::new(Http::new(&config.upstreams)?),
+        Providers {
+            email: Arc::new(Smtp::new(&config.email)?),
+            upstream: Arc::new(Http::new(&config.upstreams)?),
+            stripe: Arc::new(Stripe::new(&config.stripe)?),
+        },
         pool.clone(),
         Pulse::new(config.cluster.confirm_within),
+        Limiter::start(&pool, &config.rate_limits),
     );
     let catalog = Arc::new(Catalog::default());
     let submitter = Submitter::start(

@@ -70,6 +70,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// The venue that a payload names, where it decides whose account is used.
+    pub fn venue(&self, payload: &str) -> Option<String> {
+        self.gate.stripe.venue(payload)
+    }
+
     pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {
         let settings = &config.runtime;
         let engine = engine::pooled(settings).map_err(RuntimeError::Engine)?;

@@ -7,9 +7,8 @@ use super::{
     limits::{Charged, Cpu},
 };
 use crate::{
-    config::GrantSet,
     db::Pool,
-    effects::{Attempt, Held},
+    effects::{Attempt, Held, OnBehalf},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
         self, Limits, Needs, Stored,
@@ -172,9 +171,8 @@ impl Registry {
         let Some(job) = release.manifest.jobs.iter().min_by_key(|job| job.limits.memory) else { return Ok(()) };
         let limits = Limits { effects: 0, ..job.limits };
         let id = JobId::new();
-        let grants = Arc::new(GrantSet::default());
         let held = Held { job: id, tier: Tier::Background, lease: Lease::random(), generation: 0 };
-        let attempt = Attempt::new(held, release.digest, grants, 0, Vec::new());
+        let attempt = Attempt::new(held, release.digest, OnBehalf::default(), 0, Vec::new());
         let input = JobInput {
             id,
             job_type: job.job_type.clone(),

@@ -14,6 +14,7 @@ use crate::{
     ids::JobId,
     releases::Limits,
     submit::{ChildOf, PreparedJob},
+    webhooks::Publication,
 };
 
 /// What a guest is given.
@@ -37,6 +38,8 @@ pub struct Ended {
     /// Bytes of linear memory.
     pub peak_memory: u64,
     pub children: Vec<PreparedJob>,
+    /// In the order in which it published.
+    pub published: Vec<Publication>,
 }
 
 #[derive(Debug)]
@@ -163,7 +166,7 @@ impl Runtime {
                 ended = tokio::time::timeout(limits.wall, charged) => ended.ok(),
                 () = cancel.cancelled() => {
                     drop(input);
-                    return Ended { verdict: Verdict::Cancelled, cpu: cpu.used(), peak_memory: 0, children: Vec::new() };
+                    return Ended { cpu: cpu.used(), ..nothing(Verdict::Cancelled) };
                 }
             }
         };
@@ -180,7 +183,7 @@ impl Runtime {
             Some(Ok(Err(Failure::Permanent(message)))) => Verdict::GuestPermanent(message),
             Some(Err(error)) => classify(&error, state.stop, &state.memory, &state.log, limits),
         };
-        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children }
+        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children, published: state.published }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
@@ -195,6 +198,7 @@ impl Runtime {
             cpu,
             cpu_limit: limits.cpu,
             children: Vec::new(),
+            published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
             log: GuestLog::default(),
             stop: None,
@@ -215,7 +219,7 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new() }
+    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {

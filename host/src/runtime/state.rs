@@ -5,6 +5,7 @@ use crate::{
     effects::{Attempt, Gate, Stop},
     ids::JobId,
     submit::{ChildOf, PreparedJob, Submitter},
+    webhooks::Publication,
 };
 
 /// The host's side of one attempt.
@@ -19,6 +20,7 @@ pub(super) struct State {
     pub cpu_limit: Duration,
     pub children: Vec<PreparedJob>,
     pub parent: ChildOf,
+    pub published: Vec<Publication>,
     pub log: GuestLog,
     /// Why a host call ended the attempt.
     pub stop: Option<Stop>,

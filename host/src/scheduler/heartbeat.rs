@@ -83,6 +83,9 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
         }
     }
     s.running.set_limits(limits(&beat.limits));
+    if beat.rates != s.limiter.version() {
+        s.rates_changed.notify_one();
+    }
     s.peers.store(beat.others.len(), Ordering::Relaxed);
 
     seen.retain(|node, _| beat.others.iter().any(|(other, _)| other == node));

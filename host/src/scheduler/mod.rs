@@ -29,6 +29,7 @@ use crate::{
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
     queue::Bell,
+    ratelimit::Limiter,
     runtime::Registry,
     submit::Submitter,
     worker::Running,
@@ -48,6 +49,7 @@ pub struct Scheduler {
     pub registry: Arc<Registry>,
     pub running: Arc<Running>,
     pub operator: Operator,
+    pub limiter: Limiter,
     pub submitter: Submitter,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
@@ -55,6 +57,8 @@ pub struct Scheduler {
     pub peers: Arc<AtomicUsize>,
     /// Rings when another release may be active.
     pub releases_changed: Arc<Notify>,
+    /// Rings when rate limits may have changed, or a bucket may be held.
+    pub rates_changed: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -72,6 +76,7 @@ impl Scheduler {
         duties.spawn(news::listen(Arc::clone(&self)));
         duties.spawn(news::tell(Arc::clone(&self)));
         duties.spawn(news::refresh(Arc::clone(&self)));
+        duties.spawn(news::refresh_rates(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));

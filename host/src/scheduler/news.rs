@@ -6,7 +6,10 @@ use std::{
 use sqlx::postgres::PgListener;
 
 use super::{Scheduler, store};
-use crate::operate::{CANCEL, REDRIVE, RESUME};
+use crate::{
+    operate::{CANCEL, REDRIVE, RESUME},
+    ratelimit,
+};
 
 /// Channel: "NODE QUEUE", work is ready.
 const READY: &str = "usher_ready";
@@ -24,7 +27,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
-            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE]).await?;
+            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -33,6 +36,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     WAKE => s.bell.due_in(Duration::ZERO),
                     RESUME => s.bell.heard(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
+                    ratelimit::NEWS => s.rates_changed.notify_one(),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}
@@ -86,6 +90,19 @@ pub(super) async fn refresh(s: Arc<Scheduler>) {
             Ok(newly_served) if !newly_served.is_empty() => s.bell.due_in(Duration::ZERO),
             Ok(_) => {}
             Err(error) => tracing::error!(error = %error, "releases could not be brought up to date"),
+        }
+    }
+}
+
+/// Reads the rate limits and what is held whenever they may have changed. What fails, the next beat makes good.
+pub(super) async fn refresh_rates(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.rates_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.limiter.refresh().await {
+            tracing::warn!(error = %error, "rate limits could not be brought up to date");
         }
     }
 }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{Days, Utc};
 
 use super::Scheduler;
-use crate::{db::Pool, queue};
+use crate::{db::Pool, queue, webhooks};
 
 /// Days of archive partitions that exist ahead of today. Yesterday is made too: nodes' clocks differ.
 const AHEAD: i32 = 14;
@@ -12,11 +12,13 @@ const EVERY: Duration = Duration::from_secs(6 * 3600);
 /// Without a partition of the day nothing can be settled, so this also runs before the host is ready.
 pub async fn make_days(pool: &Pool) -> sqlx::Result<()> {
     let yesterday = Utc::now().date_naive() - Days::new(1);
-    // The advisory lock keeps two nodes from making the same partition; a short lock_timeout keeps us from queueing
-    // every settle behind us while some long reader holds the archive.
-    let mut tx = pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
+    let mut tx = pool.begin().await?;
+    // Keeps two nodes from making the same partition. Hosts that start at once wait for the first one, as long as it takes.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('usher_archive_days'))").execute(&mut *tx).await?;
-    let made = queue::store::make_archive_days(&mut tx, yesterday, AHEAD + 2).await?;
+    // Keeps us from queueing every settle behind us while some long reader holds the archive.
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+    let made = queue::store::make_archive_days(&mut tx, yesterday, AHEAD + 2).await?
+        + webhooks::store::make_days(&mut tx, yesterday, AHEAD + 2).await?;
     tx.commit().await?;
     if made > 0 {
         tracing::info!(partitions = made, "archive partitions made");

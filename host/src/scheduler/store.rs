@@ -40,6 +40,8 @@ pub struct Beat {
     pub generation: i64,
     /// What operators decided about each node, by scope.
     pub limits: BTreeMap<String, i32>,
+    /// Of the rate limits and what is held.
+    pub rates: i64,
 }
 
 /// Counts up this node's beat and reads all that a node must know every few seconds, in one statement.
@@ -52,7 +54,8 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, running: &BTreeMap<String
                ARRAY(SELECT beat FROM nodes WHERE id <> $1 ORDER BY id) AS "beats!: Vec<i64>",
                coalesce((SELECT max(generation) FROM activations), 0) AS "generation!",
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
-               ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>"
+               ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
+               (SELECT version FROM rate_news) AS "rates!"
         "#,
         node.0,
         serde_json::json!(running),
@@ -61,7 +64,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, running: &BTreeMap<String
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
-    Ok(Beat { alive: row.alive, others, generation: row.generation, limits })
+    Ok(Beat { alive: row.alive, others, generation: row.generation, limits, rates: row.rates })
 }
 
 /// Jobs in flight by node and queue, as of the nodes' last beats.

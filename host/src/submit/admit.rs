@@ -6,6 +6,7 @@ use crate::{
     db::Pool,
     ids::{JobId, Tier},
     queue::{self, Ready, Settlement, Tally, Verdict, store::Unchecked},
+    webhooks::{self, Event, Failed},
 };
 use serde_json::json;
 
@@ -91,6 +92,23 @@ impl Submitter {
             }
             let settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
             alerts::raise(&mut tx, &raised).await?;
+            let failed: Vec<_> = settled
+                .dead
+                .into_iter()
+                .map(|dead| {
+                    Event::failed(Failed {
+                        tenant: dead.tenant,
+                        job: dead.id,
+                        job_type: dead.job_type,
+                        queue: dead.queue,
+                        reason: dead.reason,
+                        redrives: dead.redrives,
+                    })
+                })
+                .collect();
+            if !failed.is_empty() {
+                webhooks::store::publish(&mut tx, &failed).await?;
+            }
             tx.commit().await?;
             admitted.ready.extend(done.ready);
             admitted.ready.extend(settled.ready);

@@ -20,7 +20,7 @@ pub use self::{
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
-    payload::{MAX_DEPTH, MAX_PAYLOAD},
+    payload::{MAX_DEPTH, MAX_PAYLOAD, parse as parse_json},
 };
 use self::{batch::Batcher, check::Origin};
 use crate::{

@@ -11,6 +11,7 @@ use crate::{
     ids::{Digest, JobId},
     queue::{Claimed, Settlement, Verdict},
     runtime::{self, Ended},
+    webhooks::Event,
 };
 
 /// What became of one attempt.
@@ -19,6 +20,8 @@ pub(super) enum Outcome {
     Ran {
         release: Digest,
         ended: Ended,
+        /// One of its effects may have happened, and its answer is not known.
+        in_doubt: bool,
     },
     /// No node should run it again.
     Poison,
@@ -52,12 +55,24 @@ pub(super) fn settled(
     job: Claimed,
     outcome: Outcome,
     journaled: bool,
+    was_in_doubt: bool,
     cancel_asked: bool,
 ) -> Option<Settled> {
     let was_running = matches!(outcome, Outcome::Ran { .. });
     let about = (job.id, job.job_type.clone(), job.tenant.clone());
+    // What an attempt knows of its own effects counts; where none ran, what the journal said.
+    let in_doubt = match &outcome {
+        Outcome::Ran { in_doubt, .. } => *in_doubt,
+        // How far it came is not known.
+        Outcome::HostFailed => true,
+        _ => was_in_doubt,
+    };
     let mut settled = read(queues, job, outcome, cancel_asked)?;
     settled.settlement.journaled = journaled;
+    // However it would end: what is in doubt is for a person to say.
+    if in_doubt && matches!(settled.settlement.verdict, Verdict::Dead { .. }) {
+        settled.settlement.verdict = Verdict::Park;
+    }
     // With a journal it comes back once more (the request stands in its row), so that the end is decided by what the
     // journal says then, and not by what this attempt believes.
     if was_running && journaled && settled.settlement.verdict == Verdict::Cancelled {
@@ -114,22 +129,32 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             "the host failed while it ran".to_owned(),
         ),
         Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
-        Outcome::Ran { release: digest, ended } => {
+        Outcome::Ran { release: digest, ended, in_doubt } => {
             release = Some(digest);
             cpu = ended.cpu;
             children = ended.children;
+            let published = ended.published;
             match ran(queue, &job, ended.verdict, cancel_asked)? {
+                // It never came back to the call that is in doubt.
+                Ran::Completed(_) if in_doubt => {
+                    children.clear();
+                    let message = "it completed without a call of its journal that is in doubt".to_owned();
+                    (Verdict::Park, "unknown-outcome", message)
+                }
                 Ran::Completed(result) => {
                     let settlement = settlement(&job, Verdict::Completed { result }, None, release, cpu);
-                    return Some(Settled { settlement, children, alert: None });
+                    let event = |(n, publication)| Event::published(&job.tenant, job.id, n, publication);
+                    let published = published.iter().enumerate().map(event).collect();
+                    return Some(Settled { settlement, children, published, alert: None });
                 }
                 Ran::Otherwise(verdict, kind, message) => {
-                    // Children are committed with success only.
+                    // Children and events are committed with success only.
                     children.clear();
                     if verdict == Verdict::Return {
                         return Some(Settled {
                             settlement: settlement(&job, verdict, None, release, cpu),
                             children,
+                            published: Vec::new(),
                             alert: None,
                         });
                     }
@@ -137,6 +162,7 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
                     return Some(Settled {
                         settlement: settlement(&job, verdict, Some(error), release, cpu),
                         children,
+                        published: Vec::new(),
                         alert: None,
                     });
                 }
@@ -144,7 +170,8 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
         }
     };
     let error = error(&job, kind, &message, release, cpu);
-    Some(Settled { settlement: settlement(&job, verdict, Some(error), release, cpu), children, alert: None })
+    let settlement = settlement(&job, verdict, Some(error), release, cpu);
+    Some(Settled { settlement, children, published: Vec::new(), alert: None })
 }
 
 const DEAD_TRAPPED: Verdict = Verdict::Dead { reason: "trapped" };
@@ -296,14 +323,13 @@ mod tests {
     }
 
     fn stopped(job: Claimed, stop: Stop) -> Option<Verdict> {
-        let ended = Ended {
-            verdict: runtime::Verdict::Stopped(stop),
-            cpu: Duration::ZERO,
-            peak_memory: 0,
-            children: Vec::new(),
-        };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended };
-        settled(&Queues::default(), job, outcome, false, false).map(|s| s.settlement.verdict)
+        ended(job, runtime::Verdict::Stopped(stop), false)
+    }
+
+    fn ended(job: Claimed, verdict: runtime::Verdict, in_doubt: bool) -> Option<Verdict> {
+        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt };
+        settled(&Queues::default(), job, outcome, false, false, false).map(|s| s.settlement.verdict)
     }
 
     #[test]
@@ -322,6 +348,30 @@ mod tests {
         let stop = || Stop::Retry { message: String::new(), after: Some(Duration::from_secs(90)) };
         assert_eq!(stopped(job(1, 0), stop()), Some(Verdict::Again { delay: Duration::from_secs(90), burn: true }));
         assert_eq!(stopped(job(11, 0), stop()), Some(Verdict::Dead { reason: "retries-exhausted" }));
+    }
+
+    #[test]
+    fn a_job_with_an_effect_in_doubt_ends_only_by_a_persons_word() {
+        let stop = || runtime::Verdict::Stopped(Stop::Retry { message: String::new(), after: None });
+        assert!(matches!(ended(job(1, 0), stop(), true), Some(Verdict::Again { burn: true, .. })));
+        assert_eq!(ended(job(11, 0), stop(), true), Some(Verdict::Park));
+        let permanent = || runtime::Verdict::GuestPermanent(String::new());
+        assert_eq!(ended(job(1, 0), permanent(), true), Some(Verdict::Park));
+        assert_eq!(ended(job(1, 0), permanent(), false), Some(Verdict::Dead { reason: "permanent" }));
+        let completed = || runtime::Verdict::Completed("1".to_owned());
+        assert_eq!(ended(job(1, 0), completed(), true), Some(Verdict::Park));
+        assert!(matches!(ended(job(1, 0), completed(), false), Some(Verdict::Completed { .. })));
+    }
+
+    #[test]
+    fn one_that_no_node_should_run_again_is_parked_if_its_journal_is_in_doubt() {
+        let queues = Queues::default();
+        let end = |outcome, in_doubt| {
+            settled(&queues, job(11, 0), outcome, true, in_doubt, false).map(|s| s.settlement.verdict)
+        };
+        assert_eq!(end(Outcome::Poison, true), Some(Verdict::Park));
+        assert_eq!(end(Outcome::Poison, false), Some(Verdict::Dead { reason: "trapped" }));
+        assert_eq!(end(Outcome::HostFailed, false), Some(Verdict::Park), "nobody knows how far it came");
     }
 
     #[test]

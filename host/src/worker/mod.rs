@@ -24,6 +24,7 @@ use crate::{
     lifecycle::{Lifecycle, Pulse},
     queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
+    webhooks,
 };
 
 /// What the steps of a job share.
@@ -40,6 +41,8 @@ pub struct Worker {
     pub registry: Arc<Registry>,
     pub runtime: Arc<Runtime>,
     pub running: Arc<Running>,
+    /// Rings when a settlement has published something.
+    pub published: webhooks::Bell,
 }
 
 impl Worker {

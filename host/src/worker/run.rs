@@ -9,7 +9,7 @@ use super::{
     slots::Slot,
 };
 use crate::{
-    effects::{Attempt, Held},
+    effects::{Attempt, Held, OnBehalf},
     ids::Tier,
     journal::{EffectState, Recorded, store::Journal},
     queue::Claimed,
@@ -55,6 +55,7 @@ async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
     };
     let journal = std::mem::replace(&mut taken.journal, Ok(Vec::new()));
     let mut journaled = journal.as_ref().map_or(true, |rows| !rows.is_empty());
+    let in_doubt = journal.as_ref().is_ok_and(|rows| rows.iter().any(Recorded::is_open_doubt));
     // A fault of ours inside one job must not take along those that run beside it.
     let outcome =
         AssertUnwindSafe(outcome(worker, &mut taken.job, &taken.slot, journal, &mut journaled)).catch_unwind();
@@ -64,7 +65,8 @@ async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
     });
     // How far a failed one came is not known; its journal, if there is one, must come along.
     journaled |= matches!(outcome, Outcome::HostFailed);
-    let settled = classify::settled(&worker.queues, taken.job, outcome, journaled, taken.slot.cancel_asked())?;
+    let settled =
+        classify::settled(&worker.queues, taken.job, outcome, journaled, in_doubt, taken.slot.cancel_asked())?;
     Some(Pending { settled, slot: taken.slot })
 }
 
@@ -90,10 +92,15 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         return Outcome::NoRelease { message: format!("release {} does not own this job type", release.digest) };
     };
 
+    let who = OnBehalf {
+        grants: Arc::clone(&release.grants),
+        tenant: job.tenant.clone(),
+        venue: worker.runtime.venue(&job.payload),
+    };
     let attempt = Attempt::new(
         Held { job: job.id, tier: job.tier, lease: job.lease, generation: job.generation.cast_unsigned() },
         release.digest,
-        Arc::clone(&release.grants),
+        who,
         job_type.limits.effects,
         journal,
     );
@@ -115,7 +122,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
         attempt.quiet(patience).await;
     }
-    Outcome::Ran { release: release.digest, ended }
+    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt() }
 }
 
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not

@@ -12,6 +12,7 @@ use crate::{
     ids::{JobId, Tier},
     queue::{self, Bell, Lanes, Settlement, Verdict},
     submit::{self, PreparedJob},
+    webhooks::{self, Event, Failed},
 };
 
 /// Most settlements of one transaction.
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Settled {
     pub settlement: Settlement,
     pub children: Vec<PreparedJob>,
+    /// Events that are committed with it.
+    pub published: Vec<Event>,
     /// What a person should know of it.
     pub alert: Option<Alert>,
 }
@@ -59,6 +62,7 @@ impl Settlers {
                     bell: worker.bell.clone(),
                     lanes: worker.lanes.clone(),
                     running: Arc::clone(&worker.running),
+                    published: worker.published.clone(),
                 };
                 tasks.push(tokio::spawn(settler.run(Arc::clone(&receiver))));
             }
@@ -91,6 +95,7 @@ struct Settler {
     bell: Bell,
     lanes: Lanes,
     running: Arc<Running>,
+    published: webhooks::Bell,
 }
 
 impl Settler {
@@ -148,6 +153,7 @@ impl Settler {
                     tracing::error!(error = %error, job.id = batch.first().map(|s| s.settlement.id.to_string()), "a settlement was refused by the database");
                     for settled in &mut batch {
                         settled.children.clear();
+                        settled.published.clear();
                         settled.settlement.verdict = Verdict::Dead { reason: "invalid" };
                         settled.settlement.error = Some(serde_json::json!({
                             "kind": "invalid", "message": "the database refused this job's result", "at": chrono::Utc::now(),
@@ -192,8 +198,10 @@ impl Settler {
                 }
             }
         }
+        let events = events(batch, &mut settled);
+        let deliveries = if events.is_empty() { 0 } else { webhooks::store::publish(&mut tx, &events).await? };
         tx.commit().await?;
-        Ok(Done { lost, settled })
+        Ok(Done { lost, settled, published: deliveries > 0 })
     }
 
     fn ring(&self, batch: &[Settled], done: &Done) {
@@ -201,6 +209,9 @@ impl Settler {
             tracing::warn!(job.id = %id, "lease lost; the result is dropped");
         }
         self.bell.settled(&done.settled);
+        if done.published {
+            self.published.ring();
+        }
         let later = batch.iter().flat_map(|Settled { settlement, children, .. }| {
             let again = match settlement.verdict {
                 Verdict::Again { delay, .. } => Some(delay),
@@ -219,6 +230,25 @@ struct Done {
     /// Their lease was not ours any more.
     lost: Vec<JobId>,
     settled: queue::store::Settled,
+    /// Something is to be sent.
+    published: bool,
+}
+
+/// What guests published and whose job has succeeded now, and the failures that the host itself tells of.
+fn events(batch: &[Settled], settled: &mut queue::store::Settled) -> Vec<Event> {
+    let published = batch.iter().filter(|s| !s.published.is_empty() && settled.ids.contains(&s.settlement.id));
+    let mut events: Vec<_> = published.flat_map(|s| s.published.iter().cloned()).collect();
+    events.extend(settled.dead.drain(..).map(|dead| {
+        Event::failed(Failed {
+            tenant: dead.tenant,
+            job: dead.id,
+            job_type: dead.job_type,
+            queue: dead.queue,
+            reason: dead.reason,
+            redrives: dead.redrives,
+        })
+    }));
+    events
 }
 
 /// SQLSTATE 22 or 23. But for "no partition found for row", which is 23514 without a constraint: that is the archive's

@@ -38,7 +38,9 @@ pub mod log;
 mod plugin;
 pub mod progress;
 pub mod raw;
+pub mod stripe;
 pub mod upstream;
+pub mod webhook;
 
 pub use error::{Error, Rejection};
 pub use failure::Failure;

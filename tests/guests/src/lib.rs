@@ -1,12 +1,15 @@
 //! Guests for the tests: the payload's `"do"` names the behaviour, its other fields are the behaviour's.
 //!
-//! Built three times, for three sets of imports: plain; with feature `effects`, which calls providers; and with `stripe`, to be
-//! refused. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others; `steps` runs a list of them.
+//! Built for several sets of imports: plain; with feature `effects`, which calls providers; with `stripe`, which moves money; with
+//! `webhook`; and with `unserved`, to be refused. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
+//! `steps` runs a list of them.
 
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
 mod misbehave;
+#[cfg(feature = "stripe")]
+mod money;
 
 use std::time::Duration;
 
@@ -141,7 +144,21 @@ enum What {
     #[cfg(feature = "effects")]
     Upstream(effects::Call),
     #[cfg(feature = "stripe")]
-    Stripe,
+    Stripe(money::Call),
+    #[cfg(feature = "unserved")]
+    Unserved,
+    /// Publishes `data` `count` times (once), or, where `bytes` is given, a text of that length; or `raw`, JSON or not.
+    #[cfg(feature = "webhook")]
+    Publish {
+        event: String,
+        #[serde(default)]
+        data: Value,
+        bytes: Option<usize>,
+        raw: Option<String>,
+        count: Option<u32>,
+        #[serde(default)]
+        catch: bool,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -262,14 +279,43 @@ impl What {
             }
             #[cfg(feature = "effects")]
             Self::Upstream(call) => call.call()?,
+            #[cfg(feature = "webhook")]
+            Self::Publish { event, data, bytes, raw, count, catch } => {
+                let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());
+                for _ in 0..count.unwrap_or(1) {
+                    let done = match &raw {
+                        Some(raw) => raw::usher::plugin::webhook::publish(&event, raw).map_err(usher_plugin::Error::from),
+                        None => usher_plugin::webhook::publish(&event, &data),
+                    };
+                    match done {
+                        Err(error) if catch => return Ok(Outcome::Json(described(&error))),
+                        done => done?,
+                    }
+                }
+                Value::Null
+            }
             #[cfg(feature = "stripe")]
-            Self::Stripe => match raw::usher::plugin::stripe::get_payment_intent("pi_1") {
-                Ok(outcome) => outcome.status.into(),
-                Err(error) => return Err(usher_plugin::Error::from(error).into()),
-            },
+            Self::Stripe(call) => call.call()?,
+            #[cfg(feature = "unserved")]
+            Self::Unserved => unserved()?,
         };
         Ok(Outcome::Json(value))
     }
+}
+
+#[cfg(feature = "unserved")]
+fn unserved() -> Result<Value, Failure> {
+    use raw::usher::plugin::solana::{Nft, mint_nft};
+    let nft = Nft {
+        name: String::new(),
+        symbol: String::new(),
+        uri: String::new(),
+        recipient: String::new(),
+        collection: None,
+        royalty_bps: 0,
+        attributes: Vec::new(),
+    };
+    Ok(mint_nft("label", &nft).map_err(usher_plugin::Error::from)?.mint.into())
 }
 
 fn again(job: &RawJob, until: Option<u32>) -> bool {

@@ -17,11 +17,12 @@ use self::{
     smtp::Server,
     templates::{Filled, Templates},
 };
-use super::{CallEnd, Prepared, Provider, Refused};
+use super::{CallEnd, OnBehalf, Prepared, Provider, Refused};
 use crate::{
-    config::{Email, GrantSet, OnDoubt},
+    config::{Email, OnDoubt},
     ids::EffectId,
     journal::{Answer, Class},
+    ratelimit::Bucket,
 };
 
 /// `usher:plugin/email`.
@@ -93,7 +94,7 @@ impl Provider for Smtp {
     type Request = Request;
     type Call = Mail;
 
-    fn prepare(&self, grants: &GrantSet, request: Request) -> Result<Prepared<Mail>, Refused> {
+    fn prepare(&self, who: &OnBehalf, request: Request) -> Result<Prepared<Mail>, Refused> {
         let (function, identity) = identify(&request);
         let refuse = |answer| Refused { function, identity: identity.clone(), answer };
         let (profile, template) = match &request {
@@ -101,7 +102,7 @@ impl Provider for Smtp {
             Request::Template { profile, template, .. } => (profile.clone(), Some(template.clone())),
         };
         let server = match self.servers.get(&profile) {
-            Some(server) if grants.email.contains(&profile) => Arc::clone(server),
+            Some(server) if who.grants.email.contains(&profile) => Arc::clone(server),
             _ => return Err(refuse(Answer::Denied(format!("grants.email does not name the profile \"{profile}\"")))),
         };
         let letter = self.letter(&server, request).map_err(|message| refuse(Answer::Invalid(message)))?;
@@ -113,11 +114,14 @@ impl Provider for Smtp {
         });
         Ok(Prepared {
             function,
-            class: Class::Once,
-            resend: server.profile.on_doubt == OnDoubt::Resend,
+            class: match server.profile.on_doubt {
+                OnDoubt::Resend => Class::Resend,
+                OnDoubt::Park => Class::Once,
+            },
             identity,
             redacted,
             timeout: server.profile.timeout,
+            bucket: Bucket::profile(Self::NAME, &profile),
             call: Mail { letter, server },
         })
     }

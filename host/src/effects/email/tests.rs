@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Mail, Request, Smtp};
 use crate::{
     config::{Email, EmailProfile, GrantSet, OnDoubt, SmtpSecurity},
-    effects::{Prepared, Provider, Refused},
+    effects::{OnBehalf, Prepared, Provider, Refused},
     ids::EffectId,
     journal::Answer,
 };
@@ -29,8 +29,9 @@ fn smtp() -> Smtp {
     Smtp::new(&Email { profiles: BTreeMap::from([("default".to_owned(), profile)]) }).expect("sound")
 }
 
-fn grants() -> GrantSet {
-    GrantSet { email: vec!["default".to_owned()], ..GrantSet::default() }
+fn who() -> OnBehalf {
+    let grants = GrantSet { email: vec!["default".to_owned()], ..GrantSet::default() };
+    OnBehalf { grants: Arc::new(grants), ..OnBehalf::default() }
 }
 
 fn template(name: &str, data: &serde_json::Value) -> Result<Prepared<Mail>, Refused> {
@@ -40,7 +41,7 @@ fn template(name: &str, data: &serde_json::Value) -> Result<Prepared<Mail>, Refu
         template: name.to_owned(),
         data: data.to_string(),
     };
-    smtp().prepare(&grants(), request)
+    smtp().prepare(&who(), request)
 }
 
 fn text(prepared: &Prepared<Mail>) -> String {
@@ -102,7 +103,7 @@ fn data_cannot_break_out_of_html_or_headers() {
             html: None,
             reply_to: reply_to.map(str::to_owned),
         };
-        let refused = smtp().prepare(&grants(), request).expect_err(to);
+        let refused = smtp().prepare(&who(), request).expect_err(to);
         assert!(matches!(refused.answer, Answer::Invalid(_)), "{to} {subject}");
     }
 }
@@ -117,9 +118,9 @@ fn a_profile_needs_its_grant_and_addresses_are_masked() {
         html: None,
         reply_to: None,
     };
-    let refused = smtp().prepare(&GrantSet::default(), request()).expect_err("no grant");
+    let refused = smtp().prepare(&OnBehalf::default(), request()).expect_err("no grant");
     assert!(matches!(refused.answer, Answer::Denied(_)));
-    let prepared = smtp().prepare(&grants(), request()).expect("granted");
+    let prepared = smtp().prepare(&who(), request()).expect("granted");
     let shown = prepared.redacted.to_string();
     assert!(shown.contains("a***@example.com") && !shown.contains("anna") && !shown.contains("the body"), "{shown}");
 }

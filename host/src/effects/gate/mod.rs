@@ -1,34 +1,46 @@
 //! The gate: the same steps for every provider call, in one place and in a task of its own.
 //!
-//! Recorded answer? -> grant -> journal start and fence in one statement -> lease deadline once more -> provider ->
-//! journal end -> answer to the guest. The task outlives a guest that is dropped (time-out, cancel), so that no answer
+//! Recorded answer? -> grant -> in doubt? -> rate limit -> journal start and fence in one statement -> lease deadline once more ->
+//! provider -> journal end -> answer to the guest. The task outlives a guest that is dropped (time-out, cancel), so that no answer
 //! is lost.
 
+mod doubt;
 mod identity;
 mod pass;
+mod write;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use super::{Attempt, Provider, Stop, email::Smtp, upstream::Http};
-use crate::{db::Pool, journal::Answer, lifecycle::Pulse};
+use super::{Attempt, Provider, Stop, email::Smtp, stripe::Stripe, upstream::Http};
+use crate::{db::Pool, journal::Answer, lifecycle::Pulse, ratelimit::Limiter};
+
+/// All there are.
+pub struct Providers {
+    pub email: Arc<Smtp>,
+    pub upstream: Arc<Http>,
+    pub stripe: Arc<Stripe>,
+}
 
 /// The gate, with the providers behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
+    pub stripe: Arc<Stripe>,
     pool: Pool,
     pulse: Pulse,
+    limiter: Limiter,
     /// The runtime that owns the sockets; guests run on another one.
     io: Handle,
 }
 
 impl Gate {
     /// Must be called on the runtime that shall do the I/O.
-    pub fn new(email: Arc<Smtp>, upstream: Arc<Http>, pool: Pool, pulse: Pulse) -> Self {
-        Self { email, upstream, pool, pulse, io: Handle::current() }
+    pub fn new(providers: Providers, pool: Pool, pulse: Pulse, limiter: Limiter) -> Self {
+        let Providers { email, upstream, stripe } = providers;
+        Self { email, upstream, stripe, pool, pulse, limiter, io: Handle::current() }
     }
 
     /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.
@@ -43,7 +55,7 @@ impl Gate {
             // The count is the same on every attempt, so this needs no journal to be replayed.
             return Ok(Answer::Denied(format!("this job type may make {} effects", attempt.max_effects)));
         }
-        let prepared = provider.prepare(&attempt.grants, request);
+        let prepared = provider.prepare(&attempt.who, request);
         let under_way = UnderWay::begin(attempt);
         let (gate, provider, attempt) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));
         let task = self.io.spawn(async move {

@@ -4,19 +4,20 @@
 mod answer;
 mod request;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use reqwest::{Client, redirect};
+use reqwest::Client;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use self::answer::Response;
-use super::{CallEnd, Prepared, Provider, Refused};
+use super::{CallEnd, OnBehalf, Prepared, Provider, Refused, client};
 use crate::{
-    config::{GrantSet, Method, OnDoubt, Upstream, Upstreams},
+    config::{Method, OnDoubt, Upstream, Upstreams},
     ids::EffectId,
     journal::{Answer, Class},
+    ratelimit::Bucket,
 };
 
 /// `usher:plugin/upstream`. The answer's value is [`Response`]'s.
@@ -70,18 +71,7 @@ impl Http {
         for (name, upstream) in config {
             let failed = |message: String| UpstreamError::Config { name: name.clone(), message };
             let base = Url::parse(&upstream.base_url).map_err(|e| failed(format!("base_url: {e}")))?;
-            // No proxy from the environment, no redirects, and never a retry of its own: a call is sent once, to where
-            // the operator said. (Decompression is not compiled in.)
-            let client = Client::builder()
-                .no_proxy()
-                .redirect(redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .connect_timeout(upstream.timeout.min(Duration::from_secs(10)))
-                .timeout(upstream.timeout)
-                .pool_max_idle_per_host(8)
-                .user_agent(concat!("Usher/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|e| failed(e.to_string()))?;
+            let client = client(upstream.timeout).map_err(|e| failed(e.to_string()))?;
             targets.insert(name.clone(), Arc::new(Target { config: upstream.clone(), base, client }));
         }
         Ok(Self { targets })
@@ -93,7 +83,7 @@ impl Provider for Http {
     type Request = Request;
     type Call = Outgoing;
 
-    fn prepare(&self, grants: &GrantSet, request: Request) -> Result<Prepared<Outgoing>, Refused> {
+    fn prepare(&self, who: &OnBehalf, request: Request) -> Result<Prepared<Outgoing>, Refused> {
         let body_hash = request.body.as_ref().map(|body| hex::encode(Sha256::digest(body)));
         let method = request.method.as_str();
         let identity = json!({
@@ -109,7 +99,7 @@ impl Provider for Http {
         });
         let refuse = |answer| Refused { function: "call", identity: identity.clone(), answer };
         let target = match self.targets.get(&request.upstream) {
-            Some(target) if grants.upstream.contains(&request.upstream) => Arc::clone(target),
+            Some(target) if who.grants.upstream.contains(&request.upstream) => Arc::clone(target),
             _ => {
                 let message = format!("grants.upstream does not name \"{}\"", request.upstream);
                 return Err(refuse(Answer::Denied(message)));
@@ -128,18 +118,19 @@ impl Provider for Http {
         if request.body.as_ref().is_some_and(|body| body.len() > request::MAX_BODY) {
             return Err(refuse(Answer::Invalid(format!("a body has at most {} bytes", request::MAX_BODY))));
         }
-        let class = match (request.method.is_read(), target.config.idempotent) {
-            (true, _) => Class::Read,
-            (false, true) => Class::Idempotent,
-            (false, false) => Class::Once,
+        let class = match (request.method.is_read(), target.config.idempotent, target.config.on_doubt) {
+            (true, _, _) => Class::Read,
+            (false, true, _) => Class::Idempotent,
+            (false, false, OnDoubt::Resend) => Class::Resend,
+            (false, false, OnDoubt::Park) => Class::Once,
         };
         Ok(Prepared {
             function: "call",
             class,
-            resend: target.config.on_doubt == OnDoubt::Resend,
             identity,
             redacted,
             timeout: target.config.timeout,
+            bucket: Bucket::destination(Self::NAME, &request.upstream),
             call: Outgoing { target, method: request.method, url, headers, body: request.body },
         })
     }

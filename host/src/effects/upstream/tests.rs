@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,7 +8,7 @@ use tokio::{
 use super::{Http, Outgoing, Request, Response};
 use crate::{
     config::{GrantSet, Method, OnDoubt, Upstream},
-    effects::{CallEnd, Prepared, Provider},
+    effects::{CallEnd, OnBehalf, Prepared, Provider},
     ids::{EffectId, JobId},
     journal::{Answer, Class},
 };
@@ -28,7 +28,8 @@ fn http(base_url: String, idempotent: bool) -> Http {
 }
 
 fn prepare(http: &Http, method: Method) -> Prepared<Outgoing> {
-    let grants = GrantSet { upstream: vec!["svc".to_owned()], ..GrantSet::default() };
+    let grants = Arc::new(GrantSet { upstream: vec!["svc".to_owned()], ..GrantSet::default() });
+    let who = OnBehalf { grants, ..OnBehalf::default() };
     let request = Request {
         upstream: "svc".to_owned(),
         method,
@@ -37,7 +38,7 @@ fn prepare(http: &Http, method: Method) -> Prepared<Outgoing> {
         headers: Vec::new(),
         body: (method == Method::Post).then(|| b"hi".to_vec()),
     };
-    http.prepare(&grants, request).expect("sound")
+    http.prepare(&who, request).expect("sound")
 }
 
 /// A server that gives one raw answer, and what it was asked. `""` closes without an answer.

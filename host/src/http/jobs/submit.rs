@@ -12,8 +12,8 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::resource;
 use crate::{
-    auth::{Caller, Role, is_tenant},
-    http::{State, body::Fields, problem::Problem},
+    auth::Caller,
+    http::{State, body::Fields, caller::acts_for, problem::Problem},
     idempotency,
     ids::{JobId, Priority},
     queue,
@@ -74,7 +74,7 @@ pub(super) fn new_job(caller: &Caller, fields: &mut Fields, key: Option<String>)
         run_at: run_at(fields)?,
         expires_in: expires_in(fields)?,
         metadata: metadata(fields)?,
-        tenant: tenant(caller, fields.take("tenant")?)?,
+        tenant: acts_for(caller, fields.take("tenant")?)?,
         subject: caller.subject.clone(),
         key,
         ordering_key: ordering_key(fields)?,
@@ -178,17 +178,5 @@ fn metadata(fields: &mut Fields) -> Result<Option<String>, Problem> {
         Ok(Value::Object(_)) => Err(bad("holds the character \\u0000")),
         Ok(_) => Err(bad("must be an object")),
         Err(_) => Err(bad("is nested too deep, or holds a number or text that JSON readers do not share")),
-    }
-}
-
-/// Users act for the tenant of their token. An admin may name one, and must if the token does not.
-fn tenant(caller: &Caller, named: Option<String>) -> Result<String, Problem> {
-    match (caller.role, named, &caller.tenant) {
-        (Role::Admin, Some(named), _) if is_tenant(&named) => Ok(named),
-        (Role::Admin, Some(_), _) => Err(Problem::field("/tenant", "must have 1 to 128 characters")),
-        (Role::Admin, None, None) => Err(Problem::field("/tenant", "is missing, and the token names none")),
-        (_, Some(_), _) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an admin may name a tenant.")),
-        (_, None, Some(own)) => Ok(own.clone()),
-        (_, None, None) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "The token names no tenant.")),
     }
 }

@@ -20,7 +20,7 @@ pub use self::{
     },
     operate::{
         DeadFilter, Finished, Kept, Live, Redrive, count_dead, kept, lock, lock_clearable, lock_finished, next_dead,
-        paused, redrive, request_cancel, set_paused,
+        paused, redrive, request_cancel, set_paused, unpark,
     },
     read::{get, list},
     settle::{Settled, Settlement, Verdict, settle},

@@ -11,6 +11,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Live {
     pub tier: Tier,
+    pub tenant: String,
     pub state: String,
     pub lease: Option<Lease>,
     /// It has rows in the journal.
@@ -21,7 +22,7 @@ pub struct Live {
 pub async fn lock(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx::Result<Option<Live>> {
     let row = sqlx::query!(
         r#"
-        SELECT tier, state, lease FROM jobs
+        SELECT tier, tenant, state, lease FROM jobs
         WHERE tier IN (1, 2, 3) AND id = $1 AND ($2::text IS NULL OR tenant = $2)
         FOR UPDATE
         "#,
@@ -34,7 +35,7 @@ pub async fn lock(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sql
     let tier = Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?;
     // Asked under the lock, by a statement of its own: the one above may have waited, and saw the journal before that.
     let journaled = !journaled(db, &[id.0]).await?.is_empty();
-    Ok(Some(Live { tier, state: row.state, lease: row.lease.map(Lease), journaled }))
+    Ok(Some(Live { tier, tenant: row.tenant, state: row.state, lease: row.lease.map(Lease), journaled }))
 }
 
 /// Those of the jobs that have a journal.
@@ -67,6 +68,43 @@ pub async fn request_cancel(db: &mut PgConnection, tier: Tier, id: JobId) -> sql
         lane: row.lane,
         ord: row.ord,
     }))
+}
+
+/// A job that waited for a person goes on, with a budget of `attempts` more and a day to begin in. `None`: it does not wait for one.
+pub async fn unpark(
+    db: &mut PgConnection,
+    tier: Tier,
+    id: JobId,
+    attempts: i32,
+    note: &serde_json::Value,
+) -> sqlx::Result<Option<Vec<Ready>>> {
+    let row = sqlx::query!(
+        r#"
+        UPDATE jobs
+        SET state        = CASE WHEN limited THEN 'blocked' ELSE 'ready' END,
+            reason       = NULL,
+            waits        = CASE WHEN limited THEN 'slot' END,
+            ord          = CASE WHEN NOT limited THEN nextval('ready_seq') END,
+            run_at       = CASE WHEN limited THEN 'infinity' ELSE now() END,
+            max_attempts = greatest(max_attempts, attempt + $3),
+            snoozes      = 0,
+            -- However long the person took: it did not wait to be forgotten.
+            expires_at   = greatest(expires_at, now() + interval '1 day'),
+            errors       = errors || $4
+        WHERE tier = $1 AND id = $2 AND state = 'dead'
+        RETURNING queue, priority, lane, ord, limited
+        "#,
+        tier.as_i16(),
+        id.0,
+        attempts,
+        note,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut ready = go_on(db, &Freed { lines: Vec::new(), slots: row.limited }).await?;
+    ready.extend(row.ord.map(|ord| Ready { queue: row.queue, priority: row.priority, lane: row.lane, ord }));
+    Ok(Some(ready))
 }
 
 /// Some waiting jobs of a queue that no effect holds back, locked. By tier, since a queue has one.

@@ -60,13 +60,26 @@ pub struct Settled {
     pub ready: Vec<Ready>,
     /// How many ended, by queue and state.
     pub finished: Tally,
+    pub dead: Vec<Dead>,
+}
+
+/// A job that ended dead.
+#[derive(Clone, Debug)]
+pub struct Dead {
+    pub id: JobId,
+    pub tenant: String,
+    pub job_type: String,
+    pub queue: String,
+    pub reason: String,
+    /// How often it was started again before.
+    pub redrives: i32,
 }
 
 /// Settles all of one tier in the caller's transaction.
 pub async fn settle(db: &mut PgConnection, tier: Tier, all: &[&Settlement]) -> sqlx::Result<Settled> {
     let (finished, going_on): (Vec<_>, Vec<_>) = all.iter().copied().partition(|s| s.verdict.is_final());
     let (journaled, plain): (Vec<_>, Vec<_>) = finished.into_iter().partition(|s| s.journaled);
-    let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ready: Vec::new(), finished: Tally::default() };
+    let mut settled = Settled { ids: HashSet::with_capacity(all.len()), ..Settled::default() };
     let mut freed = Freed::default();
     if !plain.is_empty() {
         let (placed, mut rest): (Vec<_>, Vec<_>) = plain.into_iter().partition(|s| s.place.is_some());
@@ -95,8 +108,12 @@ struct Gone {
     queue: String,
     state: String,
     ordering_key: Option<String>,
-    /// With an ordering key only.
+    /// Of the dead, and of those with an ordering key.
     tenant: Option<String>,
+    /// These are of the dead.
+    job_type: Option<String>,
+    reason: Option<String>,
+    redrives: Option<i32>,
 }
 
 fn gone(rows: Vec<Gone>, settled: &mut Settled, freed: &mut Freed) {
@@ -104,8 +121,12 @@ fn gone(rows: Vec<Gone>, settled: &mut Settled, freed: &mut Freed) {
         settled.ids.insert(JobId(row.id));
         freed.slots |= row.limited;
         settled.finished.add(&row.queue, &row.state, 1);
-        if let (Some(tenant), Some(key)) = (row.tenant, row.ordering_key) {
-            freed.lines.push(Line { queue: row.queue, tenant, key });
+        if let (Some(tenant), Some(key)) = (&row.tenant, row.ordering_key) {
+            freed.lines.push(Line { queue: row.queue.clone(), tenant: tenant.clone(), key });
+        }
+        if let (Some(tenant), Some(job_type), Some(reason)) = (row.tenant, row.job_type, row.reason) {
+            let redrives = row.redrives.unwrap_or(0);
+            settled.dead.push(Dead { id: JobId(row.id), tenant, job_type, queue: row.queue, reason, redrives });
         }
     }
 }
@@ -185,7 +206,9 @@ macro_rules! archive {
                 FROM d HAVING count(*) > 0
             )
             SELECT id AS "id!", limited AS "limited!", queue AS "queue!", final AS "state!", ordering_key,
-                   CASE WHEN ordering_key IS NOT NULL THEN tenant END AS tenant
+                   CASE WHEN ordering_key IS NOT NULL OR final = 'dead' THEN tenant END AS tenant, why AS reason,
+                   CASE WHEN final = 'dead' THEN job_type END AS job_type,
+                   CASE WHEN final = 'dead' THEN redrives END AS redrives
             FROM d
             "#,
             $tier.as_i16(),
@@ -229,7 +252,7 @@ async fn archive_with_journal(db: &mut PgConnection, tier: Tier, f: &Finished) -
                        'seq', e.seq, 'generation', e.generation, 'effectId', e.effect_id, 'provider', e.provider,
                        'function', e.function, 'class', e.class, 'requestHash', encode(e.request_hash, 'hex'),
                        'request', e.request, 'state', e.state, 'tries', e.tries, 'release', encode(e.release, 'hex'),
-                       'baseMs', e.base_ms, 'startedAt', e.started_at, 'endedAt', e.ended_at, 'answer', e.answer,
+                       'baseMs', e.base_ms, 'firstAt', e.first_at, 'doubted', e.doubted, 'startedAt', e.started_at, 'endedAt', e.ended_at, 'answer', e.answer,
                        'note', e.note) ORDER BY e.seq) AS entries
             FROM e GROUP BY e.job_id
         ),"#,

@@ -15,7 +15,7 @@ const MAX_CHILDREN: usize = 100;
 impl jobs::Host for State {
     /// Checked here, so that the guest learns of a mistake; committed with the job's success.
     async fn enqueue(&mut self, job: NewJob) -> wasmtime::Result<Result<String, Error>> {
-        if !self.attempt.grants.jobs.contains(&job.job_type) {
+        if !self.attempt.who.grants.jobs.contains(&job.job_type) {
             return Ok(Err(Error::Denied(format!("grants.jobs does not name \"{}\"", job.job_type))));
         }
         if self.children.len() >= MAX_CHILDREN {

@@ -1,11 +1,13 @@
-//! Track 0.1 of the contract: `wit/usher.wit`, host side. One file an interface; stripe, solana and webhook are not
-//! linked, so a component that imports them is refused at publish.
+//! Track 0.1 of the contract: `wit/usher.wit`, host side. One file an interface; solana is not linked, so a component that
+//! imports it is refused at publish.
 
 mod context;
 mod email;
 mod jobs;
 mod log;
+mod stripe;
 mod upstream;
+mod webhook;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -32,7 +34,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::log::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::progress::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::jobs::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    wit::webhook::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::email::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    wit::stripe::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::upstream::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     Ok(())
 }

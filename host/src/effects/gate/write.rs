@@ -1,0 +1,165 @@
+//! What the gate writes into the journal. Every commit here is durable, whatever the tier of the job.
+
+use std::time::Duration;
+
+use super::{Gate, identity};
+use crate::{
+    clock::Boottime,
+    effects::{Attempt, Stop},
+    ids::EffectId,
+    journal::{
+        Answer, EffectState,
+        ledger::{self, Line, Source},
+        pauses,
+        store::{self, Start},
+    },
+};
+
+/// An answer that could not be written down is tried for this long before the call is left in doubt.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How soon a job looks again whether its provider is still paused.
+const PAUSED: Duration = Duration::from_secs(5);
+
+/// A call that the journal says is on its way.
+pub(super) struct OpenCall<'a> {
+    pub attempt: &'a Attempt,
+    pub provider: &'static str,
+    pub seq: u32,
+    pub id: EffectId,
+    /// 0: none of this attempt's.
+    pub try_no: i32,
+}
+
+impl Gate {
+    /// Returns the number of this try.
+    pub(super) async fn journal_start(&self, start: &Start<'_>, again: bool, attempt: &Attempt) -> Result<i32, Stop> {
+        let write = async {
+            let mut tx = store::begin_durable(&self.pool).await?;
+            let try_no =
+                if again { store::restart(&mut tx, start).await? } else { store::start(&mut tx, start).await? };
+            tx.commit().await?;
+            sqlx::Result::Ok(try_no)
+        };
+        match write.await.map_err(|e| database_away(&e))? {
+            Some(try_no) => Ok(try_no),
+            None => Err(self.refused(start, attempt).await),
+        }
+    }
+
+    pub(super) async fn record_refusal(
+        &self,
+        attempt: &Attempt,
+        start: &Start<'_>,
+        answer: Answer,
+    ) -> Result<Answer, Stop> {
+        let write = async {
+            let mut tx = store::begin_durable(&self.pool).await?;
+            let ended = store::record_refusal(&mut tx, start, &answer).await?;
+            tx.commit().await?;
+            sqlx::Result::Ok(ended)
+        };
+        match write.await.map_err(|e| database_away(&e))? {
+            Some(ended_ms) => {
+                attempt.advance_clock(ended_ms);
+                Ok(answer)
+            }
+            None => Err(self.refused(start, attempt).await),
+        }
+    }
+
+    /// Why the fence let nothing through.
+    async fn refused(&self, start: &Start<'_>, attempt: &Attempt) -> Stop {
+        let ask = async {
+            // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
+            let mut db = self.pool.write().await?;
+            let mine = store::still_mine(&mut db, start.tier, start.job, start.lease).await?;
+            sqlx::Result::Ok((mine, pauses::is_paused(&mut db, start.provider, &attempt.who.tenant).await?))
+        };
+        match ask.await {
+            Ok((false, _)) => Stop::LeaseLost,
+            Ok((true, true)) => Stop::Snooze { message: format!("{} is paused", start.provider), after: Some(PAUSED) },
+            // Ours, nothing is paused, and yet no start: somebody wants it cancelled.
+            Ok((true, false)) => Stop::Cancelled,
+            Err(error) => database_away(&error),
+        }
+    }
+
+    /// The answer is a fact that must not be lost to a passing fault of the database.
+    pub(super) async fn write_answer(
+        &self,
+        call: &OpenCall<'_>,
+        answer: Answer,
+        line: Option<&Line>,
+        source: Source,
+    ) -> Result<Answer, Stop> {
+        let mut value = serde_json::json!(answer);
+        identity::without_nul(&mut value);
+        let answer = serde_json::from_value(value).unwrap_or(answer);
+        let began = Boottime::now();
+        loop {
+            let write = async {
+                let mut tx = store::begin_durable(&self.pool).await?;
+                let ended = store::end(&mut tx, call.id, call.attempt.job, call.seq, &answer).await?;
+                if let (Some(_), Some(line)) = (ended, line) {
+                    let place = (call.attempt.job, call.seq, call.id);
+                    ledger::write(&mut tx, &call.attempt.who.tenant, place, call.provider, line, source).await?;
+                }
+                tx.commit().await?;
+                sqlx::Result::Ok(ended)
+            };
+            match write.await {
+                Ok(Some(ended_ms)) => {
+                    call.attempt.advance_clock(ended_ms);
+                    return Ok(answer);
+                }
+                // An earlier sender's answer came first, and is the journal's: the next attempt reads it.
+                Ok(None) => return Err(not_now("the effect was answered by an earlier try")),
+                Err(error) if began.elapsed() < WRITE_PATIENCE => {
+                    tracing::warn!(error = %error, job.id = %call.attempt.job, "an effect's answer could not be written; trying again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                // The row stays `started`: doubt, to be settled by its class.
+                Err(error) => return Err(database_away(&error)),
+            }
+        }
+    }
+
+    /// Returns the state that was left. If it cannot be written the row stays `started`, which is the more careful reading.
+    pub(super) async fn leave_open(&self, call: &OpenCall<'_>, state: EffectState, note: &str) -> EffectState {
+        let note = note.replace('\0', "\u{fffd}");
+        let write = async {
+            let mut tx = store::begin_durable(&self.pool).await?;
+            let left =
+                store::leave_open(&mut tx, call.id, call.attempt.job, call.seq, call.try_no, state, &note).await?;
+            tx.commit().await?;
+            sqlx::Result::Ok(left)
+        };
+        let written: sqlx::Result<_> = write.await;
+        match written {
+            Ok(left) => left.unwrap_or(EffectState::Started),
+            Err(error) => {
+                tracing::warn!(error = %error, job.id = %call.attempt.job, "an effect's end could not be written; it stays in doubt");
+                EffectState::Started
+            }
+        }
+    }
+
+    pub(super) async fn fence_again(&self, attempt: &Attempt, within: Duration) -> bool {
+        let asked = Boottime::now();
+        let ask = async {
+            // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
+            let mut db = self.pool.write().await?;
+            store::still_mine(&mut db, attempt.tier, attempt.job, attempt.lease).await
+        };
+        matches!(ask.await, Ok(true)) && asked.elapsed() <= within && self.pulse.is_fresh()
+    }
+}
+
+pub(super) fn not_now(message: &str) -> Stop {
+    Stop::Snooze { message: message.to_owned(), after: Some(Duration::from_secs(1)) }
+}
+
+pub(super) fn database_away(error: &sqlx::Error) -> Stop {
+    tracing::error!(error = %error, "the journal could not be written");
+    Stop::Snooze { message: "the journal could not be written".to_owned(), after: None }
+}

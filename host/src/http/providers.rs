@@ -1,0 +1,90 @@
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, RawQuery, State as Shared},
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::{Value, json};
+
+use super::{State, body::Fields, caller::admin, problem::Problem};
+use crate::{auth::Caller, effects};
+
+const PAGE: i64 = 100;
+
+/// `GET /providers`: all there are, and whose calls wait.
+pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+    admin(&caller)?;
+    Ok(Json(json!({ "providers": effects::PROVIDERS, "pauses": state.operator.pauses().await? })))
+}
+
+/// `POST /providers/{name}/pause`, optionally `{"tenant": "…"}`.
+pub(super) async fn pause(
+    shared: Shared<State>,
+    caller: Caller,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    change(shared, caller, path, headers, body, true).await
+}
+
+/// `POST /providers/{name}/resume`, optionally `{"tenant": "…"}`.
+pub(super) async fn resume(
+    shared: Shared<State>,
+    caller: Caller,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    change(shared, caller, path, headers, body, false).await
+}
+
+async fn change(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+    paused: bool,
+) -> Result<Json<Value>, Problem> {
+    admin(&caller)?;
+    if !effects::PROVIDERS.contains(&name.as_str()) {
+        let message = format!("There is no provider \"{name}\"; there are {}.", effects::PROVIDERS.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", message));
+    }
+    let mut fields = Fields::read_optional(&headers, body, &["tenant"]).await?;
+    let tenant: Option<String> = fields.take("tenant")?;
+    if tenant.as_ref().is_some_and(|tenant| tenant.is_empty() || tenant.len() > 128 || tenant.contains('\0')) {
+        return Err(Problem::field("/tenant", "has 1 to 128 bytes"));
+    }
+    let changed = match paused {
+        true => state.operator.pause_provider(&name, tenant.as_deref(), &caller.subject).await?,
+        false => state.operator.resume_provider(&name, tenant.as_deref(), &caller.subject).await?,
+    };
+    Ok(Json(json!({ "provider": name, "tenant": tenant, "paused": paused, "changed": changed })))
+}
+
+/// `GET /audit?target=…&cursor=…`: what people did, newest first.
+pub(super) async fn audit(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    admin(&caller)?;
+    let (mut target, mut before) = (None, None);
+    for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
+        let bad = |message: String| {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid-query", message).with("parameter", name.as_ref())
+        };
+        match name.as_ref() {
+            "target" if value.contains('\0') => return Err(bad("target: holds a NUL".to_owned())),
+            "target" => target = Some(value.into_owned()),
+            "cursor" => before = Some(value.parse::<i64>().map_err(|_| bad("cursor: is none of ours".to_owned()))?),
+            other => return Err(bad(format!("{other}: there is no such parameter"))),
+        }
+    }
+    let items = state.operator.audit(target.as_deref(), before, PAGE).await?;
+    let full = i64::try_from(items.len()).is_ok_and(|n| n == PAGE);
+    let next = items.last().filter(|_| full).map(|last| last.id.to_string());
+    Ok(Json(json!({ "items": items, "nextCursor": next })))
+}

@@ -1,0 +1,72 @@
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State as Shared},
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::{Value, json};
+
+use super::{
+    State,
+    body::Fields,
+    caller::{admin, reads},
+    problem::Problem,
+};
+use crate::{
+    auth::Caller,
+    config::{MOST, Rate, RateLimit, check_bucket},
+};
+
+/// `GET /rate-limits`: how often providers are called, and what is held or waited for; of tenants, the caller's own.
+pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let shown = state.limiter.list(reads(&caller)?).await.map_err(|e| Problem::database(&e))?;
+    Ok(Json(json!({ "rateLimits": shown })))
+}
+
+/// `PUT /rate-limits/{bucket}` with `{"rate": "100/s", "burst": 50}`; a rate of `null` takes away what was set, and the
+/// configuration's limit counts again. Binds all nodes within moments.
+pub(super) async fn set(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(bucket): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    admin(&caller)?;
+    if let Err(message) = check_bucket(&bucket) {
+        let message = format!("There is no \"{bucket}\" to limit: {message}.");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", message));
+    }
+    let mut fields = Fields::read(&headers, body, &["rate", "burst"]).await?;
+    let rate = fields.raw("rate").ok_or_else(|| Problem::field("/rate", "is missing; null takes the limit away"))?;
+    let rate: Option<Rate> =
+        serde_json::from_str(rate.get()).map_err(|error| Problem::field("/rate", said(&error.to_string())))?;
+    let burst = match fields.raw("burst") {
+        None => None,
+        Some(burst) => Some(
+            serde_json::from_str::<u32>(burst.get())
+                .map_err(|_| Problem::field("/burst", format!("must be a whole number from 1 to {MOST}")))?,
+        ),
+    };
+    let limit = match (rate, burst) {
+        (Some(rate), burst) => Some(RateLimit { rate, burst }),
+        (None, None) => None,
+        (None, Some(_)) => return Err(Problem::field("/burst", "goes with a rate only")),
+    };
+    if let Some((field, message)) = limit.as_ref().and_then(RateLimit::finding) {
+        return Err(Problem::field(&format!("/{field}"), message));
+    }
+    let now = state.limiter.set(&bucket, limit, &caller.subject).await.map_err(|e| Problem::database(&e))?;
+    let (now, source) = now.unzip();
+    Ok(Json(json!({
+        "bucket": bucket,
+        "rate": now.map(|limit| limit.rate.to_string()),
+        "burst": now.map(|limit| limit.burst()),
+        "source": source,
+    })))
+}
+
+/// Without the place, which is the whole value.
+fn said(message: &str) -> String {
+    message.split(" at line ").next().unwrap_or(message).to_owned()
+}

@@ -1,0 +1,130 @@
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::{EffectId, JobId};
+
+/// What finance needs to know of an effect that moved money, or was to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub profile: String,
+    /// The connected account it was made on.
+    pub account: Option<String>,
+    pub kind: &'static str,
+    pub provider_id: String,
+    /// In the currency's minor unit.
+    pub amount: i64,
+    pub currency: String,
+    /// The provider's word.
+    pub status: String,
+}
+
+/// How an answer became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Answer,
+    Asked,
+    Person,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Asked => "asked",
+            Self::Person => "person",
+        }
+    }
+}
+
+/// In the transaction that ends the effect, so that there is a line exactly where there is an answer.
+pub async fn write(
+    db: &mut PgConnection,
+    tenant: &str,
+    (job, seq, id): (JobId, u32, EffectId),
+    provider: &str,
+    line: &Line,
+    source: Source,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO ledger (tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount, currency,
+                            status, source)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        "#,
+        tenant,
+        job.0,
+        seq.cast_signed(),
+        id.0,
+        provider,
+        line.profile,
+        line.account,
+        line.kind,
+        line.provider_id,
+        line.amount,
+        line.currency,
+        line.status,
+        source.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A line as it is read.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    pub at: DateTime<Utc>,
+    pub tenant: String,
+    pub job_id: Uuid,
+    pub seq: i32,
+    pub effect_id: Uuid,
+    pub provider: String,
+    pub profile: String,
+    pub account: Option<String>,
+    pub kind: String,
+    pub provider_id: String,
+    pub amount: i64,
+    pub currency: String,
+    pub status: String,
+    pub source: String,
+}
+
+/// The lines of these effects, whenever they were written.
+pub async fn of_effects(db: &mut PgConnection, effects: &[Uuid]) -> sqlx::Result<Vec<Written>> {
+    sqlx::query_as!(
+        Written,
+        r#"
+        SELECT at, tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount, currency, status,
+               source
+        FROM ledger WHERE effect_id = ANY ($1) ORDER BY at, effect_id
+        "#,
+        effects,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// All lines of one provider written in `[from, to)`, oldest first.
+pub async fn between(
+    db: &mut PgConnection,
+    provider: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> sqlx::Result<Vec<Written>> {
+    sqlx::query_as!(
+        Written,
+        r#"
+        SELECT at, tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount, currency, status,
+               source
+        FROM ledger WHERE provider = $1 AND at >= $2 AND at < $3 ORDER BY at, effect_id
+        "#,
+        provider,
+        from,
+        to,
+    )
+    .fetch_all(db)
+    .await
+}

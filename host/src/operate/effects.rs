@@ -1,0 +1,140 @@
+use serde_json::{Value, json};
+
+use super::{OperateError, Operator, audit};
+use crate::{
+    effects,
+    ids::JobId,
+    journal::{
+        Answer, Rejection, VOID,
+        ledger::{self, Source},
+        pauses::{self, Pause},
+        store::{self as journal, Filter, Seen},
+    },
+    queue::store,
+};
+
+/// What a person says became of an effect in doubt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// It did happen: this is what the provider shows of it.
+    Happened { answer: Value },
+    /// It did not, and shall not: the guest is told that it was refused.
+    Void,
+    /// It did not, and shall be done now.
+    Resend,
+}
+
+impl Resolution {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Happened { .. } => "happened",
+            Self::Void => "void",
+            Self::Resend => "resend",
+        }
+    }
+}
+
+/// Attempts that a job gets once a person has spoken.
+const MORE_ATTEMPTS: i32 = 11;
+
+impl Operator {
+    pub async fn effects(&self, filter: &Filter<'_>, limit: i64) -> Result<Vec<Seen>, OperateError> {
+        let mut db = self.pool.read().await?;
+        Ok(journal::list(&mut db, filter, limit).await?)
+    }
+
+    /// Settles an effect in doubt of a parked job by a person's word; the job goes on once none is left. Returns whether
+    /// it does.
+    pub async fn resolve(
+        &self,
+        id: JobId,
+        seq: u32,
+        resolution: Resolution,
+        evidence: &str,
+        by: &str,
+    ) -> Result<bool, OperateError> {
+        let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
+        let job = store::lock(&mut tx, id, None).await?.ok_or(OperateError::NotFound)?;
+        if job.state != "dead" {
+            let message = format!("The job is {}; only one that waits for a person can be resolved.", job.state);
+            return Err(OperateError::conflict("not-parked", message));
+        }
+        let Some(open) = journal::lock_open(&mut tx, id, seq, self.doubt_margin).await? else {
+            return Err(OperateError::conflict("not-in-doubt", format!("Effect {seq} of this job is not in doubt.")));
+        };
+        if !open.settle_in.is_zero() {
+            let message = format!(
+                "The host that sent it may still be alive; ask again in {} s.",
+                open.settle_in.as_secs_f64().ceil()
+            );
+            return Err(OperateError::conflict("sender-alive", message));
+        }
+        match &resolution {
+            Resolution::Happened { answer } => {
+                let told = effects::by_person(&open.provider, &open.function, &open.request, answer)
+                    .map_err(OperateError::Answer)?;
+                journal::end(&mut tx, open.effect_id, id, seq, &Answer::Ok(told.value)).await?;
+                if let Some(line) = told.line {
+                    let place = (id, seq, open.effect_id);
+                    ledger::write(&mut tx, &job.tenant, place, &open.provider, &line, Source::Person).await?;
+                }
+            }
+            Resolution::Void => {
+                let refused = Rejection {
+                    code: VOID.to_owned(),
+                    message: "A person says that it did not happen, and shall not.".to_owned(),
+                    status: None,
+                };
+                journal::end(&mut tx, open.effect_id, id, seq, &Answer::Rejected(refused)).await?;
+            }
+            Resolution::Resend => {
+                let generation = open.generation + 1;
+                journal::renew(&mut tx, id, seq, generation, id.effect(seq, generation)).await?;
+            }
+        }
+        let word = resolution.as_str();
+        let detail = json!({
+            "outcome": word, "evidence": evidence, "provider": open.provider, "function": open.function,
+            "effectId": open.effect_id,
+        });
+        audit::write(&mut tx, by, Some(&job.tenant), "effect.resolve", &format!("effect/{id}/{seq}"), detail).await?;
+        let goes_on = journal::count_doubts(&mut tx, id).await? == 0;
+        let mut ready = Vec::new();
+        if goes_on {
+            let note = json!({
+                "kind": "resolved", "message": format!("effect {seq}: {word}, says {by}"), "at": chrono::Utc::now(),
+            });
+            ready = store::unpark(&mut tx, job.tier, id, MORE_ATTEMPTS, &note).await?.unwrap_or_default();
+            crate::alerts::resolve(&mut tx, "unknown-outcome", &format!("job/{id}")).await?;
+        }
+        tx.commit().await?;
+        self.bell.ready(&ready);
+        Ok(goes_on)
+    }
+
+    pub async fn pauses(&self) -> Result<Vec<Pause>, OperateError> {
+        let mut db = self.pool.read().await?;
+        Ok(pauses::list(&mut db).await?)
+    }
+
+    /// No new call of the provider begins anywhere, for one tenant or for all; jobs wait.
+    pub async fn pause_provider(&self, provider: &str, tenant: Option<&str>, by: &str) -> Result<bool, OperateError> {
+        let mut tx = self.pool.begin_durable("").await?;
+        let changed = pauses::pause(&mut tx, provider, tenant, by).await?;
+        if changed {
+            audit::write(&mut tx, by, tenant, "provider.pause", &format!("provider/{provider}"), json!({})).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    pub async fn resume_provider(&self, provider: &str, tenant: Option<&str>, by: &str) -> Result<bool, OperateError> {
+        let mut tx = self.pool.begin_durable("").await?;
+        let changed = pauses::resume(&mut tx, provider, tenant).await?;
+        if changed {
+            audit::write(&mut tx, by, tenant, "provider.resume", &format!("provider/{provider}"), json!({})).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+}

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Bucket, Limiter, Source, store};
+use crate::config::RateLimit;
+
+/// A bucket as people see it.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    pub bucket: String,
+    /// `None`: it has no limit, and is held.
+    pub rate: Option<String>,
+    pub burst: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<DateTime<Utc>>,
+    /// Calls that were told to come back.
+    pub waiting: i64,
+}
+
+impl Limiter {
+    /// All limits, as this node has them, and the buckets that are held or waited for. `tenant`: no other tenant's.
+    pub async fn list(&self, tenant: Option<&str>) -> sqlx::Result<Vec<Shown>> {
+        let mut db = self.shared.pool.read().await?;
+        let rows = store::list(&mut db).await?;
+        drop(db);
+        self.refresh().await?;
+        let state = self.shared.state();
+        let mut shown = BTreeMap::new();
+        for name in state.book.configured().keys() {
+            shown.insert(name.clone(), store::Row::of_config(name));
+        }
+        shown.extend(rows.into_iter().map(|row| (row.bucket.clone(), row)));
+        let own = tenant.map(|tenant| Bucket::tenant(tenant, "*"));
+        let may_see = |row: &store::Row| {
+            let of_a_tenant = row.bucket.starts_with("tenant/") && !row.bucket.starts_with("tenant/*/");
+            own.as_ref().is_none_or(|own| !of_a_tenant || Bucket::named(&row.bucket).is_one_of(own.as_str()))
+        };
+        let show = |row: store::Row| {
+            let (limit, source) = state.book.limit_and_source(&Bucket::named(&row.bucket)).unzip();
+            Shown {
+                rate: limit.map(|limit| limit.rate.to_string()),
+                burst: limit.map(|limit| limit.burst()),
+                source,
+                bucket: row.bucket,
+                changed_at: row.changed_at,
+                held_until: row.held_until,
+                waiting: row.waiting,
+            }
+        };
+        Ok(shown.into_values().filter(may_see).map(show).collect())
+    }
+
+    /// Sets a limit at run time. `None` takes it away, and the configuration's counts again, if there is one: what
+    /// counts now is returned, with its source. The name must have passed `config::check_bucket`.
+    pub async fn set(
+        &self,
+        bucket: &str,
+        limit: Option<RateLimit>,
+        by: &str,
+    ) -> sqlx::Result<Option<(RateLimit, Source)>> {
+        let mut tx = self.shared.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
+        store::set(&mut tx, bucket, limit, by).await?;
+        tx.commit().await?;
+        self.refresh().await?;
+        Ok(self.shared.state().book.limit_and_source(&Bucket::named(bucket)))
+    }
+}
