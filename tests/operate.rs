@@ -1,7 +1,5 @@
 //! What people do to jobs: cancel, pause, clear, redrive; and the alerts they get.
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -99,8 +97,12 @@ async fn a_pause_binds_all_nodes_and_a_clear_leaves_what_runs_or_has_a_journal()
          accepted_by, 0, now() FROM jobs WHERE id = '{journaled}'"
     ))
     .await;
-    // Both nodes look several times meanwhile: their poll is 500 ms.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Both nodes look several times meanwhile: five beats are three of their polls.
+    let beats = db.count("SELECT max(beat) FROM nodes").await + 5;
+    eventually("both nodes have looked", async || {
+        (db.count("SELECT min(beat) FROM nodes").await >= beats).then_some(())
+    })
+    .await;
     assert_eq!(db.count("SELECT count(*) FROM jobs WHERE state = 'ready'").await, 21);
     assert_eq!(admin.get("/queues/background").await.body["paused"], true);
 

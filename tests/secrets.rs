@@ -3,101 +3,212 @@
 use std::process::Command;
 
 use base64::Engine;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::support::{Db, Host, HostOptions, Sink, env, eventually, token, usher};
+use crate::{
+    stripe::payment,
+    support::{
+        Db, Fault, FaultProxy, Host, HostOptions, Receiver, Reply, SECRET, Sink, StripeWorld, env, eventually, token,
+        usher,
+    },
+};
 
 const SMTP: &str = "canary-smtp-4711-password";
 const BEARER: &str = "canary-bearer-4712-token";
 const DATABASE: &str = "canary_database_4713_password";
+const DIRECT: &str = "canary_database_4714_of_the_direct_url";
+const STRIPE: &str = "sk_test_canary4715ofstripe";
+const WEBHOOKS: &str = "canary-webhooks-4716-key-of-all-endpoints";
+/// What the configuration says: each by the name of an environment variable.
+const CONFIG: &str = r#"
+[database]
+direct_url = { env = "CANARY_DIRECT" }
+[upstreams.rig]
+base_url = "http://127.0.0.1:1"
+methods = ["GET"]
+bearer = { env = "CANARY_BEARER" }
+"#;
+
+/// A role of its own with all rights, and the way to this database as it.
+async fn role(url: &str, password: &str) -> String {
+    let mut admin = PgConnection::connect(&env("USHER_TEST_PG")).await.unwrap();
+    let role = format!("r_{}", uuid::Uuid::new_v4().simple());
+    let sql = format!("CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'");
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+    let (_, server) = url.rsplit_once('@').unwrap();
+    format!("postgres://{role}:{password}@{server}")
+}
+
+/// The providers that a secret is for, and the host that has all of them.
+struct Rig {
+    sink: Sink,
+    world: StripeWorld,
+    stripe: FaultProxy,
+    receiver: Receiver,
+    host: Host,
+    /// The environment with all secrets.
+    env: Vec<(&'static str, String)>,
+}
+
+impl Rig {
+    async fn start(db: &mut Db) -> Self {
+        let (database, direct) = (role(&db.url, DATABASE).await, role(&db.url, DIRECT).await);
+        db.url.clone_from(&database);
+        let sink = Sink::with_password(SMTP).await;
+        let world = StripeWorld::start().await;
+        let stripe = FaultProxy::start(world.base_url()).await;
+        let receiver = Receiver::start().await;
+        let env = vec![
+            ("CANARY_BEARER", BEARER.to_owned()),
+            ("CANARY_DIRECT", direct),
+            ("CANARY_STRIPE", STRIPE.to_owned()),
+            ("CANARY_WEBHOOKS", WEBHOOKS.to_owned()),
+            ("USHER_TEST_SMTP_PASSWORD", SMTP.to_owned()),
+        ];
+        let options = HostOptions {
+            plugins: vec!["guest-effects.wasm", "guest-money.wasm", "guest-webhook.wasm"],
+            config: format!(
+                "{CONFIG}[stripe.profiles.main]\nkey = {{ env = \"CANARY_STRIPE\" }}\ntenants = [\"t1\"]\nbase_url = \"{}\"\n\
+                 [webhooks]\nkey = {{ env = \"CANARY_WEBHOOKS\" }}\nallow_private = [{:?}]\n",
+                stripe.base,
+                receiver.place()
+            ),
+            env: env.clone(),
+            filter: "debug",
+            ..HostOptions::default()
+        };
+        let host = Host::start(db, Some(&sink), options).await;
+        Self { sink, world, stripe, receiver, host, env }
+    }
+
+    /// An endpoint's secret, which its maker is told, and nobody else.
+    async fn endpoint(&self) -> String {
+        let wanted = json!({"url": self.receiver.url(), "tenant": "t1"});
+        let made = self.host.admin().send(Method::POST, "/webhook-endpoints", Some(wanted)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        made.body["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned()
+    }
+
+    /// Every kind of use and of failure; what was answered.
+    async fn use_all(&self) -> Vec<Value> {
+        let client = self.host.client();
+        let ended = async |job_type: &str, payload: Value, state: &str| {
+            client.wait(&client.submit(job_type, payload).await, state).await
+        };
+        let mail = |to: &str| json!({"do": "mail", "to": to});
+        let mut bodies = vec![ended("guest-mail", mail("a@example.com"), "completed").await];
+        self.sink.faults(&["550 5.1.1 no"]).await;
+        bodies.push(ended("guest-mail", mail("b@example.com"), "dead").await);
+        let away = client.submit("guest-mail", json!({"do": "upstream", "method": "get", "path": "/x"})).await;
+        bodies.push(client.wait_error(&away, "effect-snooze").await);
+
+        let declined = self.world.stripe.payment_method("tok_visa_chargeDeclined").await;
+        bodies.push(ended("guest-money", payment(&declined), "dead").await);
+        // Stripe shows the end of a key that it does not know.
+        self.stripe.on("POST /v1/payment_intents", 1, Fault::Answer(Reply::error(401, "api_key_invalid")));
+        bodies.push(ended("guest-money", payment("pm_card_visa"), "dead").await);
+        self.stripe.on("POST /v1/payment_intents", 1, Fault::CutAfter);
+        let card = self.world.stripe.payment_method("tok_visa").await;
+        bodies.push(ended("guest-money", payment(&card), "completed").await);
+
+        let publish = json!({"do": "publish", "event": "guest.happened", "data": 1});
+        bodies.push(ended("guest-webhook", publish, "completed").await);
+        // Three have failed, one has happened.
+        self.receiver.wait(4).await;
+
+        bodies.push(client.post("{").await.body);
+        bodies.push(client.post(r#"{"type":"ghost","payload":{}}"#).await.body);
+        bodies.push(client.with_token(token("user", Some("t1")) + "x").get("/jobs").await.body);
+        for path in ["/health/ready", "/plugins", "/jobs"] {
+            bodies.push(client.get(path).await.body);
+        }
+        for path in ["/effects", "/webhook-endpoints", "/providers", "/rate-limits", "/alerts", "/queues"] {
+            bodies.push(self.host.admin().get(path).await.body);
+        }
+        bodies
+    }
+
+    /// A guest that looks through all of its memory after it has used each credential by name.
+    async fn scan(&self, secrets: &[&str]) -> Value {
+        let card = self.world.stripe.payment_method("tok_visa").await;
+        let needles: Vec<_> = secrets.iter().map(|secret| needle(secret)).collect();
+        let scan = json!({"do": "steps", "steps": [
+            {"do": "mail", "to": "c@example.com"},
+            payment(&card),
+            {"do": "upstream", "method": "delete", "path": "/x", "catch": true},
+            {"do": "scan-memory", "needles": needles},
+            {"do": "scan-memory", "needles": [needle("planted-to-be-found")], "plant": true},
+            {"do": "progress", "percent": 50, "note": "half of it"},
+        ]});
+        let client = self.host.client();
+        let scan = client.submit("guest-money", scan).await;
+        let found = client.wait(&scan, "completed").await["result"].clone();
+        assert_eq!(found[1]["status"], "succeeded", "{found}");
+        assert_found_nothing(&found[3]);
+        assert_found_something(&found[4]);
+        found
+    }
+
+    /// What `usher config show` prints: where each secret comes from.
+    fn config_show(&self, database: &str) -> String {
+        let show = usher()
+            .args(["config", "show", "--config"])
+            .arg(self.host.data_dir.join("usher.toml"))
+            .env("DATABASE_URL", database)
+            .env("USHER_TEST_JWT", SECRET)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        let show = String::from_utf8_lossy(&show.stdout).into_owned() + &String::from_utf8_lossy(&show.stderr);
+        for source in self.env.iter().map(|(name, _)| *name).chain(["DATABASE_URL", "USHER_TEST_JWT"]) {
+            assert!(show.contains(source), "{source}: {show}");
+        }
+        show
+    }
+}
 
 /// As the guest wants its needles, so that looking for one does not put it into memory: hex, each byte XOR 0x5a.
 fn needle(text: &str) -> String {
     text.bytes().map(|byte| format!("{:02x}", byte ^ 0x5a)).collect()
 }
 
+fn dump(url: &str) -> String {
+    let dump = Command::new("pg_dump").arg(url).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    String::from_utf8_lossy(&dump.stdout).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_shows_in_logs_database_answers_or_guests() {
     let mut db = Db::new().await;
-    // The database's password is a canary, too: a role of its own with all rights on this database.
-    let mut admin = PgConnection::connect(&env("USHER_TEST_PG")).await.unwrap();
-    let role = format!("r_{}", uuid::Uuid::new_v4().simple());
-    let sql = format!("CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{DATABASE}'");
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
     let plain = db.url.clone();
-    let (_, server) = plain.rsplit_once('@').unwrap();
-    db.url = format!("postgres://{role}:{DATABASE}@{server}");
-
-    let sink = Sink::with_password(SMTP).await;
-    let config = "[upstreams.rig]\nbase_url = \"http://127.0.0.1:1\"\nmethods = [\"GET\"]\nbearer = { env = \"CANARY_BEARER\" }\n";
-    let options = HostOptions {
-        plugins: vec!["guest-effects.wasm", "guest.wasm"],
-        config: config.to_owned(),
-        env: vec![("CANARY_BEARER", BEARER.to_owned()), ("USHER_TEST_SMTP_PASSWORD", SMTP.to_owned())],
-        filter: "debug",
-        ..HostOptions::default()
-    };
-    let host = Host::start(&db, Some(&sink), options).await;
-    let client = host.client();
-    let secrets = [SMTP, BEARER, DATABASE, crate::support::SECRET];
-
-    // Every kind of use: a mail, a refused mail, an upstream that is away, bad input, forged tokens.
-    let mail = client.submit("guest-mail", json!({"do": "mail", "to": "a@example.com"})).await;
-    client.wait(&mail, "completed").await;
-    sink.faults(&["550 5.1.1 no"]).await;
-    let refused = client.submit("guest-mail", json!({"do": "mail", "to": "b@example.com"})).await;
-    client.wait(&refused, "dead").await;
-    let away = client.submit("guest-mail", json!({"do": "upstream", "method": "get", "path": "/x"})).await;
-    client.wait_error(&away, "effect-snooze").await;
-    let mut bodies: Vec<Value> = Vec::new();
-    bodies.push(client.post("{").await.body);
-    bodies.push(client.post(r#"{"type":"ghost","payload":{}}"#).await.body);
-    bodies.push(client.with_token(token("user", Some("t1")) + "x").get("/jobs").await.body);
-    bodies.push(client.get("/health/ready").await.body);
-    bodies.push(client.get("/plugins").await.body);
-    for id in [&mail, &refused, &away] {
-        bodies.push(client.job(id).await);
-    }
-
-    // A guest that looks through all of its memory, after it has used a credential by name.
-    let needles: Vec<_> = secrets.iter().map(|secret| needle(secret)).collect();
-    let scan = json!({"do": "steps", "steps": [
-        {"do": "mail", "to": "c@example.com"},
-        {"do": "scan-memory", "needles": needles},
-        {"do": "scan-memory", "needles": [needle("planted-to-be-found")], "plant": true},
-        {"do": "progress", "percent": 50, "note": "half of it"},
-    ]});
-    let scan = client.submit("guest-mail", scan).await;
-    let found = client.wait(&scan, "completed").await["result"].clone();
-    bodies.push(found.clone());
-    assert_found_nothing(&found[1]);
-    assert_found_something(&found[2]);
+    let rig = Rig::start(&mut db).await;
+    let endpoint = rig.endpoint().await;
+    let secrets = [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, SECRET, endpoint.as_str()];
+    let mut bodies = rig.use_all().await;
+    bodies.push(rig.scan(&secrets).await);
+    // The providers were told.
+    assert!(
+        rig.stripe
+            .seen()
+            .iter()
+            .all(|seen| { seen.request.header("authorization") == Some(&format!("Bearer {STRIPE}")) })
+    );
 
     // Progress is told at debug level, so the level is on.
     let is_there = |log: &String| log.lines().any(|line| line.contains("DEBUG") && line.contains("half of it"));
-    let log = eventually("the debug log is there", async || Some(host.log()).filter(is_there)).await;
-    let dump = Command::new("pg_dump").arg(&plain).output().unwrap();
-    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
-    assert!(dump.contains("a***@example.com"), "the dump holds the journal");
-    let show = usher()
-        .args(["config", "show", "--config"])
-        .arg(host.data_dir.join("usher.toml"))
-        .env("DATABASE_URL", &db.url)
-        .env("USHER_TEST_JWT", crate::support::SECRET)
-        .env("USHER_TEST_SMTP_PASSWORD", SMTP)
-        .env("CANARY_BEARER", BEARER)
-        .output()
-        .unwrap();
-    let show = String::from_utf8_lossy(&show.stdout).into_owned() + &String::from_utf8_lossy(&show.stderr);
-    for source in ["DATABASE_URL", "USHER_TEST_JWT", "USHER_TEST_SMTP_PASSWORD", "CANARY_BEARER"] {
-        assert!(show.contains(source), "{source}: {show}");
+    let log = eventually("the debug log is there", async || Some(rig.host.log()).filter(is_there)).await;
+    let dump = dump(&plain);
+    for part in ["a***@example.com", "create-payment-intent", "guest.happened", "generic_decline"] {
+        assert!(dump.contains(part), "the dump holds the journal: {part}");
     }
-    // As SMTP's AUTH writes a password.
-    for form in [format!("\0u\0{SMTP}"), SMTP.to_owned()] {
+    let show = rig.config_show(&db.url);
+    // As SMTP's AUTH writes a password, and as HTTP would a key.
+    for form in [format!("\0u\0{SMTP}"), SMTP.to_owned(), format!("{STRIPE}:"), WEBHOOKS.to_owned()] {
         let form = base64::engine::general_purpose::STANDARD.encode(form);
-        assert!(!log.contains(&form) && !dump.contains(&form), "the SMTP password in base64");
+        assert!(!log.contains(&form) && !dump.contains(&form), "{form}, which is base64");
     }
     for secret in secrets {
         assert!(!show.contains(secret), "{secret} in config show");

@@ -164,7 +164,7 @@ async fn cell(stripe: &StripeClient, base: &str, function: Function, point: Poin
     assert_eq!(ended, "completed", "{}", second.log());
     // What was held on its way arrives all the same, late.
     proxy.release();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    proxy.wait_quiet().await;
     assert_eq!(db.count("SELECT count(*) FROM ledger").await, 1);
     match counted {
         Counted::Marked(collection) => {

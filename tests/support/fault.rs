@@ -118,6 +118,8 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// How many are held, since the start.
     held: AtomicU64,
+    /// How many came and are not done with.
+    under_way: AtomicU64,
     /// How often all that was held has been released.
     releases: watch::Sender<u64>,
 }
@@ -148,6 +150,7 @@ impl FaultProxy {
             sticky: Mutex::default(),
             seen: Mutex::default(),
             held: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
             releases: watch::Sender::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -190,6 +193,12 @@ impl FaultProxy {
     pub fn release(&self) {
         self.shared.releases.send_modify(|releases| *releases += 1);
     }
+
+    /// Waits until the provider has heard all that came and will.
+    pub async fn wait_quiet(&self) {
+        eventually("nothing is under way", async || (self.shared.under_way.load(Ordering::Relaxed) == 0).then_some(()))
+            .await;
+    }
 }
 
 impl Shared {
@@ -224,6 +233,22 @@ impl Shared {
     }
 }
 
+/// Counts itself, however its request ends.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
     let response = request.send().await?;
     let status = response.status().as_u16();
@@ -246,6 +271,7 @@ async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
         let fault = if repeated.is_some() { None } else { shared.meet(&request) };
         let name = if repeated.is_some() { Some("sticky") } else { fault.as_ref().map(Fault::name) };
         shared.seen.lock().unwrap().push(Seen { request: request.clone(), fault: name });
+        let _under_way = UnderWay::new(&shared.under_way);
         let reply = match (repeated, fault) {
             (Some(reply), _) | (None, Some(Fault::Answer(reply))) => reply,
             (None, None) => shared.forward(&request).await,
