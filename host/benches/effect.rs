@@ -78,7 +78,7 @@ async fn bare(url: &str, calls: usize, in_flight: usize) -> Result<(), String> {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= calls {
-                    return Ok(took);
+                    return Ok::<_, String>(took);
                 }
                 let id = uuid::Uuid::now_v7();
                 let body = json!({"orderId": format!("{id}-{n:04}"), "amount": 12_900, "currency": "eur"});

@@ -122,7 +122,12 @@ impl Operator {
     ) -> sqlx::Result<()> {
         let teller =
             Teller { tenant: tenant.to_owned(), provider: open.provider.clone(), source: Source::Person, line };
-        let end = End { job, seq, effect_id: open.effect_id, outcome: Outcome::Answered { answer, teller } };
+        let end = End {
+            job,
+            seq,
+            effect_id: open.effect_id,
+            outcome: Outcome::Answered { answer, teller: Box::new(teller) },
+        };
         journal::end(tx, Terms::durable(&self.pool, PATIENCE), &[&end]).await.map(drop)
     }
 

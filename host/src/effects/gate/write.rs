@@ -96,7 +96,7 @@ impl Gate {
         let answer = serde_json::from_value(value).unwrap_or(answer);
         let teller =
             Teller { tenant: call.attempt.who.tenant.clone(), provider: call.provider.to_owned(), source, line };
-        let end = call.end(Outcome::Answered { answer: answer.clone(), teller });
+        let end = call.end(Outcome::Answered { answer: answer.clone(), teller: Box::new(teller) });
         let began = Boottime::now();
         loop {
             match self.journal.end(end.clone()).await {

@@ -21,7 +21,7 @@ pub struct End {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// Not fenced: what happened is a fact, whoever holds the job by now.
-    Answered { answer: Answer, teller: Teller },
+    Answered { answer: Answer, teller: Box<Teller> },
     /// No answer: the call surely did not happen (`Deferred`), or may have (`Doubt`). Says so of this try only: a later
     /// holder of the job may have begun another one, and an earlier try may have happened all the same.
     Left { try_no: i32, state: EffectState, note: String },
