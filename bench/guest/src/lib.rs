@@ -1,21 +1,11 @@
-//! `bench-noop` makes one host call and ends; `bench-order` is an order whose schema has ten fields, for measuring
-//! submits, and does the same.
+//! What the measured jobs run: as little as a guest can do, and calls of a provider.
 
-use serde::{Deserialize, Serialize};
-use usher_plugin::{Failure, Job, context};
+#[cfg(feature = "effect")]
+mod effect;
+#[cfg(not(feature = "effect"))]
+mod noop;
 
-/// Fields beyond these are the schema's business.
-#[derive(Deserialize)]
-struct Noop {}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    at_ms: u64,
-}
-
-fn noop(_: Job<Noop>) -> Result<Done, Failure> {
-    Ok(Done { at_ms: context::now_ms() })
-}
-
-usher_plugin::plugin!(noop);
+#[cfg(feature = "effect")]
+usher_plugin::plugin!(effect::effect);
+#[cfg(not(feature = "effect"))]
+usher_plugin::plugin!(noop::noop);

@@ -1,18 +1,22 @@
 //! The way to Postgres.
 //!
-//! Owns: the pools and their settings, straight or through a pooler, the check of the server's version, the migrations,
-//! and the private server of `--dev`.
+//! Owns: the pools and their settings, straight or through a pooler, commits that many share, the check of the server's version,
+//! the migrations, and the private server of `--dev`.
 //! Refuses: a server below 14, a database that a newer Usher has migrated, and a pooler whose sessions are not ours.
 //! Invariant: a pool that this room gives out talks to a supported server, in UTC and in the schema public.
 //! Tables: schema_meta (and sqlx's own).
 
 mod connect;
 pub mod embedded;
+mod fault;
+mod gather;
 mod migrate;
 mod pool;
 
 pub use self::{
     connect::{Database, Place, straight},
+    fault::{Fault, is_lock_timeout},
+    gather::{Commit, Full, Gather, Sizes},
     migrate::migrate,
     pool::{Durable, Pool, Session},
 };

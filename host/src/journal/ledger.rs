@@ -3,8 +3,6 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::ids::{EffectId, JobId};
-
 /// What finance needs to know of an effect that moved money, or was to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -29,47 +27,13 @@ pub enum Source {
 }
 
 impl Source {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Answer => "answer",
             Self::Asked => "asked",
             Self::Person => "person",
         }
     }
-}
-
-/// In the transaction that ends the effect, so that there is a line exactly where there is an answer.
-pub async fn write(
-    db: &mut PgConnection,
-    tenant: &str,
-    (job, seq, id): (JobId, u32, EffectId),
-    provider: &str,
-    line: &Line,
-    source: Source,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"
-        INSERT INTO ledger (tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount, currency,
-                            status, source)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-        "#,
-        tenant,
-        job.0,
-        seq.cast_signed(),
-        id.0,
-        provider,
-        line.profile,
-        line.account,
-        line.kind,
-        line.provider_id,
-        line.amount,
-        line.currency,
-        line.status,
-        source.as_str(),
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// A line as it is read.

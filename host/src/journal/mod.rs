@@ -8,10 +8,12 @@
 pub mod ledger;
 pub mod pauses;
 pub mod store;
+mod writer;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::writer::{Failed, Writer};
 use crate::ids::{Digest, EffectId};
 
 /// What a guest gets to see of a call, and every later attempt again: final answers only.

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::{OperateError, Operator, audit};
 use crate::{
@@ -6,9 +7,9 @@ use crate::{
     ids::JobId,
     journal::{
         Answer, Rejection, VOID,
-        ledger::{self, Source},
+        ledger::{Line, Source},
         pauses::{self, Pause},
-        store::{self as journal, Filter, Seen},
+        store::{self as journal, End, Filter, Open, Outcome, Seen, Teller, Terms},
     },
     queue::store,
 };
@@ -34,6 +35,8 @@ impl Resolution {
     }
 }
 
+/// How long a person's word waits for a lock, in milliseconds.
+const PATIENCE: &str = "2000";
 /// Attempts that a job gets once a person has spoken.
 const MORE_ATTEMPTS: i32 = 11;
 
@@ -73,11 +76,7 @@ impl Operator {
             Resolution::Happened { answer } => {
                 let told = effects::by_person(&open.provider, &open.function, &open.request, answer)
                     .map_err(OperateError::Answer)?;
-                journal::end(&mut tx, open.effect_id, id, seq, &Answer::Ok(told.value)).await?;
-                if let Some(line) = told.line {
-                    let place = (id, seq, open.effect_id);
-                    ledger::write(&mut tx, &job.tenant, place, &open.provider, &line, Source::Person).await?;
-                }
+                self.end_by_person(&mut tx, &job.tenant, (id, seq), &open, Answer::Ok(told.value), told.line).await?;
             }
             Resolution::Void => {
                 let refused = Rejection {
@@ -85,7 +84,7 @@ impl Operator {
                     message: "A person says that it did not happen, and shall not.".to_owned(),
                     status: None,
                 };
-                journal::end(&mut tx, open.effect_id, id, seq, &Answer::Rejected(refused)).await?;
+                self.end_by_person(&mut tx, &job.tenant, (id, seq), &open, Answer::Rejected(refused), None).await?;
             }
             Resolution::Resend => {
                 let generation = open.generation + 1;
@@ -110,6 +109,26 @@ impl Operator {
         tx.commit().await?;
         self.bell.ready(&ready);
         Ok(goes_on)
+    }
+
+    async fn end_by_person(
+        &self,
+        tx: &mut PgConnection,
+        tenant: &str,
+        (job, seq): (JobId, u32),
+        open: &Open,
+        answer: Answer,
+        line: Option<Line>,
+    ) -> sqlx::Result<()> {
+        let teller =
+            Teller { tenant: tenant.to_owned(), provider: open.provider.clone(), source: Source::Person, line };
+        let end = End {
+            job,
+            seq,
+            effect_id: open.effect_id,
+            outcome: Outcome::Answered { answer, teller: Box::new(teller) },
+        };
+        journal::end(tx, Terms::durable(&self.pool, PATIENCE), &[&end]).await.map(drop)
     }
 
     pub async fn pauses(&self) -> Result<Vec<Pause>, OperateError> {

@@ -73,8 +73,11 @@ impl Book {
         if news.version < self.version {
             return;
         }
+        let is_news = self.version >= 0 && news.version > self.version;
         self.version = news.version;
-        self.open(news.limits);
+        if self.open(news.limits) && is_news {
+            tracing::info!(version = news.version, "other rate limits hold from now on");
+        }
         self.held.retain(|_, until| *until > now);
         for (bucket, time) in news.held {
             self.hold(&Bucket::named(&bucket), now.plus(time));
@@ -87,12 +90,14 @@ impl Book {
         *known = until.max(*known);
     }
 
-    fn open(&mut self, set: BTreeMap<String, RateLimit>) {
-        self.limits = self.configured.clone();
+    /// Returns whether any limit is another one now.
+    fn open(&mut self, set: BTreeMap<String, RateLimit>) -> bool {
+        let before = std::mem::replace(&mut self.limits, self.configured.clone());
         self.limits.extend(set);
         self.patterns = self.limits.keys().filter(|name| name.contains('*')).cloned().collect();
         // The one that says more goes first.
         self.patterns.sort_by_key(|pattern| pattern.matches('*').count());
+        self.limits != before
     }
 }
 

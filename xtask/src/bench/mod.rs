@@ -6,6 +6,7 @@
 //! multiplies how many jobs and how many seconds each row takes.
 
 mod drain;
+mod effect;
 mod enqueue;
 mod guest_start;
 mod host;
@@ -38,6 +39,8 @@ const GROUPS: &[Group] = &[
     Group { rows: &["submit"], measure: submit::measure },
     Group { rows: &["enqueue"], measure: enqueue::measure },
     Group { rows: &["latency-p50", "latency-p99"], measure: latency::measure },
+    Group { rows: &["effect", "effect-p50", "effect-p99", "effect-commits"], measure: effect::at_once },
+    Group { rows: &["effect-20ms"], measure: effect::after_20_ms },
     Group { rows: &["memory"], measure: memory::measure },
     Group { rows: &["guest-start"], measure: guest_start::measure },
 ];

@@ -14,7 +14,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use super::{Attempt, Provider, Stop, email::Smtp, stripe::Stripe, upstream::Http};
-use crate::{db::Pool, journal::Answer, lifecycle::Pulse, ratelimit::Limiter};
+use crate::{
+    db::Pool,
+    journal::{Answer, Writer},
+    lifecycle::Pulse,
+    ratelimit::Limiter,
+};
 
 /// All there are.
 pub struct Providers {
@@ -30,6 +35,7 @@ pub struct Gate {
     pub upstream: Arc<Http>,
     pub stripe: Arc<Stripe>,
     pool: Pool,
+    journal: Writer,
     pulse: Pulse,
     limiter: Limiter,
     /// The runtime that owns the sockets; guests run on another one.
@@ -40,7 +46,8 @@ impl Gate {
     /// Must be called on the runtime that shall do the I/O.
     pub fn new(providers: Providers, pool: Pool, pulse: Pulse, limiter: Limiter) -> Self {
         let Providers { email, upstream, stripe } = providers;
-        Self { email, upstream, stripe, pool, pulse, limiter, io: Handle::current() }
+        let journal = Writer::start(&pool);
+        Self { email, upstream, stripe, pool, journal, pulse, limiter, io: Handle::current() }
     }
 
     /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.

@@ -43,10 +43,11 @@ impl Gate {
             function,
             class: Class::Read,
             request_hash,
-            request: redacted,
+            request: redacted.clone(),
             release: attempt.release,
             base_ms: attempt.base_ms(),
             timeout: Duration::ZERO,
+            again: false,
         };
 
         // Recorded already?
@@ -79,6 +80,7 @@ impl Gate {
         };
         start.class = prepared.class;
         start.timeout = prepared.timeout;
+        start.again = open.is_some();
         let mut call = OpenCall { attempt, provider: P::NAME, seq, id: start.effect_id, try_no: 0 };
 
         // In doubt from an earlier attempt? Then its class decides whether it may be sent again.
@@ -110,7 +112,7 @@ impl Gate {
             return Err(not_now("this node's heartbeat is not confirmed"));
         }
         let asked = Boottime::now();
-        call.try_no = self.journal_start(&start, open.is_some(), attempt).await?;
+        call.try_no = self.journal_start(start.clone(), attempt).await?;
         attempt.set_in_doubt(prepared.class.doubt_matters());
         if (asked.elapsed() > FENCE_AGE || !self.pulse.is_fresh()) && !self.fence_again(attempt, FENCE_AGE).await {
             // Not a byte has left, and the row may say so: it is still this try's.
@@ -178,7 +180,7 @@ impl Gate {
             Answer::Ok(value) => provider.ledger(&prepared.call, value),
             Answer::Denied(_) | Answer::Invalid(_) | Answer::Rejected(_) => None,
         };
-        let answer = self.write_answer(call, answer, line.as_ref(), source).await?;
+        let answer = self.write_answer(call, answer, line, source).await?;
         call.attempt.set_in_doubt(false);
         Ok(answer)
     }

@@ -9,9 +9,9 @@ use crate::{
     ids::EffectId,
     journal::{
         Answer, EffectState,
-        ledger::{self, Line, Source},
+        ledger::{Line, Source},
         pauses,
-        store::{self, Start},
+        store::{self, End, Outcome, Start, Teller, Written},
     },
 };
 
@@ -30,26 +30,25 @@ pub(super) struct OpenCall<'a> {
     pub try_no: i32,
 }
 
+impl OpenCall<'_> {
+    fn end(&self, outcome: Outcome) -> End {
+        End { job: self.attempt.job, seq: self.seq, effect_id: self.id, outcome }
+    }
+}
+
 impl Gate {
     /// Returns the number of this try.
-    pub(super) async fn journal_start(&self, start: &Start<'_>, again: bool, attempt: &Attempt) -> Result<i32, Stop> {
-        let write = async {
-            let mut tx = store::begin_durable(&self.pool).await?;
-            let try_no =
-                if again { store::restart(&mut tx, start).await? } else { store::start(&mut tx, start).await? };
-            tx.commit().await?;
-            sqlx::Result::Ok(try_no)
-        };
-        match write.await.map_err(|e| database_away(&e))? {
+    pub(super) async fn journal_start(&self, start: Start, attempt: &Attempt) -> Result<i32, Stop> {
+        match self.journal.begin(start.clone()).await.map_err(|e| database_away(&e))? {
             Some(try_no) => Ok(try_no),
-            None => Err(self.refused(start, attempt).await),
+            None => Err(self.refused(&start, attempt).await),
         }
     }
 
     pub(super) async fn record_refusal(
         &self,
         attempt: &Attempt,
-        start: &Start<'_>,
+        start: &Start,
         answer: Answer,
     ) -> Result<Answer, Stop> {
         let write = async {
@@ -68,7 +67,7 @@ impl Gate {
     }
 
     /// Why the fence let nothing through.
-    async fn refused(&self, start: &Start<'_>, attempt: &Attempt) -> Stop {
+    async fn refused(&self, start: &Start, attempt: &Attempt) -> Stop {
         let ask = async {
             // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
             let mut db = self.pool.write().await?;
@@ -89,31 +88,24 @@ impl Gate {
         &self,
         call: &OpenCall<'_>,
         answer: Answer,
-        line: Option<&Line>,
+        line: Option<Line>,
         source: Source,
     ) -> Result<Answer, Stop> {
         let mut value = serde_json::json!(answer);
         identity::without_nul(&mut value);
         let answer = serde_json::from_value(value).unwrap_or(answer);
+        let teller =
+            Teller { tenant: call.attempt.who.tenant.clone(), provider: call.provider.to_owned(), source, line };
+        let end = call.end(Outcome::Answered { answer: answer.clone(), teller: Box::new(teller) });
         let began = Boottime::now();
         loop {
-            let write = async {
-                let mut tx = store::begin_durable(&self.pool).await?;
-                let ended = store::end(&mut tx, call.id, call.attempt.job, call.seq, &answer).await?;
-                if let (Some(_), Some(line)) = (ended, line) {
-                    let place = (call.attempt.job, call.seq, call.id);
-                    ledger::write(&mut tx, &call.attempt.who.tenant, place, call.provider, line, source).await?;
-                }
-                tx.commit().await?;
-                sqlx::Result::Ok(ended)
-            };
-            match write.await {
-                Ok(Some(ended_ms)) => {
+            match self.journal.end(end.clone()).await {
+                Ok(Some(Written::Ended(ended_ms))) => {
                     call.attempt.advance_clock(ended_ms);
                     return Ok(answer);
                 }
                 // An earlier sender's answer came first, and is the journal's: the next attempt reads it.
-                Ok(None) => return Err(not_now("the effect was answered by an earlier try")),
+                Ok(Some(Written::Open(_)) | None) => return Err(not_now("the effect was answered by an earlier try")),
                 Err(error) if began.elapsed() < WRITE_PATIENCE => {
                     tracing::warn!(error = %error, job.id = %call.attempt.job, "an effect's answer could not be written; trying again");
                     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -127,16 +119,9 @@ impl Gate {
     /// Returns the state that was left. If it cannot be written the row stays `started`, which is the more careful reading.
     pub(super) async fn leave_open(&self, call: &OpenCall<'_>, state: EffectState, note: &str) -> EffectState {
         let note = note.replace('\0', "\u{fffd}");
-        let write = async {
-            let mut tx = store::begin_durable(&self.pool).await?;
-            let left =
-                store::leave_open(&mut tx, call.id, call.attempt.job, call.seq, call.try_no, state, &note).await?;
-            tx.commit().await?;
-            sqlx::Result::Ok(left)
-        };
-        let written: sqlx::Result<_> = write.await;
-        match written {
-            Ok(left) => left.unwrap_or(EffectState::Started),
+        match self.journal.end(call.end(Outcome::Left { try_no: call.try_no, state, note })).await {
+            Ok(Some(Written::Open(left))) => left,
+            Ok(Some(Written::Ended(_)) | None) => EffectState::Started,
             Err(error) => {
                 tracing::warn!(error = %error, job.id = %call.attempt.job, "an effect's end could not be written; it stays in doubt");
                 EffectState::Started

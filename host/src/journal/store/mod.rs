@@ -1,200 +1,38 @@
+mod end;
+mod start;
+
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+pub use self::{
+    end::{End, Outcome, Teller, Written, end},
+    start::{Start, record_refusal, start, still_mine},
+};
 use super::{Answer, Class, EffectState, Recorded, Restored};
 use crate::db::Pool;
-use crate::ids::{Digest, EffectId, JobId, Lease, Tier};
+use crate::ids::{Digest, EffectId, JobId, Tier};
 
-/// Begins a transaction whose commit is durable whatever the tier of the job: what the journal says must survive
-/// before the provider or the guest learns of it.
+/// Begins a transaction whose commit is durable whatever the tier of the job.
 pub async fn begin_durable(pool: &Pool) -> sqlx::Result<Transaction<'static, Postgres>> {
     pool.begin_durable("").await
 }
 
-/// A call about to be made, as it is written down.
-#[derive(Debug)]
-pub struct Start<'a> {
-    pub job: JobId,
-    pub tier: Tier,
-    pub lease: Lease,
-    pub seq: u32,
-    pub generation: u32,
-    pub effect_id: EffectId,
-    pub provider: &'a str,
-    pub function: &'a str,
-    pub class: Class,
-    pub request_hash: [u8; 32],
-    pub request: &'a serde_json::Value,
-    pub release: Digest,
-    pub base_ms: u64,
-    pub timeout: Duration,
+/// How a statement of many rows is committed, for that statement only.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub synchronous_commit: &'a str,
+    /// In milliseconds; `0`: as long as it takes.
+    pub lock_timeout: &'static str,
 }
 
-/// Fence and start in one statement: the row appears only while the lease is ours, nobody wants the job cancelled and
-/// nobody has paused the provider. Returns the number of the try; `None`: not so.
-///
-/// `FOR SHARE` blocks the reaper's update until we commit (`FOR KEY SHARE` would not).
-pub async fn start(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
-    sqlx::query_scalar!(
-        r#"
-        INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
-                             state, release, base_ms, deadline_at)
-        SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'started', $12, $13, now() + make_interval(secs => $14)
-        FROM jobs j
-        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
-          AND NOT EXISTS (SELECT FROM provider_pauses p WHERE p.provider = $7 AND p.tenant IN ('', j.tenant))
-        FOR SHARE OF j
-        RETURNING tries
-        "#,
-        s.tier.as_i16(),
-        s.job.0,
-        s.lease.0,
-        int(s.seq),
-        int(s.generation),
-        s.effect_id.0,
-        s.provider,
-        s.function,
-        s.class.as_str(),
-        &s.request_hash,
-        s.request,
-        s.release.as_bytes(),
-        s.base_ms.cast_signed(),
-        s.timeout.as_secs_f64(),
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// A final answer that needed no provider (denied, invalid): written with its end, under the same fence.
-pub async fn record_refusal(db: &mut PgConnection, s: &Start<'_>, answer: &Answer) -> sqlx::Result<Option<u64>> {
-    let ended = sqlx::query_scalar!(
-        r#"
-        INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request,
-                             state, tries, release, base_ms, deadline_at, ended_at, answer)
-        SELECT j.id, $4, $5, $6, j.tier, $7, $8, $9, $10, $11, 'ended', 0, $12, $13, now(), now(), $14
-        FROM jobs j
-        WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
-        FOR SHARE
-        -- One that surely did not happen ends with it.
-        ON CONFLICT (job_id, seq) DO UPDATE SET state = 'ended', ended_at = now(), answer = excluded.answer, note = NULL
-        WHERE effects.state <> 'ended'
-        RETURNING ended_at AS "ended_at!"
-        "#,
-        s.tier.as_i16(),
-        s.job.0,
-        s.lease.0,
-        int(s.seq),
-        int(s.generation),
-        s.effect_id.0,
-        s.provider,
-        s.function,
-        s.class.as_str(),
-        &s.request_hash,
-        s.request,
-        s.release.as_bytes(),
-        s.base_ms.cast_signed(),
-        serde_json::json!(answer),
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(ended.map(unix_ms))
-}
-
-/// Sends an open call again, under the same identity. `None`: the lease is lost, or it was answered meanwhile.
-pub async fn restart(db: &mut PgConnection, s: &Start<'_>) -> sqlx::Result<Option<i32>> {
-    sqlx::query_scalar!(
-        r#"
-        WITH mine AS (
-            SELECT j.id FROM jobs j
-            WHERE j.tier = $1 AND j.id = $2 AND j.lease = $3 AND NOT j.cancel_requested
-              AND NOT EXISTS (SELECT FROM provider_pauses p WHERE p.provider = $6 AND p.tenant IN ('', j.tenant))
-            FOR SHARE OF j
-        )
-        UPDATE effects e
-        SET state = 'started', tries = tries + 1, note = NULL, doubted = e.doubted OR e.class <> 'read' AND e.state IN ('started', 'doubt'),
-            started_at = now(), deadline_at = now() + make_interval(secs => $5)
-        FROM mine
-        WHERE e.job_id = mine.id AND e.seq = $4 AND e.state <> 'ended'
-        RETURNING e.tries
-        "#,
-        s.tier.as_i16(),
-        s.job.0,
-        s.lease.0,
-        int(s.seq),
-        s.timeout.as_secs_f64(),
-        s.provider,
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// The fence alone, for a sender that was slow between start and send.
-pub async fn still_mine(db: &mut PgConnection, tier: Tier, job: JobId, lease: Lease) -> sqlx::Result<bool> {
-    let found = sqlx::query_scalar!(
-        "SELECT true FROM jobs WHERE tier = $1 AND id = $2 AND lease = $3 FOR SHARE",
-        tier.as_i16(),
-        job.0,
-        lease.0,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(found.is_some())
-}
-
-/// The answer. Not fenced: what happened is a fact, whoever holds the job by now. Returns the guest's new time.
-pub async fn end(
-    db: &mut PgConnection,
-    id: EffectId,
-    job: JobId,
-    seq: u32,
-    answer: &Answer,
-) -> sqlx::Result<Option<u64>> {
-    let ended = sqlx::query_scalar!(
-        r#"
-        UPDATE effects SET state = 'ended', answer = $4, ended_at = now(), note = NULL
-        WHERE job_id = $1 AND seq = $2 AND effect_id = $3 AND state <> 'ended'
-        RETURNING ended_at AS "ended_at!"
-        "#,
-        job.0,
-        int(seq),
-        id.0,
-        serde_json::json!(answer),
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(ended.map(unix_ms))
-}
-
-/// No answer: the call surely did not happen (`Deferred`), or may have (`Doubt`). Says so of this try only: a later
-/// holder of the job may have begun another one, and an earlier try may have happened all the same.
-pub async fn leave_open(
-    db: &mut PgConnection,
-    id: EffectId,
-    job: JobId,
-    seq: u32,
-    try_no: i32,
-    state: EffectState,
-    note: &str,
-) -> sqlx::Result<Option<EffectState>> {
-    let left = sqlx::query_scalar!(
-        r#"
-        UPDATE effects SET state = CASE WHEN doubted THEN 'doubt' ELSE $5 END, note = $6
-        WHERE job_id = $1 AND seq = $2 AND effect_id = $3 AND tries = $4 AND state = 'started'
-        RETURNING state
-        "#,
-        job.0,
-        int(seq),
-        id.0,
-        try_no,
-        state.as_str(),
-        note,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(left.as_deref().and_then(EffectState::parse))
+impl<'a> Terms<'a> {
+    /// Whatever the tier of the job: what the journal says must survive before the provider or the guest learns of it.
+    pub fn durable(pool: &'a Pool, lock_timeout: &'static str) -> Self {
+        Self { synchronous_commit: pool.synchronous_commit(Tier::Money), lock_timeout }
+    }
 }
 
 /// An open effect, locked, for a person who says what became of it.
