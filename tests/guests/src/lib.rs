@@ -7,6 +7,8 @@
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
+#[cfg(feature = "effects")]
+mod mint;
 mod misbehave;
 #[cfg(feature = "stripe")]
 mod money;
@@ -143,6 +145,10 @@ enum What {
     },
     #[cfg(feature = "effects")]
     Upstream(effects::Call),
+    #[cfg(feature = "effects")]
+    Mint(mint::Mint),
+    #[cfg(feature = "effects")]
+    MintByRpc(mint::Mint),
     #[cfg(feature = "stripe")]
     Stripe(money::Call),
     #[cfg(feature = "unserved")]
