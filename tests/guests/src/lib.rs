@@ -285,6 +285,10 @@ impl What {
             }
             #[cfg(feature = "effects")]
             Self::Upstream(call) => call.call()?,
+            #[cfg(feature = "effects")]
+            Self::Mint(mint) => mint.run()?,
+            #[cfg(feature = "effects")]
+            Self::MintByRpc(mint) => mint.run_by_rpc()?,
             #[cfg(feature = "webhook")]
             Self::Publish { event, data, bytes, raw, count, catch } => {
                 let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());
