@@ -128,7 +128,8 @@ async fn serve(stream: TcpStream, inner: Arc<Inner>) -> Option<()> {
             answer(&mut stream, status, &format!("{name}: {value}\r\n")).await?;
         }
         Say::Body(headers, body) => {
-            let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
             stream.write_all(&[head.as_bytes(), &body].concat()).await.ok()?;
             stream.shutdown().await.ok()?;
         }

@@ -31,9 +31,12 @@ async fn an_answer_that_does_not_come_or_does_not_end_is_cut_by_the_time_out() {
     let more = "timeout = \"1s\"\nidempotent = true\n";
     let host = start(&db, &format!("http://{}", receiver.place()), more).await;
     let client = host.client();
-    for (say, method, again) in
-        [(Say::Nothing, "get", true), (Say::Drip, "get", true), (Say::Nothing, "post", true), (Say::Drip, "post", false)]
-    {
+    for (say, method, again) in [
+        (Say::Nothing, "get", true),
+        (Say::Drip, "get", true),
+        (Say::Nothing, "post", true),
+        (Say::Drip, "post", false),
+    ] {
         let before = receiver.received().len();
         receiver.plan([say.clone()]);
         let id = client.submit("guest-mail", ask(method)).await;
@@ -55,9 +58,8 @@ async fn an_answer_that_does_not_come_or_does_not_end_is_cut_by_the_time_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_unpacked() {
     // "hello", by gzip.
-    let packed = [
-        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 0x86, 0xa6, 0x10, 0x36, 5, 0, 0, 0,
-    ];
+    let packed =
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 0x86, 0xa6, 0x10, 0x36, 5, 0, 0, 0];
     let (db, receiver) = (Db::new().await, Receiver::start().await);
     let host = start(&db, &format!("http://{}", receiver.place()), "").await;
     receiver.plan([Say::Body("content-encoding: gzip\r\n".to_owned(), packed.to_vec())]);

@@ -5,7 +5,9 @@ use crate::support::{Db, Fault, FaultProxy, Receiver};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_answer_is_lost_parks_or_is_sent_again_as_the_operator_said() {
-    for (more, sent) in [("", 1), ("on_doubt = \"park\"\n", 1), ("on_doubt = \"resend\"\n", 2), ("idempotent = true\n", 2)] {
+    for (more, sent) in
+        [("", 1), ("on_doubt = \"park\"\n", 1), ("on_doubt = \"resend\"\n", 2), ("idempotent = true\n", 2)]
+    {
         let (db, receiver) = (Db::new().await, Receiver::start().await);
         let proxy = FaultProxy::start(&format!("http://{}", receiver.place())).await;
         let host = start(&db, &proxy.base, more).await;

@@ -219,7 +219,9 @@ impl Upstream {
             ));
         }
         for path in self.paths.iter().filter(|path| !is_path_pattern(path)) {
-            out.push(format!("{place}.paths: \"{path}\" is neither a path such as /v1/mint nor a folder such as /v1/*"));
+            out.push(format!(
+                "{place}.paths: \"{path}\" is neither a path such as /v1/mint nor a folder such as /v1/*"
+            ));
         }
         self.header_findings(place, out);
         self.credential_findings(place, out);
@@ -230,7 +232,9 @@ impl Upstream {
             out.push(format!("{place}.max_response: must be more than 0 and at most 4 MiB"));
         }
         if self.breaker.open_for.is_zero() || self.breaker.open_for > Duration::from_secs(3_600) {
-            out.push(format!("{place}.breaker.open_for: must be more than 0 and at most 1 hour; failures = 0 turns it off"));
+            out.push(format!(
+                "{place}.breaker.open_for: must be more than 0 and at most 1 hour; failures = 0 turns it off"
+            ));
         }
     }
 

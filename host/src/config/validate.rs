@@ -5,8 +5,7 @@ use std::{
 };
 
 use super::{
-    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Webhooks,
-    check_bucket,
+    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Webhooks, check_bucket,
 };
 use crate::ids::{OPERATION_FAILED, is_event_type};
 

@@ -131,7 +131,10 @@ mod tests {
     /// RFC 9530, appendix D (the representation of `{"hello": "world"}` with a line break).
     #[test]
     fn a_digest_is_the_one_of_the_specification() {
-        assert_eq!(content_digest(b"{\"hello\": \"world\"}\n"), "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:");
+        assert_eq!(
+            content_digest(b"{\"hello\": \"world\"}\n"),
+            "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
+        );
     }
 
     #[test]

@@ -60,8 +60,8 @@ impl Http {
     pub fn new(config: &Upstreams) -> Result<Self, UpstreamError> {
         let mut targets = BTreeMap::new();
         for (name, upstream) in config {
-            let target = Target::new(name, upstream)
-                .map_err(|message| UpstreamError::Config { name: name.clone(), message })?;
+            let target =
+                Target::new(name, upstream).map_err(|message| UpstreamError::Config { name: name.clone(), message })?;
             targets.insert(name.clone(), Arc::new(target));
         }
         Ok(Self { targets })

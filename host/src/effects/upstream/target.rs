@@ -108,7 +108,8 @@ impl Target {
         if !call.method.is_read() {
             request.headers_mut().insert(IDEMPOTENCY_KEY, value_of(&id.to_string())?);
         }
-        let signature = self.signer.as_ref().map(|signer| self.sign(signer, call, request.headers_mut())).transpose()?;
+        let signature =
+            self.signer.as_ref().map(|signer| self.sign(signer, call, request.headers_mut())).transpose()?;
         if let Some(body) = &call.body {
             *request.body_mut() = Some(body.clone().into());
         }
