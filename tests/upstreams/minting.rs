@@ -105,7 +105,7 @@ async fn two_verifiers_take_the_signature_of_a_mint_and_nothing_else() {
         elsewhere,
         more,
     ];
-    let mut verdicts = by_npm(&[&[seen.clone()], &others[..]].concat());
+    let mut verdicts = by_npm(&[std::slice::from_ref(&seen), &others[..]].concat());
     assert!(verdicts.remove(0), "npm's takes what was sent");
     for (other, is_good) in others.iter().zip(verdicts) {
         assert!(!is_good, "npm's takes {other}");
