@@ -32,4 +32,6 @@ mod sql_door;
 mod stripe;
 mod stripe_crash;
 mod swap;
+mod upstream_crash;
+mod upstreams;
 mod webhooks;

@@ -226,6 +226,10 @@ impl Shared {
                 out = out.header(name, value);
             }
         }
+        // As proxies do: what is signed names the place that the client meant.
+        if let Some(host) = request.header("host") {
+            out = out.header("x-forwarded-host", host);
+        }
         match read(out).await {
             Ok(reply) => reply,
             Err(e) => Reply { status: 502, headers: Vec::new(), body: format!("the provider is away: {e}").into() },

@@ -5,6 +5,7 @@ mod db;
 mod fault;
 pub mod host;
 pub mod http;
+pub mod minting;
 mod pgbouncer;
 pub mod postgres;
 mod proxy;
@@ -25,6 +26,7 @@ pub use self::{
     db::Db,
     fault::{Fault, FaultProxy, Reply},
     host::{Host, HostOptions, component, place},
+    minting::MintingService,
     pgbouncer::PgBouncer,
     proxy::Proxy,
     receiver::{Received, Receiver, Say},

@@ -26,8 +26,14 @@ pub enum Say {
     Status(u16),
     /// With one header.
     With(u16, &'static str, String),
+    /// 200, with these headers (each with its line break) and this body.
+    Body(String, Vec<u8>),
+    /// 200, with all of the request's headers as `x-echo-NAME` and in the body.
+    Echo,
     /// Nothing, as long as the other side waits.
     Nothing,
+    /// 200 and a body that comes byte by byte, as long as the other side waits.
+    Drip,
     /// 200 and a body without end.
     Endless,
     /// 200 and a body that is small as it comes and huge once it is unpacked.
@@ -109,6 +115,7 @@ async fn serve(stream: TcpStream, inner: Arc<Inner>) -> Option<()> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
     let body = String::from_utf8(body).ok()?;
+    let echo = headers.clone();
     inner.received.lock().unwrap().push(Received { path, headers, body });
     let planned = inner.plan.lock().unwrap().pop_front();
     let say = planned.or_else(|| inner.always.lock().unwrap().clone()).unwrap_or(Say::Status(200));
@@ -119,6 +126,26 @@ async fn serve(stream: TcpStream, inner: Arc<Inner>) -> Option<()> {
         }
         Say::With(status, name, value) => {
             answer(&mut stream, status, &format!("{name}: {value}\r\n")).await?;
+        }
+        Say::Body(headers, body) => {
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all(&[head.as_bytes(), &body].concat()).await.ok()?;
+            stream.shutdown().await.ok()?;
+        }
+        Say::Echo => {
+            let headers: String = echo.iter().map(|(name, value)| format!("x-echo-{name}: {value}\r\n")).collect();
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", headers.len());
+            stream.write_all((head + &headers).as_bytes()).await.ok()?;
+            stream.shutdown().await.ok()?;
+        }
+        Say::Drip => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
+            loop {
+                stream.write_all(b"1\r\nx\r\n").await.ok()?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         Say::Nothing => tokio::time::sleep(Duration::from_secs(600)).await,
         Say::Endless => {

@@ -18,13 +18,13 @@ use super::{Answer, PATIENCE, env, http::form, read, scratch};
 pub const KEY: &str = "sk_test_of_the_integration_tests";
 
 /// A script of `tests/peers` that says its port, and ends when we do: its standard input is ours.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Server {
-    async fn start(mut command: Command, script: &str) -> Self {
+    pub(super) async fn start(mut command: Command, script: &str) -> Self {
         let dir = scratch("stripe");
         let mut child = command
             .current_dir(&dir)
@@ -54,7 +54,7 @@ impl Drop for Server {
     }
 }
 
-fn script(name: &str) -> std::path::PathBuf {
+pub(super) fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
 }
 

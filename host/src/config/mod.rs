@@ -43,7 +43,7 @@ pub use self::{
     server::Server,
     stripe::{Stripe, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
-    upstreams::{Method, Upstream, Upstreams},
+    upstreams::{Basic, Breaker, FixedHeader, Method, SignatureKey, Upstream, Upstreams},
     webhooks::Webhooks,
     worker::Worker,
 };

@@ -5,10 +5,17 @@ use super::{Config, ConfigError, Pooler, RateLimits, load};
 const CANARY: &str = "canary-4711-canary-4711-canary-4711-canary";
 
 fn jailed(toml: &str, check: impl FnOnce(Result<Config, ConfigError>)) {
+    jailed_with(toml, &[], check);
+}
+
+fn jailed_with(toml: &str, env: &[(&str, &str)], check: impl FnOnce(Result<Config, ConfigError>)) {
     #[expect(clippy::result_large_err, reason = "figment's signature")]
     Jail::expect_with(|jail| {
         jail.clear_env();
         jail.set_env("CANARY", CANARY);
+        for (name, value) in env {
+            jail.set_env(name, value);
+        }
         jail.create_file("usher.toml", toml)?;
         check(load(Some(std::path::Path::new("usher.toml"))));
         Ok(())
@@ -16,8 +23,12 @@ fn jailed(toml: &str, check: impl FnOnce(Result<Config, ConfigError>)) {
 }
 
 fn findings(toml: &str) -> String {
+    findings_with(toml, &[])
+}
+
+fn findings_with(toml: &str, env: &[(&str, &str)]) -> String {
     let mut text = String::new();
-    jailed(toml, |result| text = result.expect_err("findings").to_string());
+    jailed_with(toml, env, |result| text = result.expect_err("findings").to_string());
     text
 }
 
@@ -202,5 +213,89 @@ fn a_bad_rate_limit_is_named_with_its_place() {
     ] {
         let text = findings(&format!("[rate_limits]\n{line}\n"));
         assert!(text.contains(said), "{line}: {text}");
+    }
+}
+
+/// The keys of one upstream.
+fn upstream(more: &str) -> String {
+    format!("[upstreams.u]\nbase_url = \"http://h/v\"\nmethods = [\"POST\"]\n{more}\n")
+}
+
+#[test]
+fn an_upstream_that_says_nothing_more_takes_all_paths() {
+    jailed(&upstream(""), |config| {
+        let config = config.expect("sound");
+        let upstream = &config.upstreams["u"];
+        assert!(upstream.allows_path("/any/thing"));
+        assert_eq!((upstream.breaker.failures, upstream.breaker.open_for.as_secs()), (5, 30));
+    });
+}
+
+#[test]
+fn paths_are_one_or_a_folder() {
+    jailed(&upstream("paths = [\"/\", \"/v1/mint\", \"/v2/*\"]"), |config| {
+        let config = config.expect("sound");
+        for (path, is_allowed) in [
+            ("/", true),
+            ("/v1/mint", true),
+            ("/v1/mint/", false),
+            ("/v1/mint2", false),
+            ("/v1", false),
+            ("/v2/", true),
+            ("/v2/a/b", true),
+            ("/v2", false),
+            ("/v20", false),
+        ] {
+            assert_eq!(config.upstreams["u"].allows_path(path), is_allowed, "{path}");
+        }
+    });
+}
+
+#[test]
+fn an_upstreams_faults_are_named() {
+    for (more, said) in [
+        ("paths = []", "upstreams.u.paths: an upstream without paths"),
+        ("paths = [\"v1\"]", "upstreams.u.paths: \"v1\" is neither"),
+        ("paths = [\"/v1*\"]", "upstreams.u.paths: \"/v1*\" is neither"),
+        ("paths = [\"/*/x\"]", "upstreams.u.paths: \"/*/x\" is neither"),
+        ("paths = [\"/a/../b\"]", "upstreams.u.paths: \"/a/../b\" is neither"),
+        ("headers = { \"a b\" = \"c\" }", "upstreams.u.headers.a b: \"a b\" is no name"),
+        ("headers = { A = \"\\n\" }", "upstreams.u.headers.A: the value"),
+        ("headers = { A = \"1\", a = \"2\" }", "names the same header"),
+        ("headers = { A = 1 }", "upstreams.u.headers.A"),
+        ("headers = { A = { env = \"GHOST\" } }", "GHOST is not set"),
+        ("headers = { authorization = \"x\" }", "Authorization is made of bearer or basic"),
+        ("headers = { Host = \"x\" }", "upstreams.u.headers.Host: Host is made by the host"),
+        ("tenant_header = \"Signature\"", "upstreams.u.tenant_header: Signature is made by the host"),
+        ("tenant_header = \"A\"\nheaders = { a = \"1\" }", "upstreams.u.tenant_header: names the same header"),
+        ("bearer = { env = \"CANARY\" }\nbasic = { username = \"u\", password = { env = \"CANARY\" } }", "keep one"),
+        ("bearer = { env = \"CANARY\" }\nsignature = { key_id = \"k\", key = { env = \"CANARY\" } }", "keep one"),
+        ("basic = { username = \"a:b\", password = { env = \"CANARY\" } }", "upstreams.u.basic.username"),
+        ("signature = { key_id = \"k\", key = { env = \"WEAK\" } }", "upstreams.u.signature.key: has 4 bytes"),
+        ("signature = { key_id = \"a\\\"b\", key = { env = \"CANARY\" } }", "upstreams.u.signature.key_id"),
+        ("signature = { key_id = \"\", key = { env = \"CANARY\" } }", "upstreams.u.signature.key_id"),
+        ("signature = { key_id = \"k\", key = \"canary-4711\" }", "a secret is not written here"),
+        ("breaker = { open_for = \"0s\" }", "upstreams.u.breaker.open_for"),
+        ("breaker = { opens = 3 }", "upstreams.u.breaker"),
+    ] {
+        let text = findings_with(&upstream(more), &[("WEAK", "weak")]);
+        assert!(text.contains(said), "{more}: {text}");
+        assert!(!text.contains("canary-4711"), "{text}");
+    }
+}
+
+#[test]
+fn secrets_of_upstreams_never_print() {
+    let secret = "{ env = \"CANARY\" }";
+    for more in [
+        format!("headers = {{ X-Api-Key = {secret} }}"),
+        format!("basic = {{ username = \"u\", password = {secret} }}"),
+        format!("signature = {{ key_id = \"k\", key = {secret} }}"),
+    ] {
+        jailed(&upstream(&more), |config| {
+            let config = config.expect("sound");
+            let shown = format!("{config:?}") + &toml::to_string(&config).expect("serialises");
+            assert!(!shown.contains("canary-4711") && shown.contains("CANARY"), "{shown}");
+        });
     }
 }

@@ -5,8 +5,7 @@ use std::{
 };
 
 use super::{
-    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Upstream, Webhooks,
-    check_bucket,
+    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Webhooks, check_bucket,
 };
 use crate::ids::{OPERATION_FAILED, is_event_type};
 
@@ -29,7 +28,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         email(profile, &format!("email.profiles.{name}"), &mut out);
     }
     for (name, upstream) in &config.upstreams {
-        upstream_is_sound(upstream, &format!("upstreams.{name}"), &mut out);
+        upstream.findings(&format!("upstreams.{name}"), &mut out);
     }
     stripe(&config.stripe, &mut out);
     for (plugin, grants) in &config.plugins.policy {
@@ -223,33 +222,6 @@ fn email(profile: &EmailProfile, place: &str, out: &mut Vec<String>) {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn upstream_is_sound(upstream: &Upstream, place: &str, out: &mut Vec<String>) {
-    match url::Url::parse(&upstream.base_url) {
-        Ok(url) => {
-            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                out.push(format!("{place}.base_url: must be http:// or https:// with a host"));
-            }
-            if url.query().is_some()
-                || url.fragment().is_some()
-                || !url.username().is_empty()
-                || url.password().is_some()
-            {
-                out.push(format!("{place}.base_url: holds no user, query or fragment; secrets have their own key"));
-            }
-        }
-        Err(error) => out.push(format!("{place}.base_url: {error}")),
-    }
-    if upstream.methods.is_empty() {
-        out.push(format!("{place}.methods: an upstream without methods can't be called"));
-    }
-    if upstream.timeout.is_zero() || upstream.timeout > Duration::from_secs(300) {
-        out.push(format!("{place}.timeout: must be more than 0 and at most 5 minutes"));
-    }
-    if upstream.max_response == 0 || upstream.max_response > 4 << 20 {
-        out.push(format!("{place}.max_response: must be more than 0 and at most 4 MiB"));
-    }
 }
 
 /// One wrong line here moves somebody else's money.

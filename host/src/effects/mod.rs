@@ -41,6 +41,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Checks grant and request without any I/O. A final answer (`Denied`, `Invalid`) is journaled like any other.
     fn prepare(&self, who: &OnBehalf, request: Self::Request) -> Result<Prepared<Self::Call>, Refused>;
 
+    /// Whether it is worth trying now: asked before anything is written down, so that a service that is known to be away costs no
+    /// commit. What it gives is dropped when the call has ended, or has not been made.
+    fn admit(&self, _call: &Self::Call) -> Result<Admitted, Away> {
+        Ok(Admitted::default())
+    }
+
     /// Sends it, once, within `Prepared::timeout`. Never retries by itself. `id` is the same on every try.
     fn call(&self, id: EffectId, call: &Self::Call) -> impl Future<Output = CallEnd> + Send;
 
@@ -68,6 +74,25 @@ pub struct Prepared<C> {
     /// The rate limit of what it goes to, beside those of the provider and the tenant.
     pub bucket: Bucket,
     pub call: C,
+}
+
+/// A call that may be made, with what its provider keeps for as long.
+#[derive(Default)]
+pub struct Admitted {
+    _kept: Option<Box<dyn Send + Sync>>,
+}
+
+impl Admitted {
+    pub fn keeping(kept: impl Send + Sync + 'static) -> Self {
+        Self { _kept: Some(Box::new(kept)) }
+    }
+}
+
+/// An outage that is known of: burns no attempt.
+#[derive(Debug)]
+pub struct Away {
+    pub message: String,
+    pub after: Duration,
 }
 
 /// Refused before anything was sent; `identity` and `function` as in [`Prepared`].

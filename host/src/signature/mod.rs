@@ -1,15 +1,21 @@
-//! Signing what goes out, as Standard Webhooks says (standardwebhooks.com, specification 1.0, symmetric keys).
+//! Signing what goes out: webhooks as Standard Webhooks says (standardwebhooks.com, specification 1.0, symmetric keys), calls to
+//! upstreams as RFC 9421 says.
 //!
-//! Owns: the secrets of webhook endpoints, which are derived and never stored, and the signatures made with them.
+//! Owns: the secrets of webhook endpoints, which are derived and never stored, and the signatures made with them; HTTP message
+//! signatures and content digests.
 //! Refuses: to print a secret; only `reveal` gives one out.
 //! Invariant: the same host key, endpoint and generation give the same secret, on every host and for ever.
 //! Tables: none.
+
+mod http;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
 use uuid::Uuid;
+
+pub use self::http::{Message, SignError, Signed, Signer, content_digest};
 
 /// Length of a secret, in bytes; the specification wants 24 to 64.
 const SECRET: usize = 32;

@@ -7,6 +7,8 @@
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
+#[cfg(feature = "effects")]
+mod mint;
 mod misbehave;
 #[cfg(feature = "stripe")]
 mod money;
@@ -143,6 +145,10 @@ enum What {
     },
     #[cfg(feature = "effects")]
     Upstream(effects::Call),
+    #[cfg(feature = "effects")]
+    Mint(mint::Mint),
+    #[cfg(feature = "effects")]
+    MintByRpc(mint::Mint),
     #[cfg(feature = "stripe")]
     Stripe(money::Call),
     #[cfg(feature = "unserved")]
@@ -279,6 +285,10 @@ impl What {
             }
             #[cfg(feature = "effects")]
             Self::Upstream(call) => call.call()?,
+            #[cfg(feature = "effects")]
+            Self::Mint(mint) => mint.run()?,
+            #[cfg(feature = "effects")]
+            Self::MintByRpc(mint) => mint.run_by_rpc()?,
             #[cfg(feature = "webhook")]
             Self::Publish { event, data, bytes, raw, count, catch } => {
                 let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());

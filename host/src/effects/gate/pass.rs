@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Boottime,
-    effects::{Asked, Attempt, CallEnd, Prepared, Provider, Refused, Sent, Stop},
+    effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sent, Stop},
     journal::{Answer, Class, EffectState, Recorded, ledger::Source, store::Start},
     ratelimit::{Bucket, Pass},
 };
@@ -94,6 +94,11 @@ impl Gate {
                 }
             }
         }
+
+        // Is it there, as far as this node knows?
+        let _admitted = provider
+            .admit(&prepared.call)
+            .map_err(|Away { message, after }| Stop::Snooze { message, after: Some(after) })?;
 
         // Its turn? A call that has to wait long gives its slot back, and owns the moment that it is told.
         let buckets =

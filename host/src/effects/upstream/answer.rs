@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::veil;
 use crate::{
     config::Method,
     effects::CallEnd,
@@ -42,7 +43,13 @@ mod base64_text {
 }
 
 /// 2xx to 4xx are answers, but for 408, 425 and 429. A 5xx of a write may have happened.
-pub(super) async fn read(mut response: reqwest::Response, method: Method, max_body: usize) -> CallEnd {
+/// None of the secrets comes through.
+pub(super) async fn read(
+    mut response: reqwest::Response,
+    method: Method,
+    max_body: usize,
+    secrets: &[&str],
+) -> CallEnd {
     let status = response.status();
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY => {
@@ -66,36 +73,39 @@ pub(super) async fn read(mut response: reqwest::Response, method: Method, max_bo
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= max_body => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return too_large(method, status, headers, max_body),
+            Ok(Some(_)) if method.is_read() => return too_large(status, max_body),
+            // "Rejected" would say that nothing happened.
+            Ok(Some(_)) => {
+                body.clear();
+                headers.push(truncated());
+                break;
+            }
             Ok(None) => break,
             // Status and headers came: a write happened. Its body is lost, and the guest is told so.
             Err(error) if method.is_read() => return lost(method, &plain(&error)),
             Err(_) => {
                 body.clear();
-                headers.push(("usher-body-truncated".to_owned(), "true".to_owned()));
+                headers.push(truncated());
                 break;
             }
         }
     }
-    answer(Response { status: status.as_u16(), headers, body })
-}
-
-fn answer(response: Response) -> CallEnd {
+    let mut response = Response { status: status.as_u16(), headers, body };
+    veil::over(&mut response, secrets);
     match serde_json::to_value(&response) {
         Ok(value) => CallEnd::Answer(Answer::Ok(value)),
         Err(error) => CallEnd::Doubt(format!("the answer could not be kept: {error}")),
     }
 }
 
-fn too_large(method: Method, status: StatusCode, mut headers: Vec<(String, String)>, max_body: usize) -> CallEnd {
-    if method.is_read() {
-        let message = format!("the upstream's answer is longer than {max_body} bytes");
-        let code = "response-too-large".to_owned();
-        return CallEnd::Answer(Answer::Rejected(Rejection { code, message, status: Some(status.as_u16()) }));
-    }
-    // "Rejected" would say that nothing happened.
-    headers.push(("usher-body-truncated".to_owned(), "true".to_owned()));
-    answer(Response { status: status.as_u16(), headers, body: Vec::new() })
+fn too_large(status: StatusCode, max_body: usize) -> CallEnd {
+    let message = format!("the upstream's answer is longer than {max_body} bytes");
+    let code = "response-too-large".to_owned();
+    CallEnd::Answer(Answer::Rejected(Rejection { code, message, status: Some(status.as_u16()) }))
+}
+
+fn truncated() -> (String, String) {
+    ("usher-body-truncated".to_owned(), "true".to_owned())
 }
 
 /// The request may have arrived. A read is simply made again.

@@ -1,20 +1,24 @@
-//! Internal HTTP by name: the operator fixes base URL, methods and credential; the guest says path, query, headers and
-//! body. Signing and the circuit breaker are not here yet.
+//! Internal HTTP by name: the operator fixes base URL, methods, paths, fixed headers, credential or signature; the guest says
+//! path, query, headers and body. A service that fails again and again is left alone for a while.
 
 mod answer;
+mod breaker;
 mod request;
+mod target;
+mod veil;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use reqwest::Client;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use self::answer::Response;
-use super::{CallEnd, OnBehalf, Prepared, Provider, Refused, client};
+use self::target::{Signed, Target};
+use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused};
 use crate::{
-    config::{Method, OnDoubt, Upstream, Upstreams},
+    clock::Boottime,
+    config::{Method, OnDoubt, Upstreams},
     ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
@@ -47,19 +51,6 @@ pub struct Outgoing {
     body: Option<Vec<u8>>,
 }
 
-/// One configured service.
-struct Target {
-    config: Upstream,
-    base: Url,
-    client: Client,
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("base", &self.base.as_str()).finish_non_exhaustive()
-    }
-}
-
 /// The provider.
 pub struct Http {
     targets: BTreeMap<String, Arc<Target>>,
@@ -69,10 +60,9 @@ impl Http {
     pub fn new(config: &Upstreams) -> Result<Self, UpstreamError> {
         let mut targets = BTreeMap::new();
         for (name, upstream) in config {
-            let failed = |message: String| UpstreamError::Config { name: name.clone(), message };
-            let base = Url::parse(&upstream.base_url).map_err(|e| failed(format!("base_url: {e}")))?;
-            let client = client(upstream.timeout).map_err(|e| failed(e.to_string()))?;
-            targets.insert(name.clone(), Arc::new(Target { config: upstream.clone(), base, client }));
+            let target =
+                Target::new(name, upstream).map_err(|message| UpstreamError::Config { name: name.clone(), message })?;
+            targets.insert(name.clone(), Arc::new(target));
         }
         Ok(Self { targets })
     }
@@ -110,11 +100,18 @@ impl Provider for Http {
             return Err(refuse(Answer::Denied(message)));
         }
         let url = request::url(&target.base, &request.path, &request.query);
-        let headers = request::headers(&request.headers);
-        let (url, headers) = match (url, headers) {
+        let headers = request::headers(&request.headers, |name| target.has_fixed(name));
+        let (url, mut headers) = match (url, headers) {
             (Ok(url), Ok(headers)) => (url, headers),
             (Err(message), _) | (_, Err(message)) => return Err(refuse(Answer::Invalid(message))),
         };
+        if !target.config.allows_path(&request.path) {
+            let message = format!("the upstream \"{}\" does not take this path from plugins", request.upstream);
+            return Err(refuse(Answer::Denied(message)));
+        }
+        if let Err(message) = target.complete(&mut headers, &who.tenant) {
+            return Err(refuse(Answer::Denied(message)));
+        }
         if request.body.as_ref().is_some_and(|body| body.len() > request::MAX_BODY) {
             return Err(refuse(Answer::Invalid(format!("a body has at most {} bytes", request::MAX_BODY))));
         }
@@ -135,24 +132,38 @@ impl Provider for Http {
         })
     }
 
+    fn admit(&self, call: &Outgoing) -> Result<Admitted, Away> {
+        call.target.breaker.admit(Boottime::now()).map(Admitted::keeping).map_err(|after| Away {
+            message: "the upstream fails again and again, and is left alone for a while".to_owned(),
+            after,
+        })
+    }
+
     async fn call(&self, id: EffectId, call: &Outgoing) -> CallEnd {
         let target = &call.target;
-        let mut request = target.client.request(call.method.into(), call.url.clone()).headers(call.headers.clone());
-        if !call.method.is_read() {
-            request = request.header("Idempotency-Key", id.to_string());
-        }
-        if let Some(bearer) = &target.config.bearer {
-            request = request.bearer_auth(bearer.expose());
-        }
-        if let Some(body) = &call.body {
-            request = request.body(body.clone());
-        }
-        match request.send().await {
-            Ok(response) => answer::read(response, call.method, target.config.max_response).await,
-            Err(error) if error.is_connect() => CallEnd::Unreachable(answer::plain(&error)),
-            Err(error) => answer::lost(call.method, &answer::plain(&error)),
-        }
+        let Signed { request, signature } = match target.request(id, call) {
+            Ok(signed) => signed,
+            Err(message) => return CallEnd::Unreachable(format!("nothing was sent: {message}")),
+        };
+        let secrets: Vec<_> = target.secrets().chain(signature.as_deref().map(bare)).collect();
+        let (end, sound) = match target.client.execute(request).await {
+            Ok(response) => {
+                let status = response.status();
+                let end = answer::read(response, call.method, target.config.max_response, &secrets).await;
+                let is_answer = matches!(end, CallEnd::Answer(_)) || status.is_client_error();
+                (end, is_answer && !status.is_server_error())
+            }
+            Err(error) if error.is_connect() => (CallEnd::Unreachable(answer::plain(&error)), false),
+            Err(error) => (answer::lost(call.method, &answer::plain(&error)), false),
+        };
+        target.breaker.ended(sound, Boottime::now());
+        end
     }
+}
+
+/// `label=:base64:` without what stands around it.
+fn bare(signature: &str) -> &str {
+    signature.split_once('=').map_or(signature, |(_, value)| value.trim_matches(':'))
 }
 
 impl Method {

@@ -1,30 +1,12 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::config::Upstream;
+
 /// Longest body, in bytes.
 pub(super) const MAX_BODY: usize = 1 << 20;
 const MAX_PATH: usize = 2_000;
 const MAX_PAIRS: usize = 100;
-
-/// Headers that are the host's, or that would change what a request is.
-const OURS: [&str; 16] = [
-    "host",
-    "authorization",
-    "proxy-authorization",
-    "idempotency-key",
-    "cookie",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "via",
-    "forwarded",
-];
 
 /// Base URL and guest path. The path is checked as it will be read at the other end: also percent-decoded, so that
 /// `%2e%2e` is `..`.
@@ -81,16 +63,18 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-pub(super) fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
+/// The guest's headers. `taken`: those that the operator has fixed.
+pub(super) fn headers(pairs: &[(String, String)], taken: impl Fn(&HeaderName) -> bool) -> Result<HeaderMap, String> {
     if pairs.len() > MAX_PAIRS {
         return Err(format!("headers: at most {MAX_PAIRS}"));
     }
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| "headers: a name is not one of HTTP".to_owned())?;
-        if OURS.contains(&name.as_str())
+        if Upstream::is_hosts_header(name.as_str())
             || name.as_str().starts_with("x-forwarded-")
             || name.as_str().starts_with("x-usher-")
+            || taken(&name)
         {
             return Err(format!("headers: {name} is the host's"));
         }
@@ -142,18 +126,22 @@ mod tests {
     #[test]
     fn headers_of_the_host_are_not_the_guests() {
         let ok = [("Content-Type".to_owned(), "application/json".to_owned())];
-        assert!(headers(&ok).is_ok());
+        assert!(headers(&ok, |_| false).is_ok());
+        assert!(headers(&ok, |name| name == "content-type").is_err());
         for (name, value) in [
             ("Host", "x"),
             ("authorization", "x"),
             ("Idempotency-Key", "x"),
+            ("Signature", "x"),
+            ("signature-input", "x"),
+            ("Content-Digest", "x"),
             ("X-Forwarded-For", "x"),
             ("cookie", "x"),
             ("Transfer-Encoding", "chunked"),
             ("X-Ok", "a\r\nX-Evil: b"),
             ("bad name", "x"),
         ] {
-            assert!(headers(&[(name.to_owned(), value.to_owned())]).is_err(), "{name}");
+            assert!(headers(&[(name.to_owned(), value.to_owned())], |_| false).is_err(), "{name}");
         }
     }
 }

@@ -7,8 +7,8 @@ use tokio::{
 
 use super::{Http, Outgoing, Request, Response};
 use crate::{
-    config::{GrantSet, Method, OnDoubt, Upstream},
-    effects::{CallEnd, OnBehalf, Prepared, Provider},
+    config::{Breaker, GrantSet, Method, OnDoubt, Upstream},
+    effects::{CallEnd, OnBehalf, Prepared, Provider, Refused},
     ids::{EffectId, JobId},
     journal::{Answer, Class},
 };
@@ -18,11 +18,17 @@ fn http(base_url: String, idempotent: bool) -> Http {
     let upstream = Upstream {
         base_url,
         methods: vec![Method::Get, Method::Post],
+        paths: vec!["/*".to_owned()],
+        headers: BTreeMap::new(),
+        tenant_header: None,
         timeout: Duration::from_secs(2),
         idempotent,
         on_doubt: OnDoubt::Park,
         bearer: None,
+        basic: None,
+        signature: None,
         max_response: 1_000,
+        breaker: Breaker::default(),
     };
     Http::new(&BTreeMap::from([("svc".to_owned(), upstream)])).expect("sound")
 }
@@ -121,6 +127,38 @@ async fn a_long_answer_never_reads_as_nothing_happened() {
     assert!(got.headers.contains(&("usher-body-truncated".to_owned(), "true".to_owned())));
     let (end, _) = ask(Method::Get, false, LONG).await;
     assert!(matches!(end, CallEnd::Transient { .. }), "{end:?}");
+}
+
+#[tokio::test]
+async fn what_a_closed_port_and_an_answer_mean_to_the_breaker() {
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("bound").port();
+    let http = http(format!("http://127.0.0.1:{port}"), false);
+    let call = prepare(&http, Method::Get).call;
+    for _ in 0..Breaker::default().failures {
+        assert!(http.admit(&call).is_ok());
+        http.call(id(), &call).await;
+    }
+    let away = http.admit(&call).err().expect("open");
+    assert!(away.after <= Breaker::default().open_for && !away.after.is_zero(), "{away:?}");
+}
+
+#[test]
+fn a_tenant_that_reads_as_another_is_not_told() {
+    let config = toml::from_str("base_url = \"http://h\"\nmethods = [\"GET\"]\ntenant_header = \"X-Tenant-ID\"\n");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = Http::new(&BTreeMap::from([("svc".to_owned(), config.expect("sound"))])).expect("sound");
+    let ask = |tenant: &str| {
+        let grants = Arc::new(GrantSet { upstream: vec!["svc".to_owned()], ..GrantSet::default() });
+        let who = OnBehalf { grants, tenant: tenant.to_owned(), venue: None };
+        let (upstream, path) = ("svc".to_owned(), "/x".to_owned());
+        let (query, headers) = (Vec::new(), Vec::new());
+        http.prepare(&who, Request { upstream, method: Method::Get, path, query, headers, body: None })
+    };
+    for tenant in ["", " t1", "t1 ", "t1\r\nx: y", "tä"] {
+        assert!(matches!(ask(tenant), Err(Refused { answer: Answer::Denied(_), .. })), "{tenant:?}");
+    }
+    let call = ask("acme 1").expect("sound").call;
+    assert_eq!(call.headers["x-tenant-id"], "acme 1");
 }
 
 #[test]

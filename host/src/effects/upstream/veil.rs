@@ -1,0 +1,70 @@
+//! An upstream may send back what it was sent. Our credential does not reach a guest, or the journal, that way.
+
+use super::Response;
+
+/// Shorter secrets are not looked for: they would be found where they are not.
+const SHORTEST: usize = 8;
+const VEIL: &[u8] = b"***";
+
+/// Drops headers whose value holds one of the secrets, and puts `***` in its place in the body. Only the bytes as they were
+/// sent are found: not another encoding of them.
+pub(super) fn over(response: &mut Response, secrets: &[&str]) {
+    let secrets: Vec<_> = secrets.iter().filter(|secret| secret.len() >= SHORTEST).collect();
+    let there = response.headers.len();
+    response.headers.retain(|(_, value)| !secrets.iter().any(|secret| value.contains(**secret)));
+    let mut is_veiled = response.headers.len() < there;
+    for secret in secrets {
+        if let Some(body) = without(&response.body, secret.as_bytes()) {
+            response.body = body;
+            is_veiled = true;
+        }
+    }
+    if is_veiled {
+        response.headers.push(("usher-redacted".to_owned(), "true".to_owned()));
+    }
+}
+
+/// `None`: it is not there.
+fn without(body: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = body;
+    let mut out = Vec::new();
+    while let Some(at) = rest.windows(secret.len()).position(|part| part == secret) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(VEIL);
+        rest = &rest[at + secret.len()..];
+    }
+    if rest.len() == body.len() {
+        return None;
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn veiled(headers: &[(&str, &str)], body: &str, secrets: &[&str]) -> (Vec<String>, String) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut response = Response { status: 200, headers, body: body.as_bytes().to_vec() };
+        over(&mut response, secrets);
+        let names = response.headers.into_iter().map(|(name, _)| name).collect();
+        (names, String::from_utf8(response.body).expect("text"))
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_is_taken_out() {
+        let headers = [("x-ok", "fine"), ("x-echo", "Bearer canary-4711")];
+        let (names, body) = veiled(&headers, "a canary-4711 b canary-4711", &["canary-4711", "other-4712"]);
+        assert_eq!(names, ["x-ok", "usher-redacted"]);
+        assert_eq!(body, "a *** b ***");
+    }
+
+    #[test]
+    fn what_holds_none_stays_as_it_is() {
+        for secrets in [&["canary-4711"][..], &["b"], &[]] {
+            let (names, body) = veiled(&[("x", "b")], "a canary-471 b", secrets);
+            assert_eq!((names.len(), body.as_str()), (1, "a canary-471 b"), "{secrets:?}");
+        }
+    }
+}
