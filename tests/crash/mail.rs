@@ -29,7 +29,9 @@ fn options(on_doubt: OnDoubt) -> HostOptions {
 fn promised(on_doubt: OnDoubt, point: Point, harm: Harm) -> (usize, usize, &'static [&'static str]) {
     match (on_doubt, point, harm) {
         // Nothing was sent before, or the journal has the answer.
-        (_, Point::BeforeStart | Point::AfterEnd, _) | (OnDoubt::Resend, Point::AfterStart, _) => (1, 1, &["completed"]),
+        (_, Point::BeforeStart | Point::AfterEnd, _) | (OnDoubt::Resend, Point::AfterStart, _) => {
+            (1, 1, &["completed"])
+        }
         (OnDoubt::Resend, Point::AfterSend | Point::AfterReply, Harm::Kill) => (2, 2, &["completed"]),
         // Who wakes with an answer at hand may write it down before it is asked for.
         (OnDoubt::Resend, Point::AfterSend | Point::AfterReply, Harm::Freeze) => (1, 2, &["completed"]),

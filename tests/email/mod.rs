@@ -2,7 +2,7 @@
 
 mod attachments;
 mod codes;
-mod dkim;
+pub mod dkim;
 mod headers;
 mod recipients;
 

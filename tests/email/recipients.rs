@@ -28,10 +28,7 @@ async fn who_is_refused_is_named_and_the_others_get_the_mail() {
     let refused = result["refused"].as_array().unwrap();
     let named: Vec<_> = refused.iter().map(|no| (&no["recipient"], &no["code"])).collect();
     // As the guest wrote them.
-    assert_eq!(
-        named,
-        [(&json!("Berta@example.com"), &json!(550)), (&json!("Dora <dora@example.com>"), &json!(552))]
-    );
+    assert_eq!(named, [(&json!("Berta@example.com"), &json!(550)), (&json!("Dora <dora@example.com>"), &json!(552))]);
     assert!(refused[0]["message"].as_str().unwrap().contains("<B***@example.com>: no such user"), "{refused:?}");
 
     // The journal knows them by their places.
@@ -84,9 +81,12 @@ async fn what_an_older_host_journaled_is_answered_as_ever() {
     // A job that waits for its second attempt, with a mail of the first one in its journal.
     let steps = json!({"do": "steps", "steps": [mail(&[]), {"do": "retry-after", "delayMs": 3_600_000, "until": 2}]});
     let id = host.client().submit("guest-mail", steps).await;
-    host.client().wait_error(&id, "retry").await;
+    host.client().wait_error(&id, "guest-retry").await;
     let sent = sink.mails().await;
-    let old = format!("UPDATE effects SET answer = jsonb_build_object('kind', 'ok', 'value', '{}'::text)", message_id(&sent[0]));
+    let old = format!(
+        "UPDATE effects SET answer = jsonb_build_object('kind', 'ok', 'value', '{}'::text)",
+        message_id(&sent[0])
+    );
     assert_eq!(db.execute(&old).await, 1);
     db.execute("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'").await;
     let job = host.client().wait(&id, "completed").await;

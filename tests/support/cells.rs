@@ -30,8 +30,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Self; 5] =
-        [Self::BeforeStart, Self::AfterStart, Self::AfterSend, Self::AfterReply, Self::AfterEnd];
+    pub const ALL: [Self; 5] = [Self::BeforeStart, Self::AfterStart, Self::AfterSend, Self::AfterReply, Self::AfterEnd];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,9 @@ impl Dkim {
         if !is_domain(&self.domain) {
             out.push(format!("{place}.domain: is no domain in lower case"));
         } else if from != self.domain && !from.ends_with(&format!(".{}", self.domain)) {
-            out.push(format!("{place}.domain: must be the domain of from or one above it, or receivers count it for nothing"));
+            out.push(format!(
+                "{place}.domain: must be the domain of from or one above it, or receivers count it for nothing"
+            ));
         }
         if !is_domain(&self.selector) {
             out.push(format!("{place}.selector: is a name in the DNS, such as \"usher-2030\""));
@@ -85,4 +87,50 @@ fn is_domain(text: &str) -> bool {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn dkim(domain: &str, selector: &str, key: &str) -> Dkim {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/testkeys").join(key);
+        let key = Secret::from_file(&path).expect("a file of ours");
+        Dkim { domain: domain.to_owned(), selector: selector.to_owned(), key }
+    }
+
+    fn findings(dkim: &Dkim, from: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        dkim.findings(from, "here", &mut out);
+        out
+    }
+
+    #[test]
+    fn keys_of_both_kinds_are_taken_for_the_domain_and_those_below_it() {
+        for key in ["rsa.pem", "ed.pem"] {
+            for from in ["example.com", "mail.example.com", "Mail.Example.com"] {
+                assert_eq!(findings(&dkim("example.com", "s-1.2030", key), from), Vec::<String>::new(), "{key} {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_not_sign_or_count_is_a_finding_with_its_place() {
+        for (domain, selector, key, place) in [
+            ("example.org", "s", "rsa.pem", "here.domain"),
+            ("ample.com", "s", "rsa.pem", "here.domain"),
+            ("example.com.", "s", "rsa.pem", "here.domain"),
+            ("exa mple.com", "s", "rsa.pem", "here.domain"),
+            ("example.com", "", "rsa.pem", "here.selector"),
+            ("example.com", "s; x=1", "rsa.pem", "here.selector"),
+            ("example.com", "s", "ec.pem", "here.key"),
+            ("example.com", "s", "rsa.pub.pem", "here.key"),
+            ("example.com", "s", "README.md", "here.key"),
+        ] {
+            let found = findings(&dkim(domain, selector, key), "example.com");
+            assert!(found.len() == 1 && found[0].starts_with(place), "{domain} {selector} {key}: {found:?}");
+        }
+    }
 }

@@ -4,9 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Algorithm, Config, GrantSet, Issuer, Pooler, Stripe, StripeMode, Upstream, Webhooks, check_bucket,
-};
+use super::{Algorithm, Config, GrantSet, Issuer, Pooler, Stripe, StripeMode, Upstream, Webhooks, check_bucket};
 use crate::ids::{OPERATION_FAILED, is_event_type};
 
 /// What no single value shows: contradictions, and what is unsafe.

@@ -72,9 +72,7 @@ mod tests {
     #[test]
     fn a_person_may_say_either_and_is_told_what_does_not_fit() {
         let request = json!({"to": ["a***@example.com", "b***@example.com"]});
-        let refused = |recipient: usize, code: u16| {
-            json!({"messageId": "<1@example.com>", "refused": [{"recipient": recipient, "code": code, "message": "no"}]})
-        };
+        let refused = |recipient: usize, code: u16| json!({"messageId": "<1@example.com>", "refused": [{"recipient": recipient, "code": code, "message": "no"}]});
         let told = by_person(&request, &json!("<1@example.com>")).expect("a Message-ID");
         assert_eq!(told.value, json!({"messageId": "<1@example.com>", "refused": []}));
         assert_eq!(by_person(&request, &refused(1, 550)).expect("sound").value, refused(1, 550));
