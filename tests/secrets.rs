@@ -1,6 +1,6 @@
 //! A canary as each configured secret: nowhere but where it belongs.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use base64::Engine;
 use reqwest::{Method, StatusCode};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
+    email::dkim,
     stripe::payment,
     support::{
         Db, Fault, FaultProxy, Host, HostOptions, Receiver, Reply, SECRET, Sink, StripeWorld, env, eventually, token,
@@ -43,6 +44,8 @@ async fn role(url: &str, password: &str) -> String {
 
 /// The providers that a secret is for, and the host that has all of them.
 struct Rig {
+    /// A line of the key that signs mails.
+    dkim: String,
     sink: Sink,
     world: StripeWorld,
     stripe: FaultProxy,
@@ -60,8 +63,11 @@ impl Rig {
         let world = StripeWorld::start().await;
         let stripe = FaultProxy::start(world.base_url()).await;
         let receiver = Receiver::start().await;
+        let pem = fs::read_to_string(dkim::keys().0.join("rsa.pem")).unwrap();
+        let dkim = pem.lines().nth(5).unwrap().to_owned();
         let env = vec![
             ("CANARY_BEARER", BEARER.to_owned()),
+            ("CANARY_DKIM", pem),
             ("CANARY_DIRECT", direct),
             ("CANARY_STRIPE", STRIPE.to_owned()),
             ("CANARY_WEBHOOKS", WEBHOOKS.to_owned()),
@@ -71,6 +77,7 @@ impl Rig {
             plugins: vec!["guest-effects.wasm", "guest-money.wasm", "guest-webhook.wasm"],
             config: format!(
                 "{CONFIG}[stripe.profiles.main]\nkey = {{ env = \"CANARY_STRIPE\" }}\ntenants = [\"t1\"]\nbase_url = \"{}\"\n\
+                 [email.profiles.default.dkim]\ndomain = \"example.com\"\nselector = \"s\"\nkey = {{ env = \"CANARY_DKIM\" }}\n\
                  [webhooks]\nkey = {{ env = \"CANARY_WEBHOOKS\" }}\nallow_private = [{:?}]\n",
                 stripe.base,
                 receiver.place()
@@ -80,7 +87,7 @@ impl Rig {
             ..HostOptions::default()
         };
         let host = Host::start(db, Some(&sink), options).await;
-        Self { sink, world, stripe, receiver, host, env }
+        Self { dkim, sink, world, stripe, receiver, host, env }
     }
 
     /// An endpoint's secret, which its maker is told, and nobody else.
@@ -186,7 +193,7 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
     let plain = db.url.clone();
     let rig = Rig::start(&mut db).await;
     let endpoint = rig.endpoint().await;
-    let secrets = [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, SECRET, endpoint.as_str()];
+    let secrets = [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, SECRET, endpoint.as_str(), &rig.dkim];
     let mut bodies = rig.use_all().await;
     bodies.push(rig.scan(&secrets).await);
     // The providers were told.

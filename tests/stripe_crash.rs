@@ -3,24 +3,16 @@
 //! localstripe ignores keys, so that there the question alone keeps it single; but for what is held up on its way until after
 //! that (`AfterStart`), where only the key protects.
 
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
-
-use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use crate::{
     stripe::{options, payment},
     support::{
-        Db, Fault, FaultProxy, Host, HostOptions, LocalStripe, StripeClient, StripeWorld, eventually, stripe::id,
+        Db, FaultProxy, Host, HostOptions, LocalStripe, StripeClient, StripeWorld,
+        cells::{self, Harm, Point, Requests},
+        stripe::id,
     },
 };
-
-/// Cells at once: each has two hosts, and most of its time is waiting.
-const SIDE_BY_SIDE: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -37,62 +29,34 @@ enum Peer {
     Local,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Point {
-    BeforeStart,
-    AfterStart,
-    AfterSend,
-    AfterReply,
-    AfterEnd,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Harm {
-    Kill,
-    Freeze,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn money_moves_once_wherever_the_host_dies_or_freezes() {
-    let began = Instant::now();
-    let mut cells = Vec::new();
-    for harm in [Harm::Kill, Harm::Freeze] {
-        for point in [Point::BeforeStart, Point::AfterStart, Point::AfterSend, Point::AfterReply, Point::AfterEnd] {
-            cells
-                .extend([Function::Payment, Function::Refund, Function::Payout].map(|f| (Peer::World, f, point, harm)));
+    let mut all = Vec::new();
+    for harm in Harm::ALL {
+        for point in Point::ALL {
+            all.extend([Function::Payment, Function::Refund, Function::Payout].map(|f| (Peer::World, f, point, harm)));
         }
         for function in [Function::Capture, Function::Cancel] {
-            cells.extend([Point::AfterSend, Point::AfterReply].map(|point| (Peer::World, function, point, harm)));
+            all.extend([Point::AfterSend, Point::AfterReply].map(|point| (Peer::World, function, point, harm)));
         }
         for point in [Point::BeforeStart, Point::AfterSend, Point::AfterReply, Point::AfterEnd] {
-            cells.push((Peer::Local, Function::Payment, point, harm));
+            all.push((Peer::Local, Function::Payment, point, harm));
         }
     }
-    let all = cells.len();
-    let wrong: Vec<_> = stream::iter(cells)
-        .map(|(peer, function, point, harm)| async move {
-            let made = match peer {
-                Peer::World => {
-                    let world = StripeWorld::start().await;
-                    AssertUnwindSafe(cell(&world.stripe, world.base_url(), function, point, harm)).catch_unwind().await
-                }
-                Peer::Local => {
-                    let local = LocalStripe::start().await;
-                    AssertUnwindSafe(cell(&local.stripe, local.base_url(), function, point, harm)).catch_unwind().await
-                }
-            };
-            match made {
-                Ok(1) => None,
-                Ok(n) => Some(format!("{peer:?} {function:?} {point:?} {harm:?}: {n} at the provider")),
-                Err(_) => Some(format!("{peer:?} {function:?} {point:?} {harm:?}: see above")),
+    cells::all(all, async |(peer, function, point, harm)| {
+        let made = match peer {
+            Peer::World => {
+                let world = StripeWorld::start().await;
+                cell(&world.stripe, world.base_url(), function, point, harm).await
             }
-        })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .filter_map(async |wrong| wrong)
-        .collect()
-        .await;
-    println!("{all} cells in {:.0} s", began.elapsed().as_secs_f64());
-    assert_eq!(wrong, Vec::<String>::new());
+            Peer::Local => {
+                let local = LocalStripe::start().await;
+                cell(&local.stripe, local.base_url(), function, point, harm).await
+            }
+        };
+        if made == 1 { Ok(()) } else { Err(format!("{made} at the provider")) }
+    })
+    .await;
 }
 
 /// Returns how many the provider has of what was asked for once.
@@ -101,67 +65,12 @@ async fn cell(stripe: &StripeClient, base: &str, function: Function, point: Poin
     let db = Db::new().await;
     let (payload, path, counted) = ask(function, stripe).await;
     let mut first = Host::start(&db, None, options(&proxy.base)).await;
-
-    // Up to the point.
-    let held = match point {
-        Point::BeforeStart => {
-            let session = lock(&db, "LOCK TABLE provider_pauses IN ACCESS EXCLUSIVE MODE").await;
-            first.client().submit("guest-money", payload).await;
-            waits(&db).await;
-            Some(session)
-        }
-        Point::AfterStart => {
-            proxy.on(path, 1, Fault::HoldBefore);
-            first.client().submit("guest-money", payload).await;
-            proxy.wait_held(1).await;
-            None
-        }
-        Point::AfterSend | Point::AfterReply | Point::AfterEnd => {
-            proxy.on(path, 1, Fault::HoldAfter);
-            let job = first.client().submit("guest-money", payload).await;
-            proxy.wait_held(1).await;
-            let held = match point {
-                Point::AfterReply => Some(format!("SELECT FROM effects WHERE job_id = '{job}' FOR UPDATE")),
-                Point::AfterEnd => Some(format!("SELECT FROM jobs WHERE id = '{job}' FOR KEY SHARE")),
-                _ => None,
-            };
-            match held {
-                Some(sql) => {
-                    let session = lock(&db, &sql).await;
-                    proxy.release();
-                    waits(&db).await;
-                    Some(session)
-                }
-                None => None,
-            }
-        }
-    };
-
-    // The harm, and another host.
-    match harm {
-        Harm::Kill => first.kill9(),
-        Harm::Freeze => first.signal("STOP"),
-    }
-    let second =
-        Host::start(&db, None, HostOptions { data_dir: Some(first.data_dir.clone()), ..options(&proxy.base) }).await;
-    if let Some(session) = held {
-        session.rollback().await.unwrap();
-    }
-    if matches!(harm, Harm::Freeze) {
-        // Past the lease (1 s) and past the moment from which doubt may be settled (2 s for the call, 0.5 s of margin).
-        let over = Duration::from_secs(4);
-        let began = Instant::now();
-        while began.elapsed() < over && db.count("SELECT count(*) FROM jobs_archive").await == 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        first.signal("CONT");
-    }
-    let ended = eventually("the job ends", async || {
-        let states = "SELECT state FROM jobs_archive UNION ALL SELECT state FROM jobs WHERE state = 'dead'";
-        db.text(states).await
-    })
-    .await;
-    assert_eq!(ended, "completed", "{}", second.log());
+    let way = Requests { proxy: &proxy, path };
+    let client = first.client();
+    let (_, held) = cells::reach(point, &db, &way, async || client.submit("guest-money", payload).await).await;
+    let options = HostOptions { data_dir: Some(first.data_dir.clone()), ..options(&proxy.base) };
+    let second = cells::strike(harm, &mut first, &db, held, Host::start(&db, None, options)).await;
+    assert_eq!(cells::ended(&db).await, "completed", "{}", second.log());
     // What was held on its way arrives all the same, late.
     proxy.release();
     proxy.wait_quiet().await;
@@ -224,17 +133,4 @@ async fn ask(function: Function, stripe: &StripeClient) -> (Value, &'static str,
             (payload, "POST /v1/payouts", Counted::Marked("/v1/payouts"))
         }
     }
-}
-
-async fn lock(db: &Db, sql: &str) -> Transaction<'static, Postgres> {
-    let mut session = db.pool.begin().await.unwrap();
-    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut *session).await.unwrap();
-    session
-}
-
-/// Some statement stands behind our lock.
-async fn waits(db: &Db) {
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    eventually("a statement waits for us", async || (db.count(waiting).await > 0).then_some(())).await;
 }

@@ -1,5 +1,6 @@
 //! What the tests stand on: a database each, hosts as processes, the SMTP sink, the Stripe peers, tokens.
 
+pub mod cells;
 mod client;
 mod db;
 mod fault;

@@ -4,7 +4,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{env, eventually, scratch};
 
@@ -72,9 +72,13 @@ impl Sink {
         self.get("/mails").await.as_array().unwrap().clone()
     }
 
-    /// EHLOs so far: two a connection with STARTTLS.
+    /// `connects`: EHLOs so far, two a connection with STARTTLS; `mails_begun`: MAIL commands; `held_…`: replies.
+    pub async fn state(&self) -> Value {
+        self.get("/state").await
+    }
+
     pub async fn greetings(&self) -> u64 {
-        self.get("/state").await["connects"].as_u64().unwrap()
+        self.state().await["connects"].as_u64().unwrap()
     }
 
     pub async fn wait_mails(&self, count: usize) -> Vec<Value> {
@@ -88,25 +92,31 @@ impl Sink {
         self.steer("/faults", faults.into()).await;
     }
 
-    /// The next EHLO gets no reply: the journal has its start, and not a byte of the mail has left.
-    pub async fn hold_connects(&self, count: u32) {
-        self.steer("/hold-connects", count.into()).await;
+    /// What is said to the next command of a kind: `greet`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`. A reply,
+    /// `cut`, or `hold`.
+    pub async fn say(&self, at: &str, say: &str) {
+        self.steer("/replies", json!([{"at": at, "say": say}])).await;
     }
 
-    /// Waits until a mail is kept and its reply held.
-    pub async fn wait_held_data(&self) {
-        eventually("a mail is held", async || (self.get("/state").await["held_data"] != 0).then_some(())).await;
+    /// To everybody, until `say_nothing_more`.
+    pub async fn say_always(&self, at: &str, say: &str) {
+        self.steer("/replies", json!([{"at": at, "say": say, "times": 1_000_000}])).await;
     }
 
-    pub async fn wait_held_connect(&self) {
-        eventually("a connection is held", async || (self.get("/state").await["held_connects"] != 0).then_some(()))
-            .await;
+    /// To the next RCPT for this address.
+    pub async fn say_of(&self, to: &str, say: &str) {
+        self.steer("/replies", json!([{"at": "rcpt", "to": to, "say": say}])).await;
     }
 
-    /// Waits until a health probe has come by: it says EHLO twice, before and after STARTTLS.
-    pub async fn wait_probe(&self) {
-        eventually("somebody says EHLO", async || {
-            (self.get("/state").await["connects"].as_u64() >= Some(2)).then_some(())
+    pub async fn say_nothing_more(&self) {
+        self.steer("/replies", Value::Null).await;
+    }
+
+    /// Waits until a mail is kept and its reply held, or another reply is.
+    pub async fn wait_held(&self) {
+        eventually("a reply is held", async || {
+            let state = self.state().await;
+            (state["held_data"] != 0 || state["held_replies"] != 0).then_some(())
         })
         .await;
     }

@@ -7,19 +7,21 @@ Faults are taken one a mail, when it has come in whole:
   "drop"        kept, then the connection is cut before the reply
   "hold"        kept, then no reply until POST /release
   "silence N"   kept, the reply after N seconds
-POST /hold-connects makes the reply to the next EHLO wait for POST /release.
+POST /replies takes rules for what comes before: {"at": "greet" | "ehlo" | "starttls" | "auth" | "mail" | "rcpt" | "data",
+"to": the recipient (of rcpt; absent: any), "say": a reply | "cut" | "hold" (until POST /release),
+"times": 1}. null clears all of them.
 """
-import asyncio, datetime, email, http.server, ipaddress, json, os, socket, ssl, sys, threading
+import asyncio, datetime, email, email.policy, hashlib, http.server, ipaddress, json, os, socket, ssl, sys, threading
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 folder = sys.argv[1]
-mails, faults = [], []
-state = {"hold_connects": 0, "held_data": 0, "held_connects": 0, "connects": 0}
+mails, faults, rules = [], [], []
+state = {"mails_begun": 0, "held_data": 0, "held_replies": 0, "connects": 0}
 password = os.environ["SMTP_PASSWORD"].encode()
 
 
@@ -44,6 +46,21 @@ def certificates():
     write("key.pem", key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
 
+def read(content):
+    """As a mail program of today shows it."""
+    m = email.message_from_bytes(content, policy=email.policy.default)
+    text, html = m.get_body(("plain",)), m.get_body(("html",))
+    line = lambda name: None if m[name] is None else ", ".join(
+        f'"{a.display_name}" <{a.addr_spec}>' if "," in a.display_name else str(a) for a in m[name].addresses)
+    body = lambda part: None if part is None else part.get_content().removesuffix("\n")
+    files = [(part, part.get_payload(decode=True)) for part in m.iter_attachments()] if m.is_multipart() else []
+    return {
+        "to": line("to"), "replyTo": line("reply-to"), "subject": m["subject"], "text": body(text), "html": body(html),
+        "attachments": [{"name": part.get_filename(), "type": part.get_content_type(), "bytes": len(data),
+                         "sha256": hashlib.sha256(data).hexdigest()} for part, data in files],
+    }
+
+
 class Handler:
     def __init__(self):
         self.release = None
@@ -54,12 +71,41 @@ class Handler:
         state[what] += 1
         await self.release.wait()
 
+    async def scripted(self, server, at, to=None):
+        """The reply of the first rule that fits; None: as it would be."""
+        rule = next((r for r in rules if r["at"] == at and r.get("to") in (None, to)), None)
+        if rule is None:
+            return None
+        rule["times"] = rule.get("times", 1) - 1
+        if rule["times"] == 0:
+            rules.remove(rule)
+        if rule["say"] == "cut":
+            server.transport.abort()
+            raise ConnectionResetError
+        if rule["say"] == "hold":
+            await self.wait("held_replies")
+            return None
+        return rule["say"]
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        state["mails_begun"] += 1
+        if reply := await self.scripted(server, "mail"):
+            return reply
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if reply := await self.scripted(server, "rcpt", address):
+            return reply
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname
         state["connects"] += 1
-        if state["hold_connects"]:
-            state["hold_connects"] -= 1
-            await self.wait("held_connects")
+        if reply := await self.scripted(server, "ehlo"):
+            return [reply]
         return responses
 
     async def handle_DATA(self, server, session, envelope):
@@ -69,7 +115,7 @@ class Handler:
         message = email.message_from_bytes(envelope.content)
         mails.append({
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "headers": dict(message.items()),
-            "body": envelope.content.decode("utf8", "replace"), "tls": session.ssl is not None,
+            "body": envelope.content.decode("utf8", "replace"), "read": read(envelope.content), "tls": session.ssl is not None,
         })
         if fault == "drop":
             server.transport.abort()
@@ -88,11 +134,42 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=ok, handled=ok)
 
 
+class Server(SMTP):
+    """What handlers have no hook for."""
+    greeted = False
+
+    async def push(self, status):
+        if not self.greeted and str(status).startswith("220"):
+            self.greeted = True
+            status = await handler.scripted(self, "greet") or status
+        await super().push(status)
+
+    async def unless_scripted(self, at, usual, arg):
+        if reply := await handler.scripted(self, at):
+            await self.push(reply)
+        else:
+            await usual(arg)
+
+    async def smtp_STARTTLS(self, arg):
+        await self.unless_scripted("starttls", super().smtp_STARTTLS, arg)
+
+    async def smtp_AUTH(self, arg):
+        await self.unless_scripted("auth", super().smtp_AUTH, arg)
+
+    async def smtp_DATA(self, arg):
+        await self.unless_scripted("data", super().smtp_DATA, arg)
+
+
+class Smtp(Controller):
+    def factory(self):
+        return Server(self.handler, **self.SMTP_kwargs)
+
+
 def controller(port):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
-    c = Controller(handler, hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True,
-                   authenticator=authenticate, auth_required=True, auth_require_tls=True)
+    c = Smtp(handler, hostname="127.0.0.1", port=port, tls_context=context, require_starttls=True,
+             authenticator=authenticate, auth_required=True, auth_require_tls=True)
     c.start()
     return c
 
@@ -101,8 +178,8 @@ def implicit(port):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
     # TLS from the first byte, so that AUTH needs no STARTTLS before it.
-    c = Controller(handler, hostname="127.0.0.1", port=port, ssl_context=context, authenticator=authenticate,
-                   auth_required=True, auth_require_tls=False)
+    c = Smtp(handler, hostname="127.0.0.1", port=port, ssl_context=context, authenticator=authenticate,
+             auth_required=True, auth_require_tls=False)
     c.start()
     return c
 
@@ -131,8 +208,8 @@ class Control(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")
         if self.path == "/faults":
             faults.extend(body)
-        elif self.path == "/hold-connects":
-            state["hold_connects"] += body
+        elif self.path == "/replies":
+            rules[:] = [] if body is None else rules + body
         elif self.path == "/release":
             def release():
                 if handler.release is not None:

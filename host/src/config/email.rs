@@ -1,8 +1,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use lettre::message::Mailbox;
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{Dkim, Secret, validate::is_loopback};
+
+/// Most that `max_attachments` may say, in bytes: what a guest can pass in by one call, less the text.
+const MAX_ATTACHMENTS: usize = 3 << 20;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +37,64 @@ pub struct EmailProfile {
     pub on_doubt: OnDoubt,
     /// A PEM file with a further root that this server's certificate may chain to.
     pub ca_file: Option<std::path::PathBuf>,
+    /// All attachments of one mail together, in bytes, before they are encoded; 0: none.
+    #[serde(default = "default_attachments")]
+    pub max_attachments: usize,
+    /// Signs every mail of the profile.
+    pub dkim: Option<Dkim>,
+}
+
+impl EmailProfile {
+    /// What `security` and `port` say together; `None`: they say nothing that is certain.
+    pub fn effective_security(&self) -> Option<SmtpSecurity> {
+        match (self.security, self.port) {
+            (Some(security), _) => Some(security),
+            (None, 587) => Some(SmtpSecurity::Starttls),
+            (None, 465) => Some(SmtpSecurity::Tls),
+            (None, _) => None,
+        }
+    }
+
+    /// What is wrong with it, each with its place.
+    pub(super) fn findings(&self, place: &str, out: &mut Vec<String>) {
+        match (self.effective_security(), self.port) {
+            (None, port) => {
+                out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\""));
+            }
+            (Some(SmtpSecurity::Starttls), 465) => {
+                out.push(format!("{place}.security: port 465 is implicit TLS: \"tls\""));
+            }
+            (Some(SmtpSecurity::Tls), 587) => {
+                out.push(format!("{place}.security: port 587 is STARTTLS: \"starttls\""));
+            }
+            (Some(SmtpSecurity::None), _) => {
+                if self.password.is_some() {
+                    out.push(format!("{place}.security: \"none\" would send the password in clear text"));
+                }
+                if !is_loopback(&self.host) {
+                    out.push(format!("{place}.security: \"none\" is for loopback only"));
+                }
+            }
+            (Some(_), _) => {}
+        }
+        if self.username.is_some() != self.password.is_some() {
+            out.push(format!("{place}: username and password go together"));
+        }
+        match self.from.parse::<Mailbox>() {
+            Ok(from) => {
+                if let Some(dkim) = &self.dkim {
+                    dkim.findings(from.email.domain(), &format!("{place}.dkim"), out);
+                }
+            }
+            Err(_) => out.push(format!("{place}.from: is no address (\"Name <name@example.com>\")")),
+        }
+        if self.timeout.is_zero() || self.timeout > Duration::from_secs(300) {
+            out.push(format!("{place}.timeout: must be more than 0 and at most 5 minutes"));
+        }
+        if self.max_attachments > MAX_ATTACHMENTS {
+            out.push(format!("{place}.max_attachments: at most {MAX_ATTACHMENTS} (3 MiB)"));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,4 +127,8 @@ fn default_timeout() -> Duration {
 
 fn default_pool() -> usize {
     4
+}
+
+fn default_attachments() -> usize {
+    1 << 20
 }

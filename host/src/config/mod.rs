@@ -9,6 +9,7 @@ mod auth;
 mod cluster;
 mod database;
 mod dev;
+mod dkim;
 mod email;
 mod load;
 mod log;
@@ -32,6 +33,7 @@ pub use self::{
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},
     dev::DEV_ISSUER,
+    dkim::Dkim,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
     load::{ConfigError, load},
     log::{Log, LogFormat},

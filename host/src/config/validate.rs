@@ -4,9 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Algorithm, Config, EmailProfile, GrantSet, Issuer, Pooler, SmtpSecurity, Stripe, StripeMode, Webhooks, check_bucket,
-};
+use super::{Algorithm, Config, GrantSet, Issuer, Pooler, Stripe, StripeMode, Webhooks, check_bucket};
 use crate::ids::{OPERATION_FAILED, is_event_type};
 
 /// What no single value shows: contradictions, and what is unsafe.
@@ -25,7 +23,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     tenants(config, &mut out);
     rate_limits(config, &mut out);
     for (name, profile) in &config.email.profiles {
-        email(profile, &format!("email.profiles.{name}"), &mut out);
+        profile.findings(&format!("email.profiles.{name}"), &mut out);
     }
     for (name, upstream) in &config.upstreams {
         upstream.findings(&format!("upstreams.{name}"), &mut out);
@@ -180,47 +178,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
 }
 
-impl EmailProfile {
-    /// What `security` and `port` say together; `None`: they say nothing that is certain.
-    pub fn effective_security(&self) -> Option<SmtpSecurity> {
-        match (self.security, self.port) {
-            (Some(security), _) => Some(security),
-            (None, 587) => Some(SmtpSecurity::Starttls),
-            (None, 465) => Some(SmtpSecurity::Tls),
-            (None, _) => None,
-        }
-    }
-}
-
-fn email(profile: &EmailProfile, place: &str, out: &mut Vec<String>) {
-    match (profile.effective_security(), profile.port) {
-        (None, port) => {
-            out.push(format!("{place}.security: port {port} says nothing: \"starttls\", \"tls\" or \"none\""));
-        }
-        (Some(SmtpSecurity::Starttls), 465) => out.push(format!("{place}.security: port 465 is implicit TLS: \"tls\"")),
-        (Some(SmtpSecurity::Tls), 587) => out.push(format!("{place}.security: port 587 is STARTTLS: \"starttls\"")),
-        (Some(SmtpSecurity::None), _) => {
-            if profile.password.is_some() {
-                out.push(format!("{place}.security: \"none\" would send the password in clear text"));
-            }
-            if !is_loopback(&profile.host) {
-                out.push(format!("{place}.security: \"none\" is for loopback only"));
-            }
-        }
-        (Some(_), _) => {}
-    }
-    if profile.username.is_some() != profile.password.is_some() {
-        out.push(format!("{place}: username and password go together"));
-    }
-    if profile.from.parse::<lettre::message::Mailbox>().is_err() {
-        out.push(format!("{place}.from: is no address (\"Name <name@example.com>\")"));
-    }
-    if profile.timeout.is_zero() || profile.timeout > Duration::from_secs(300) {
-        out.push(format!("{place}.timeout: must be more than 0 and at most 5 minutes"));
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 

@@ -174,10 +174,7 @@ pub fn by_person(
 ) -> Result<Told, String> {
     match provider {
         stripe::Stripe::NAME => stripe::by_person(function, request, answer),
-        email::Smtp::NAME => match answer {
-            serde_json::Value::String(_) => Ok(Told { value: answer.clone(), line: None }),
-            _ => Err("/answer: the Message-ID, a string".to_owned()),
-        },
+        email::Smtp::NAME => email::by_person(request, answer),
         upstream::Http::NAME => match upstream::Response::from_answer(answer.clone()) {
             Some(_) => Ok(Told { value: answer.clone(), line: None }),
             None => Err("/answer: an object of status, headers (pairs) and body (base64)".to_owned()),

@@ -11,6 +11,37 @@ use crate::{Error, raw::usher::plugin::email};
 /// The profile of a message that names none.
 pub const DEFAULT_PROFILE: &str = "default";
 
+/// A mail that the server has taken, for at least one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    pub message_id: String,
+    /// Who does not get it.
+    pub refused: Vec<Refusal>,
+}
+
+/// A recipient that the server refused for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// As the message had it.
+    pub recipient: String,
+    /// SMTP: 500 to 599.
+    pub code: u16,
+    /// The server's words, with addresses shortened.
+    pub message: String,
+}
+
+impl From<email::Sent> for Sent {
+    fn from(sent: email::Sent) -> Self {
+        let refused = sent.refused.into_iter().map(|no| Refusal {
+            recipient: no.recipient,
+            code: no.code,
+            message: no.message,
+        });
+        Self { message_id: sent.message_id, refused: refused.collect() }
+    }
+}
+
 /// A mail whose text the plugin writes.
 #[derive(Clone, Debug)]
 #[must_use = "call send()"]
@@ -26,6 +57,7 @@ impl Message {
             text: text.into(),
             html: None,
             reply_to: None,
+            attachments: Vec::new(),
         })
     }
 
@@ -51,16 +83,29 @@ impl Message {
         self
     }
 
-    /// Returns the Message-ID once the server has taken the mail.
-    pub fn send(self) -> Result<String, Error> {
-        Ok(email::send(&self.0)?)
+    /// One more file: its name, such as `invoice.pdf`, its type, such as `application/pdf`, and its bytes. The operator's
+    /// profile says how many bytes all of them may have (1 MiB by default).
+    pub fn attach(
+        mut self,
+        name: impl Into<String>,
+        content_type: impl Into<String>,
+        content: impl Into<Vec<u8>>,
+    ) -> Self {
+        let (name, content_type, content) = (name.into(), content_type.into(), content.into());
+        self.0.attachments.push(email::Attachment { name, content_type, content });
+        self
+    }
+
+    /// Returns once the server has taken the mail for at least one recipient.
+    pub fn send(self) -> Result<Sent, Error> {
+        Ok(email::send(&self.0)?.into())
     }
 }
 
-/// Sends a template that the host owns, filled from `data`, an object. Returns the Message-ID once the server has taken
-/// the mail.
-pub fn send_template(profile: &str, to: &[&str], template: &str, data: &impl Serialize) -> Result<String, Error> {
+/// Sends a template that the host owns, filled from `data`, an object. Returns once the server has taken the mail for at
+/// least one recipient.
+pub fn send_template(profile: &str, to: &[&str], template: &str, data: &impl Serialize) -> Result<Sent, Error> {
     let data = serde_json::to_string(data).map_err(|e| Error::unwritable("the template's data", &e))?;
     let to: Vec<_> = to.iter().map(|&address| address.to_owned()).collect();
-    Ok(email::send_template(profile, &to, template, &data)?)
+    Ok(email::send_template(profile, &to, template, &data)?.into())
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use usher_plugin::{
     Error, Failure,
-    email::{self, Message},
+    email::{self, Message, Sent},
     raw,
     upstream::{Method, Request},
 };
@@ -14,13 +14,29 @@ use usher_plugin::{
 use crate::described;
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Mail {
     to: Option<String>,
+    #[serde(default)]
+    also: Vec<String>,
     subject: Option<String>,
     text: Option<String>,
+    html: Option<String>,
+    reply_to: Option<String>,
     profile: Option<String>,
     #[serde(default)]
+    attachments: Vec<Attachment>,
+    #[serde(default)]
     catch: bool,
+}
+
+/// `size`: so many bytes of all values in turn.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Attachment {
+    name: String,
+    content_type: String,
+    size: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +79,17 @@ impl Mail {
         if let Some(profile) = &self.profile {
             message = message.profile(profile);
         }
+        if let Some(html) = &self.html {
+            message = message.html(html);
+        }
+        if let Some(reply_to) = &self.reply_to {
+            message = message.reply_to(reply_to);
+        }
+        for Attachment { name, content_type, size } in &self.attachments {
+            let content: Vec<_> = (0..*size).map(|n| n.to_le_bytes()[0]).collect();
+            message = message.attach(name, content_type, content);
+        }
+        let message = self.also.iter().fold(message, Message::also_to);
         sent(message.send(), self.catch)
     }
 }
@@ -75,8 +102,8 @@ impl MailTemplate {
     }
 }
 
-fn sent(result: Result<String, Error>, catch: bool) -> Result<Value, Failure> {
-    caught(result.map(|id| json!({"messageId": id})), catch)
+fn sent(result: Result<Sent, Error>, catch: bool) -> Result<Value, Failure> {
+    caught(result.map(|sent| json!(sent)), catch)
 }
 
 fn caught(result: Result<Value, Error>, catch: bool) -> Result<Value, Failure> {
@@ -126,6 +153,7 @@ pub fn mail_to_many(count: usize) -> Result<(), Failure> {
         text: "Hello.".to_owned(),
         html: None,
         reply_to: None,
+        attachments: Vec::new(),
     };
     raw::usher::plugin::email::send(&message).map_err(Error::from)?;
     Ok(())

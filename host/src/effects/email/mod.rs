@@ -3,8 +3,11 @@
 //! Until the first byte of the message has left, a failure means that nothing was sent; from then on until the server's
 //! reply it is doubt. That is why this module drives lettre's connection itself.
 
+mod answer;
+mod attachment;
 mod mask;
 mod message;
+mod sign;
 mod smtp;
 mod templates;
 
@@ -12,8 +15,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
+pub(super) use self::answer::by_person;
+pub use self::{
+    answer::{Refusal, Sent},
+    attachment::Attachment,
+};
 use self::{
-    message::Letter,
+    message::{Draft, Letter},
     smtp::Server,
     templates::{Filled, Templates},
 };
@@ -35,6 +43,7 @@ pub enum Request {
         text: String,
         html: Option<String>,
         reply_to: Option<String>,
+        attachments: Vec<Attachment>,
     },
     Template {
         profile: String,
@@ -106,12 +115,16 @@ impl Provider for Smtp {
             _ => return Err(refuse(Answer::Denied(format!("grants.email does not name the profile \"{profile}\"")))),
         };
         let letter = self.letter(&server, request).map_err(|message| refuse(Answer::Invalid(message)))?;
-        let redacted = json!({
+        let mut redacted = json!({
             "profile": profile,
             "to": letter.to.iter().map(|to| mask::address(to.email.as_ref())).collect::<Vec<_>>(),
             "template": template,
-            "bytes": letter.text.len() + letter.html.as_ref().map_or(0, String::len),
+            "bytes": letter.bytes(),
         });
+        if !letter.attachments.is_empty() {
+            let bytes: usize = letter.attachments.iter().map(|attached| attached.bytes()).sum();
+            redacted["attachments"] = json!({ "count": letter.attachments.len(), "bytes": bytes });
+        }
         Ok(Prepared {
             function,
             class: match server.profile.on_doubt {
@@ -127,7 +140,7 @@ impl Provider for Smtp {
     }
 
     async fn call(&self, id: EffectId, mail: &Mail) -> CallEnd {
-        match mail.letter.message(id, &mail.server.from) {
+        match mail.letter.message(id, &mail.server.from, mail.server.signer.as_ref()) {
             Ok((message_id, bytes)) => mail.server.send(&mail.letter, &message_id, &bytes).await,
             // It was checked by `prepare`; nothing has been sent.
             Err(message) => CallEnd::Answer(Answer::Invalid(message)),
@@ -137,26 +150,32 @@ impl Provider for Smtp {
 
 impl Smtp {
     fn letter(&self, server: &Server, request: Request) -> Result<Letter, String> {
-        match request {
-            Request::Send { to, subject, text, html, reply_to, .. } => {
-                Letter::new(&server.from, &to, subject, text, html, reply_to.as_deref())
+        let draft = match request {
+            Request::Send { to, subject, text, html, reply_to, attachments, .. } => {
+                Draft { to, subject, text, html, reply_to, attachments }
             }
             Request::Template { to, template, data, .. } => {
                 let Filled { subject, text, html } = self.templates.fill(&template, &data)?;
-                Letter::new(&server.from, &to, subject, text, Some(html), None)
+                Draft { to, subject, text, html: Some(html), reply_to: None, attachments: Vec::new() }
             }
-        }
+        };
+        Letter::new(&server.from, server.profile.max_attachments, draft)
     }
 }
 
 /// All that makes a mail what it is, as the guest said it: not the rendered text, since a host whose templates were
-/// improved must still know the mail that an older one sent.
+/// improved must still know the mail that an older one sent. Nor is there a word about attachments where there are none.
 fn identify(request: &Request) -> (&'static str, serde_json::Value) {
     match request {
-        Request::Send { profile, to, subject, text, html, reply_to } => (
-            "send",
-            json!({"profile": profile, "to": to, "subject": subject, "text": text, "html": html, "replyTo": reply_to}),
-        ),
+        Request::Send { profile, to, subject, text, html, reply_to, attachments } => {
+            let mut identity = json!({
+                "profile": profile, "to": to, "subject": subject, "text": text, "html": html, "replyTo": reply_to,
+            });
+            if !attachments.is_empty() {
+                identity["attachments"] = attachments.iter().map(Attachment::identity).collect();
+            }
+            ("send", identity)
+        }
         Request::Template { profile, to, template, data } => {
             ("send-template", json!({"profile": profile, "to": to, "template": template, "data": data}))
         }

@@ -19,7 +19,12 @@ use lettre::{
     },
 };
 
-use super::message::Letter;
+use super::{
+    answer::{Refusal, Sent},
+    mask,
+    message::Letter,
+    sign::Signer,
+};
 use crate::{
     config::{EmailProfile, SmtpSecurity},
     effects::CallEnd,
@@ -29,6 +34,8 @@ use crate::{
 /// An idle connection older than this is not used again: servers close them.
 const IDLE: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(5);
+/// "Service not available, closing transmission channel."
+const CLOSING: u16 = 421;
 /// Longest reply of a server that is kept, in characters.
 const MAX_REPLY: usize = 300;
 
@@ -36,6 +43,7 @@ const MAX_REPLY: usize = 300;
 pub(super) struct Server {
     pub profile: EmailProfile,
     pub from: Mailbox,
+    pub signer: Option<Signer>,
     security: SmtpSecurity,
     tls: TlsParameters,
     hello: ClientId,
@@ -63,6 +71,7 @@ impl Server {
             tls: tls.build().map_err(|e| format!("TLS: {e}"))?,
             profile: profile.clone(),
             from,
+            signer: profile.dkim.as_ref().map(Signer::new).transpose()?,
             security,
             hello,
             idle: Mutex::default(),
@@ -95,32 +104,38 @@ impl Server {
         };
         let mut envelope = self.envelope(&mut connection, letter, bytes).await;
         // A connection that died in the pool says nothing about the server. Nothing was sent yet.
-        if was_kept && matches!(&envelope, Err(error) if error.status().is_none()) {
+        if was_kept && matches!(&envelope, Err(error) if is_over(error)) {
             connection = match self.connect(true).await {
                 Ok(connection) => connection,
                 Err(error) => return unreachable(&error),
             };
             envelope = self.envelope(&mut connection, letter, bytes).await;
         }
-        if let Err(error) = envelope {
-            return match refusal(&error) {
-                Some(end) => {
-                    connection.abort().await;
-                    end
-                }
-                None => unreachable(&error),
-            };
-        }
+        let refused = match envelope {
+            Ok(Envelope::Open(refused)) => refused,
+            Ok(Envelope::NobodyLeft(first)) => {
+                connection.abort().await;
+                return rejected(first.code, first.message);
+            }
+            Err(error) => {
+                let end = refusal(&error).unwrap_or_else(|| unreachable(&error));
+                connection.abort().await;
+                return end;
+            }
+        };
         message_began.store(true, Ordering::Relaxed);
         match connection.message(bytes).await {
             Ok(_) => {
                 self.put_idle(connection);
-                CallEnd::Answer(Answer::Ok(message_id.into()))
+                let sent = Sent { message_id: message_id.to_owned(), refused };
+                CallEnd::Answer(Answer::Ok(serde_json::json!(sent)))
             }
             Err(error) => match refusal(&error) {
                 Some(end) => {
-                    // The server answered; the connection is sound.
-                    self.put_idle(connection);
+                    // The server answered; the connection is sound, unless the server said that it ends.
+                    if !is_over(&error) {
+                        self.put_idle(connection);
+                    }
                     end
                 }
                 None => CallEnd::Doubt(format!("the reply to the message was lost: {}", plain(&error))),
@@ -128,8 +143,14 @@ impl Server {
         }
     }
 
-    /// MAIL, RCPT for each, DATA. One recipient that is refused refuses the mail: a mail is one effect.
-    async fn envelope(&self, connection: &mut AsyncSmtpConnection, letter: &Letter, bytes: &[u8]) -> Result<(), Error> {
+    /// MAIL, RCPT for each, DATA. Who is refused for good (5xx) is left out, as long as anybody remains. One "not now"
+    /// (4xx) ends it before DATA, so that nobody gets the mail twice: a mail is one effect.
+    async fn envelope(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        letter: &Letter,
+        bytes: &[u8],
+    ) -> Result<Envelope, Error> {
         let mut options = Vec::new();
         let addresses = || std::iter::once(&self.from).chain(&letter.to).map(|mailbox| &mailbox.email);
         if addresses().any(|address| !address.to_string().is_ascii()) {
@@ -139,11 +160,24 @@ impl Server {
             options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         connection.command(Mail::new(Some(self.from.email.clone()), options)).await?;
-        for to in &letter.to {
+        let mut refused = Vec::new();
+        for (recipient, to) in letter.to.iter().enumerate() {
             let to: Address = to.email.clone();
-            connection.command(Rcpt::new(to, Vec::new())).await?;
+            match connection.command(Rcpt::new(to, Vec::new())).await {
+                Ok(_) => {}
+                Err(error) => match error.status() {
+                    Some(code) if error.is_permanent() => {
+                        refused.push(Refusal { recipient, code: code.into(), message: plain(&error) });
+                    }
+                    _ => return Err(error),
+                },
+            }
         }
-        connection.command(Data).await.map(drop)
+        if refused.len() == letter.to.len() {
+            return Ok(Envelope::NobodyLeft(refused.swap_remove(0)));
+        }
+        connection.command(Data).await?;
+        Ok(Envelope::Open(refused))
     }
 
     async fn connect(&self, log_in: bool) -> Result<AsyncSmtpConnection, Error> {
@@ -188,23 +222,41 @@ impl Server {
     }
 }
 
-/// A reply of the server to this mail: 4xx "not now", 5xx "no". Either way nothing was accepted.
+/// What came of the commands before the message.
+enum Envelope {
+    /// The server waits for the message, for all but these.
+    Open(Vec<Refusal>),
+    /// All were refused; this is what was said to the first.
+    NobodyLeft(Refusal),
+}
+
+/// The service ends: 421 (RFC 5321, 3.8), or the connection broke.
+fn is_over(error: &Error) -> bool {
+    error.status().is_none_or(|code| u16::from(code) == CLOSING)
+}
+
+/// A reply of the server to this mail: 421 "I close", other 4xx "not now", 5xx "no". Either way nothing was accepted.
 fn refusal(error: &Error) -> Option<CallEnd> {
     let status = u16::from(error.status()?);
-    let message = plain(error);
-    Some(if error.is_permanent() {
-        CallEnd::Answer(Answer::Rejected(Rejection { code: status.to_string(), message, status: Some(status) }))
+    Some(if status == CLOSING {
+        unreachable(error)
+    } else if error.is_permanent() {
+        rejected(status, plain(error))
     } else {
-        CallEnd::Transient { message, retry_after: None }
+        CallEnd::Transient { message: plain(error), retry_after: None }
     })
 }
 
-/// Up to the log-in: whatever went wrong, it is not about this mail, and nothing was sent.
+fn rejected(code: u16, message: String) -> CallEnd {
+    CallEnd::Answer(Answer::Rejected(Rejection { code: code.to_string(), message, status: Some(code) }))
+}
+
+/// Whatever went wrong, it is not about this mail, and nothing was accepted.
 fn unreachable(error: &Error) -> CallEnd {
     CallEnd::Unreachable(format!("the mail server cannot be used: {}", plain(error)))
 }
 
-/// lettre's text, whose parts are the server's; one line, bounded.
+/// lettre's text, whose parts are the server's; one line, bounded, naming nobody.
 fn plain(error: &Error) -> String {
     let mut text = error.to_string();
     if let Some(source) = std::error::Error::source(error) {
@@ -213,5 +265,6 @@ fn plain(error: &Error) -> String {
             text = format!("{text}: {source}");
         }
     }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REPLY).collect()
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    mask::words(&line).chars().take(MAX_REPLY).collect()
 }

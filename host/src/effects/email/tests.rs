@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Mail, Request, Smtp};
+use super::{Attachment, Mail, Request, Smtp};
 use crate::{
     config::{Email, EmailProfile, GrantSet, OnDoubt, SmtpSecurity},
     effects::{OnBehalf, Prepared, Provider, Refused},
@@ -25,6 +25,8 @@ fn smtp() -> Smtp {
         pool: 1,
         on_doubt: OnDoubt::Resend,
         ca_file: None,
+        max_attachments: 16,
+        dkim: None,
     };
     Smtp::new(&Email { profiles: BTreeMap::from([("default".to_owned(), profile)]) }).expect("sound")
 }
@@ -42,6 +44,28 @@ fn template(name: &str, data: &serde_json::Value) -> Result<Prepared<Mail>, Refu
         data: data.to_string(),
     };
     smtp().prepare(&who(), request)
+}
+
+/// One that says next to nothing.
+fn plain() -> Request {
+    Request::Send {
+        profile: "default".to_owned(),
+        to: vec!["Anna B <anna@example.com>".to_owned()],
+        subject: "s".to_owned(),
+        text: "the body".to_owned(),
+        html: None,
+        reply_to: None,
+        attachments: Vec::new(),
+    }
+}
+
+fn with(name: &str, content: &[u8]) -> Request {
+    let mut request = plain();
+    if let Request::Send { attachments, .. } = &mut request {
+        let (name, content_type) = (name.to_owned(), "text/plain".to_owned());
+        attachments.push(Attachment { name, content_type, content: content.to_vec() });
+    }
+    request
 }
 
 fn text(prepared: &Prepared<Mail>) -> String {
@@ -89,20 +113,24 @@ fn data_cannot_break_out_of_html_or_headers() {
     for (to, subject, reply_to) in [
         ("a@example.com\r\nBcc: b@example.com", "s", None),
         ("\"a\nb\" <a@example.com>", "s", None),
+        ("\"a\0b\" <a@example.com>", "s", None),
+        ("\"a\u{2028}b\" <a@example.com>", "s", None),
+        ("a@example.com\0", "s", None),
         ("a@example.com", "s\nBcc: b@example.com", None),
+        ("a@example.com", "s\0", None),
+        ("a@example.com", "s\u{2029}Bcc: b@example.com", None),
+        ("a@example.com", "s\u{85}Bcc: b@example.com", None),
         ("a@example.com", "s", Some("r@example.com\r\nX: y")),
         ("nobody", "s", None),
         ("", "s", None),
         ("a@example.com", "", None),
     ] {
-        let request = Request::Send {
-            profile: "default".to_owned(),
-            to: vec![to.to_owned()],
-            subject: subject.to_owned(),
-            text: "t".to_owned(),
-            html: None,
-            reply_to: reply_to.map(str::to_owned),
-        };
+        let mut request = plain();
+        if let Request::Send { to: all, subject: s, reply_to: r, .. } = &mut request {
+            *all = vec![to.to_owned()];
+            subject.clone_into(s);
+            *r = reply_to.map(str::to_owned);
+        }
         let refused = smtp().prepare(&who(), request).expect_err(to);
         assert!(matches!(refused.answer, Answer::Invalid(_)), "{to} {subject}");
     }
@@ -110,17 +138,9 @@ fn data_cannot_break_out_of_html_or_headers() {
 
 #[test]
 fn a_profile_needs_its_grant_and_addresses_are_masked() {
-    let request = || Request::Send {
-        profile: "default".to_owned(),
-        to: vec!["Anna B <anna@example.com>".to_owned()],
-        subject: "s".to_owned(),
-        text: "the body".to_owned(),
-        html: None,
-        reply_to: None,
-    };
-    let refused = smtp().prepare(&OnBehalf::default(), request()).expect_err("no grant");
+    let refused = smtp().prepare(&OnBehalf::default(), plain()).expect_err("no grant");
     assert!(matches!(refused.answer, Answer::Denied(_)));
-    let prepared = smtp().prepare(&who(), request()).expect("granted");
+    let prepared = smtp().prepare(&who(), plain()).expect("granted");
     let shown = prepared.redacted.to_string();
     assert!(shown.contains("a***@example.com") && !shown.contains("anna") && !shown.contains("the body"), "{shown}");
 }
@@ -129,7 +149,41 @@ fn a_profile_needs_its_grant_and_addresses_are_masked() {
 fn the_message_id_is_the_effects() {
     let prepared = template("payment-confirmation", &order()).expect("complete");
     let id = EffectId(Uuid::from_u128(7));
-    let (message_id, bytes) = prepared.call.letter.message(id, &prepared.call.server.from).expect("built");
+    let (message_id, bytes) = prepared.call.letter.message(id, &prepared.call.server.from, None).expect("built");
     assert_eq!(message_id, format!("<{id}@example.com>"));
     assert!(String::from_utf8_lossy(&bytes).contains(&format!("Message-ID: {message_id}")));
+}
+
+#[test]
+fn attachments_are_part_of_a_mails_identity_and_not_shown() {
+    let prepare = |request| smtp().prepare(&who(), request).expect("sound");
+    let (one, two) = (prepare(with("a.txt", b"first")), prepare(with("a.txt", b"other")));
+    assert_ne!(one.identity, two.identity, "the same length and name, another content");
+    assert_ne!(one.identity, prepare(with("b.txt", b"first")).identity);
+    assert_eq!(one.redacted["attachments"], json!({"count": 1, "bytes": 5}));
+    assert!(!one.redacted.to_string().contains("a.txt") && !one.identity.to_string().contains("first"));
+    // A mail that an older host has journaled is the same mail to this one.
+    assert_eq!(
+        prepare(plain()).identity,
+        json!({"profile": "default", "to": ["Anna B <anna@example.com>"], "subject": "s", "text": "the body", "html": null,
+               "replyTo": null})
+    );
+    let refused = smtp().prepare(&who(), with("a.txt", &[0; 17])).expect_err("beyond the profile's limit");
+    assert!(matches!(refused.answer, Answer::Invalid(message) if message.contains("17 bytes")));
+}
+
+#[test]
+fn text_html_and_files_are_nested_as_programs_expect_it() {
+    let mut request = with("a.txt", b"first");
+    if let Request::Send { html, .. } = &mut request {
+        *html = Some("<p>the body".to_owned());
+    }
+    let prepared = smtp().prepare(&who(), request).expect("sound");
+    let id = EffectId(Uuid::from_u128(7));
+    let (_, bytes) = prepared.call.letter.message(id, &prepared.call.server.from, None).expect("built");
+    let mail = String::from_utf8(bytes).expect("ASCII");
+    let order =
+        ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "filename=\"a.txt\"", "Zmlyc3Q="];
+    let places: Vec<_> = order.iter().map(|part| mail.find(part).unwrap_or_else(|| panic!("{part}: {mail}"))).collect();
+    assert!(places.is_sorted(), "{mail}");
 }

@@ -1,10 +1,16 @@
-//! Mail through a real SMTP server: the product's templates, refusals, and a server that is away.
+//! Mail through a real SMTP server: the product's templates, attachments, refusals, signatures, and a server that is away.
+
+mod attachments;
+mod codes;
+pub mod dkim;
+mod headers;
+mod recipients;
 
 use serde_json::{Value, json};
 
 use crate::support::{Db, Host, HostOptions, Sink, eventually};
 
-fn options() -> HostOptions {
+pub fn options() -> HostOptions {
     HostOptions { plugins: vec!["notifications.wasm", "guest-effects.wasm"], ..HostOptions::default() }
 }
 
