@@ -31,7 +31,7 @@ const ALL_EVERY: u32 = 4;
 /// How soon a question about a transaction on its way is asked again.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// How long the wallet's jobs wait when it cannot pay.
-const UNFUNDED: Duration = Duration::from_secs(30);
+const UNFUNDED: Duration = Duration::from_secs(15);
 
 /// What all that was signed comes to.
 #[derive(Debug, PartialEq)]
@@ -163,9 +163,9 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Reads only: nothing is sent, signed or written.
+    /// Nothing is sent or signed.
     pub async fn ask(self) -> Asked {
-        let tries = match self.tries().await {
+        let mut tries = match self.tries().await {
             Ok(tries) => tries,
             Err(_) => return Asked::NotNow { message: "the journal could not be read".to_owned(), after: None },
         };
@@ -174,7 +174,10 @@ impl<'a> Course<'a> {
         }
         let fates = self.fates(&tries, true).await;
         match verdict(&tries, &fates, &self.call.request_hash) {
-            Verdict::Minted(n, slot) => Asked::Answer(self.minted(&tries[n], slot)),
+            Verdict::Minted(n, slot) => {
+                self.conclude(&mut tries[n], Outcome::Landed).await;
+                Asked::Answer(self.minted(&tries[n], slot))
+            }
             Verdict::Taken => Asked::Answer(taken()),
             Verdict::Wait => Asked::NotNow {
                 message: "the mint is on the chain, and not yet final".to_owned(),
@@ -453,4 +456,47 @@ fn taken() -> Answer {
 fn away(error: &sqlx::Error) -> CallEnd {
     tracing::error!(error = %error, "the tries of a mint could not be read or written");
     CallEnd::Unreachable("the tries of the mint could not be read or written".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(number: i32, outcome: Option<Outcome>) -> Try {
+        Try {
+            number,
+            request_hash: vec![7; 32],
+            mint: String::new(),
+            token_account: String::new(),
+            signature: String::new(),
+            transaction: Vec::new(),
+            last_valid_block_height: 0,
+            fee_lamports: 0,
+            rent_lamports: 0,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn nothing_is_signed_anew_while_something_may_land() {
+        let hash = [7; 32];
+        let open = [one(1, Some(Outcome::Expired)), one(2, None)];
+        for (fate, expected) in [
+            (Fate::Open, Verdict::Resend(1)),
+            (Fate::Untold, Verdict::Untold),
+            (Fate::Pending, Verdict::Wait),
+            (Fate::Gone, Verdict::Sign),
+            (Fate::Failed(Value::Null), Verdict::Failed(1, Value::Null)),
+            (Fate::Landed { slot: 9 }, Verdict::Minted(1, 9)),
+        ] {
+            assert_eq!(verdict(&open, &[Fate::Gone, fate], &hash), expected);
+        }
+        // What was written off and landed all the same is believed, as is an earlier one of two.
+        let off = [one(1, Some(Outcome::Refused)), one(2, Some(Outcome::Expired))];
+        assert_eq!(verdict(&off, &[Fate::Landed { slot: 3 }, Fate::Untold], &hash), Verdict::Minted(0, 3));
+        assert_eq!(verdict(&off, &[Fate::Pending, Fate::Gone], &hash), Verdict::Wait);
+        assert_eq!(verdict(&off, &[Fate::Open, Fate::Untold], &hash), Verdict::Sign);
+        assert_eq!(verdict(&off, &[Fate::Landed { slot: 3 }, Fate::Gone], &[8; 32]), Verdict::Taken);
+        assert_eq!(verdict(&[], &[], &hash), Verdict::Sign);
+    }
 }

@@ -212,3 +212,47 @@ impl<'a> Bytes<'a> {
         Some(bytes.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(mint: &Pubkey, authority: &Pubkey, tail: &[u8]) -> Vec<u8> {
+        let mut account = vec![4];
+        account.extend_from_slice(authority.as_ref());
+        account.extend_from_slice(mint.as_ref());
+        for text in ["Arena\0\0\0", "ARN", "https://example.com"] {
+            string(&mut account, text);
+        }
+        account.extend_from_slice(&[0, 0, 1]);
+        account.extend_from_slice(&1_u32.to_le_bytes());
+        account.extend_from_slice(&[9; 34]);
+        // Not sold, mutable; a nonce, a standard, no collection, no uses.
+        account.extend_from_slice(&[0, 1, 1, 255, 1, 0, 0, 0]);
+        account.extend_from_slice(tail);
+        account
+    }
+
+    #[test]
+    fn a_collection_is_read_as_it_stands_on_the_chain() {
+        let (mint, authority) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
+        let read = |tail: &[u8]| read_collection(mint, &PROGRAM, &account(&mint, &authority, tail));
+        let sized = |is_sized| Some(Collection { mint, update_authority: authority, is_sized });
+        assert_eq!(read(&[0, 0]), sized(false));
+        assert_eq!(read(&[1, 0, 5, 0, 0, 0, 0, 0, 0, 0]), sized(true));
+        assert_eq!(read(&[]), sized(false), "an older account");
+        let bytes = account(&mint, &authority, &[0]);
+        assert_eq!(read_collection(authority, &PROGRAM, &bytes), None, "another mint's");
+        assert_eq!(read_collection(mint, &mint, &bytes), None, "of another program");
+        assert_eq!(read_collection(mint, &PROGRAM, &bytes[..60]), None, "cut off");
+    }
+
+    #[test]
+    fn a_sized_collection_is_verified_by_its_own_instruction_which_writes_to_it() {
+        let (wallet, mint) = (Pubkey::new_from_array([2; 32]), Pubkey::new_from_array([1; 32]));
+        for (is_sized, which) in [(true, VERIFY_SIZED_COLLECTION_ITEM), (false, VERIFY_COLLECTION)] {
+            let made = verify(Collection { mint, update_authority: wallet, is_sized }, &wallet, &mint);
+            assert_eq!((made.data.as_slice(), made.accounts[4].is_writable), ([which].as_slice(), is_sized));
+        }
+    }
+}

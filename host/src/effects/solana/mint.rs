@@ -15,3 +15,24 @@ pub(super) fn keypair(key: &Secret, job: JobId, label: &str) -> Keypair {
     mac.update(label.as_bytes());
     Keypair::new_from_array(mac.finalize().into_bytes().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use solana_keypair::Signer;
+
+    use super::*;
+
+    #[test]
+    fn a_mint_is_the_same_for_ever_and_another_for_each_job_and_label() {
+        let dir = std::env::temp_dir().join(format!("usher-mint-key-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&dir, "a mint key of the unit tests, long enough").expect("written");
+        let key = Secret::from_file(&dir).expect("a secret");
+        let _ = std::fs::remove_file(&dir);
+        let job = JobId(uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057"));
+        let of = |job, label| keypair(&key, job, label).pubkey().to_string();
+        // Mints that are on the chain depend on it.
+        assert_eq!(of(job, "seat-1"), "FIXED");
+        assert_ne!(of(job, "seat-1"), of(job, "seat-2"));
+        assert_ne!(of(job, "seat-1"), of(JobId::new(), "seat-1"));
+    }
+}
