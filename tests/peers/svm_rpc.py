@@ -59,7 +59,7 @@ def tick():
         svm.set_clock(clock)
         svm.expire_blockhash()
         hashes[str(svm.latest_blockhash())] = bank["slot"]
-        for old in [h for h, slot in hashes.items() if slot < bank["slot"] - 2 * WINDOW]:
+        for old in [h for h, slot in hashes.items() if slot < bank["slot"] - 2000]:
             del hashes[old]
 
 

@@ -31,7 +31,7 @@ mod tests {
         let job = JobId(uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057"));
         let of = |job, label| keypair(&key, job, label).pubkey().to_string();
         // Mints that are on the chain depend on it.
-        assert_eq!(of(job, "seat-1"), "FIXED");
+        assert_eq!(of(job, "seat-1"), "C4n7CZWQheZL8x6wT3XxZdcX2BLV5iiDafNBJbgnt5oq");
         assert_ne!(of(job, "seat-1"), of(job, "seat-2"));
         assert_ne!(of(job, "seat-1"), of(JobId::new(), "seat-1"));
     }

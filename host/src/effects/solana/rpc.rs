@@ -1,6 +1,9 @@
 //! A profile's nodes: which one is asked, and what they are asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -18,6 +21,10 @@ use crate::{
     ids::EffectId,
     ratelimit::{Bucket, Limiter, Pass},
 };
+
+/// Longest wait in place for a limit of ours, and how often.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ROUNDS: u32 = 3;
 
 /// All nodes of a profile.
 pub(super) struct Nodes {
@@ -105,21 +112,31 @@ impl Nodes {
     }
 
     /// The first answer. A fault is that of the last one asked; what matters of it is only that there was no answer.
+    /// Where a limit of ours alone is in the way, its end is waited for.
     async fn ask<T: DeserializeOwned>(&self, id: EffectId, request: RpcRequest, params: Value) -> Result<T, Fault> {
-        let mut last = Fault::Away("the profile has no node".to_owned());
-        for node in self.in_order() {
-            match node.ask(id, request, params.clone()).await {
-                Ok(answer) => {
-                    self.answered(node);
-                    return Ok(answer);
-                }
-                Err(fault) => {
-                    tracing::debug!(node = node.place, fault = %fault, "a node gave no result");
-                    last = fault;
+        for round in 0.. {
+            let (mut last, mut soonest) = (Fault::Away("the profile has no node".to_owned()), PATIENCE);
+            for node in self.in_order() {
+                match node.ask(id, request, params.clone()).await {
+                    Ok(answer) => {
+                        self.answered(node);
+                        return Ok(answer);
+                    }
+                    Err(fault) => {
+                        tracing::debug!(node = node.place, fault = %fault, "a node gave no result");
+                        if let Fault::Limited(after) = fault {
+                            soonest = soonest.min(after);
+                        }
+                        last = fault;
+                    }
                 }
             }
+            if round == ROUNDS || soonest == PATIENCE {
+                return Err(last);
+            }
+            tokio::time::sleep(soonest).await;
         }
-        Err(last)
+        Err(Fault::Away("the profile has no node".to_owned()))
     }
 
     pub fn answered(&self, node: &Node) {
@@ -128,9 +145,19 @@ impl Nodes {
         }
     }
 
+    /// By the node that is the furthest: one that is behind gives a blockhash whose time is over soon, or already.
     pub async fn recent(&self, id: EffectId) -> Result<Recent, Fault> {
         let params = json!([{ "commitment": "confirmed" }]);
-        let latest: Response<Latest> = self.ask(id, RpcRequest::GetLatestBlockhash, params).await?;
+        let asked = self.nodes.iter().map(|node| {
+            let params = params.clone();
+            async move { node.ask::<Response<Latest>>(id, RpcRequest::GetLatestBlockhash, params).await.ok() }
+        });
+        let answers = futures_util::future::join_all(asked).await.into_iter().flatten();
+        let latest = match answers.max_by_key(|latest| latest.value.last_valid_block_height) {
+            Some(latest) => latest,
+            // Nobody, for now.
+            None => self.ask(id, RpcRequest::GetLatestBlockhash, params).await?,
+        };
         let blockhash =
             latest.value.blockhash.parse().map_err(|_| Fault::Lost("the node's blockhash is none".to_owned()))?;
         Ok(Recent { blockhash, last_valid_block_height: latest.value.last_valid_block_height })
@@ -158,7 +185,7 @@ impl Node {
         match self.limiter.take(id, std::slice::from_ref(&self.bucket)).await {
             Ok(Pass::Go) => {}
             Ok(Pass::Later(after)) => return Err(Fault::Limited(after)),
-            Err(_) => return Err(Fault::Limited(std::time::Duration::from_secs(1))),
+            Err(_) => return Err(Fault::Limited(Duration::from_secs(1))),
         }
         let answer = self.client.send(request, params).await.map_err(Fault::from);
         if let Err(Fault::Busy { after: Some(after), .. }) = &answer {
