@@ -28,6 +28,8 @@ mod rate_limits;
 mod retention;
 mod runtime;
 mod secrets;
+mod solana;
+mod solana_crash;
 mod sql_door;
 mod stripe;
 mod stripe_crash;

@@ -66,7 +66,7 @@ async fn cell(point: Point, harm: Harm) -> Vec<String> {
         Point::AfterSend | Point::AfterReply | Point::AfterEnd => (MINT, Fault::HoldAfter),
     };
     proxy.on(on, 1, fault);
-    let job = first.client().submit("guest-mint", mint("mint", "t-1")).await;
+    let job = first.client().submit("guest-ticket", mint("ticket", "t-1")).await;
     proxy.wait_held(1).await;
     let lock_on = match point {
         Point::BeforeStart => Some("LOCK TABLE provider_pauses IN ACCESS EXCLUSIVE MODE".to_owned()),

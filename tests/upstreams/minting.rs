@@ -11,7 +11,7 @@ use crate::support::{
 /// Storage and service at this base URL, as the example configuration has them.
 pub fn options(base: &str) -> HostOptions {
     HostOptions {
-        plugins: vec!["guest-mint.wasm"],
+        plugins: vec!["guest-ticket.wasm"],
         config: format!(
             r#"
 [upstreams.storage]
@@ -36,8 +36,7 @@ timeout = "2s"
         ),
         env: vec![("USHER_TEST_MINTING", KEY.to_owned())],
         policy: Some(
-            "[plugins.policy.guest-mint]\nemail = [\"default\"]\njobs = [\"guest-mail\"]\n\
-             upstream = [\"storage\", \"minting\", \"minting-rpc\"]\n"
+            "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n"
                 .to_owned(),
         ),
         ..HostOptions::default()
@@ -70,14 +69,14 @@ impl Rig {
 
     async fn run(&self, payload: Value, state: &str) -> Value {
         let client = self.host.client();
-        client.wait(&client.submit("guest-mint", payload).await, state).await
+        client.wait(&client.submit("guest-ticket", payload).await, state).await
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_verifiers_take_the_signature_of_a_mint_and_nothing_else() {
     let rig = Rig::start().await;
-    let job = rig.run(mint("mint", "t-1"), "completed").await;
+    let job = rig.run(mint("ticket", "t-1"), "completed").await;
     assert_eq!(job["result"]["assetId"], "asset-1", "{job}");
     // PyPI's, or the service would not have acted.
     assert_eq!(rig.service.mints().await, [json!({"ticket": "t-1", "tenant": "t1", "asset": "asset-1"})]);
@@ -119,7 +118,7 @@ async fn two_verifiers_take_the_signature_of_a_mint_and_nothing_else() {
 async fn a_mint_whose_answer_is_lost_is_signed_anew_under_the_same_key() {
     let rig = Rig::start().await;
     rig.proxy.on("POST /api/v1/mint/compressed", 2, Fault::CutAfter);
-    let job = rig.run(mint("mint", "t-1"), "completed").await;
+    let job = rig.run(mint("ticket", "t-1"), "completed").await;
     assert_eq!(job["result"]["assetId"], "asset-1", "{job}");
     assert_eq!(rig.service.mints().await.len(), 1);
     let seen = rig.service.seen().await;
@@ -145,7 +144,7 @@ async fn a_service_with_another_key_refuses_and_the_guest_hears_it() {
     assert_eq!(rig.host.terminate().await, Some(0));
     let host = Host::start(&db, None, wrong).await;
     let client = host.client();
-    let job = client.wait(&client.submit("guest-mint", mint("mint", "t-1")).await, "dead").await;
+    let job = client.wait(&client.submit("guest-ticket", mint("ticket", "t-1")).await, "dead").await;
     assert_eq!((&job["reason"], service.mints().await.len()), (&json!("permanent"), 0), "{job}");
     assert!(job["errors"][0]["message"].as_str().unwrap().contains("answered 401"), "{job}");
     assert_eq!(by_npm(&service.seen().await), [false]);
@@ -155,15 +154,15 @@ async fn a_service_with_another_key_refuses_and_the_guest_hears_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_json_rpc_an_error_is_the_guests_to_read_and_a_lost_answer_a_persons() {
     let rig = Rig::start().await;
-    let job = rig.run(mint("mint-by-rpc", "t-1"), "completed").await;
+    let job = rig.run(mint("ticket-by-rpc", "t-1"), "completed").await;
     assert_eq!(job["result"]["assetId"], "asset-1", "{job}");
-    let mut nameless = mint("mint-by-rpc", "t-2");
+    let mut nameless = mint("ticket-by-rpc", "t-2");
     nameless["metadata"] = json!({});
     let job = rig.run(nameless, "dead").await;
     assert_eq!(job["reason"], "permanent", "{job}");
     assert!(job["errors"][0]["message"].as_str().unwrap().contains("the metadata have no name"), "{job}");
     rig.proxy.on("POST /rpc/", 1, Fault::CutAfter);
-    let job = rig.run(mint("mint-by-rpc", "t-3"), "dead").await;
+    let job = rig.run(mint("ticket-by-rpc", "t-3"), "dead").await;
     assert_eq!(job["reason"], "unknown-outcome", "{job}");
     let tickets: Vec<_> = rig.service.mints().await.iter().map(|mint| mint["ticket"].clone()).collect();
     assert_eq!(tickets, ["t-1", "t-3"], "and it is not sent again");

