@@ -5,6 +5,7 @@ mod db;
 mod fault;
 pub mod host;
 pub mod http;
+mod minting;
 mod pgbouncer;
 pub mod postgres;
 mod proxy;
@@ -25,10 +26,11 @@ pub use self::{
     db::Db,
     fault::{Fault, FaultProxy, Reply},
     host::{Host, HostOptions, component, place},
+    minting::{Act, Minting},
     pgbouncer::PgBouncer,
     proxy::Proxy,
     receiver::{Received, Receiver, Say},
-    sink::{Sink, message_id},
+    sink::{PASSWORD, Sink, message_id},
     stripe::{LocalStripe, StripeClient, StripeWorld},
     stripe_stand_in::StripeStandIn,
     tls::TlsReceiver,

@@ -7,7 +7,7 @@ Faults are taken one a mail, when it has come in whole:
   "drop"        kept, then the connection is cut before the reply
   "hold"        kept, then no reply until POST /release
   "silence N"   kept, the reply after N seconds
-POST /hold-connects makes the reply to the next EHLO wait for POST /release.
+GET /met says which mails met which fault. POST /hold-connects makes the reply to the next EHLO wait for POST /release.
 """
 import asyncio, datetime, email, http.server, ipaddress, json, os, socket, ssl, sys, threading
 from aiosmtpd.controller import Controller
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 folder = sys.argv[1]
-mails, faults = [], []
+mails, faults, met = [], [], []
 state = {"hold_connects": 0, "held_data": 0, "held_connects": 0, "connects": 0}
 password = os.environ["SMTP_PASSWORD"].encode()
 
@@ -64,9 +64,11 @@ class Handler:
 
     async def handle_DATA(self, server, session, envelope):
         fault = faults.pop(0) if faults else ""
+        message = email.message_from_bytes(envelope.content)
+        if fault:
+            met.append({"fault": fault, "id": message["Message-ID"]})
         if fault[:1] in ("4", "5"):
             return fault
-        message = email.message_from_bytes(envelope.content)
         mails.append({
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "headers": dict(message.items()),
             "body": envelope.content.decode("utf8", "replace"), "tls": session.ssl is not None,
@@ -124,7 +126,7 @@ class Control(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.answer({"/mails": mails, "/state": state}[self.path])
+        self.answer({"/mails": mails, "/met": met, "/state": state}[self.path])
 
     def do_POST(self):
         global smtp
