@@ -20,7 +20,9 @@ use crate::{
     hosts::Host,
     load::answer,
     rig::{note, until},
-    support::{FaultProxy, HostOptions, LocalStripe, Minting, Receiver, Sink, StripeClient, StripeWorld, scratch, token},
+    support::{
+        FaultProxy, HostOptions, LocalStripe, Minting, PATIENCE, Receiver, Sink, StripeClient, StripeWorld, scratch, token,
+    },
 };
 
 const HOSTS: usize = 3;
@@ -120,6 +122,11 @@ impl Rig {
             // One after the other: the first compiles, the others find it compiled.
             until(&format!("host {} is ready", host.index), || host.base().is_some()).await;
         }
+        let sql = "SELECT count(*) FROM activations";
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.database.pool).await.unwrap() == 0 {
+            assert!(self.began.elapsed() < 2 * PATIENCE, "the guest serves");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let base = self.hosts[0].base().unwrap();
         for account in &self.accounts {
             let url = format!("http://{}/{}", self.receiver.place(), account.tenant);
@@ -198,6 +205,7 @@ const POLICY: &str = r#"
 [plugins.policy.guest-chaos]
 email = ["default", "strict"]
 upstream = ["mint", "once"]
+jobs = ["guest-chaos"]
 webhook = ["guest.happened"]
 stripe = [
     "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
