@@ -29,6 +29,8 @@ mod rate_limits;
 mod retention;
 mod runtime;
 mod secrets;
+mod solana;
+mod solana_crash;
 mod sql_door;
 mod stand_ins;
 mod stripe;

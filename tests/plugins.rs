@@ -83,6 +83,18 @@ fn manifest(name: &str, job_type: &str, more: &str) -> String {
     )
 }
 
+/// A component that imports an interface of our package which no host serves: a letter of one that is served is another.
+fn unserved() -> Vec<u8> {
+    let mut bytes = fs::read(component("guest-mint.wasm")).unwrap();
+    let name = b"usher:plugin/solana@";
+    let places: Vec<_> = (0..bytes.len() - name.len()).filter(|&at| &bytes[at..at + name.len()] == name).collect();
+    assert!(!places.is_empty(), "it imports solana");
+    for at in places {
+        bytes[at + name.len() - 2] = b'o';
+    }
+    bytes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_good_component_is_refused_with_its_reason() {
     let db = Db::new().await;
@@ -103,9 +115,9 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
         ),
         (
             "unserved.wasm",
-            fs::read(component("guest-unserved.wasm")).unwrap(),
+            unserved(),
             "import-not-granted",
-            "usher:plugin/solana@0.1.0",
+            "usher:plugin/solano@0.1.0",
         ),
         ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
         ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
@@ -287,7 +299,7 @@ async fn plugin_check_says_what_a_file_is_and_whether_it_would_load() {
         (wat::parse_str("(component)").unwrap(), "no manifest"),
         (good[..good.len() / 2].to_vec(), "cut short"),
         (fs::read(component("guest-ungranted.wasm")).unwrap(), "[grants] has no"),
-        (fs::read(component("guest-unserved.wasm")).unwrap(), "usher:plugin/solana@0.1.0"),
+        (unserved(), "usher:plugin/solano@0.1.0"),
     ];
     for (bytes, why) in bad {
         let file = crate::support::scratch("bad").join("bad.wasm");

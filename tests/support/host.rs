@@ -114,6 +114,8 @@ stripe = [
     "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
     "create-payout", "create-transfer",
 ]
+[plugins.policy.guest-mint]
+solana = ["mint-nft"]
 [plugins.policy.guest-webhook]
 jobs = ["guest-webhook"]
 webhook = ["payment.completed", "refund.completed", "nft.minted", "guest.happened"]

@@ -11,6 +11,7 @@ pub mod postgres;
 mod proxy;
 mod receiver;
 mod sink;
+pub mod solana;
 pub mod stripe;
 pub mod stripe_api;
 mod stripe_stand_in;
@@ -31,6 +32,7 @@ pub use self::{
     proxy::Proxy,
     receiver::{Received, Receiver, Say},
     sink::{PASSWORD, Sink, message_id},
+    solana::{Cluster, Key},
     stripe::{LocalStripe, StripeClient, StripeWorld},
     stripe_stand_in::StripeStandIn,
     tls::TlsReceiver,

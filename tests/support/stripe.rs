@@ -18,14 +18,14 @@ use super::{Answer, PATIENCE, env, http::form, read, scratch};
 pub const KEY: &str = "sk_test_of_the_integration_tests";
 
 /// A script of `tests/peers` that says its port, and ends when we do: its standard input is ours.
-struct Server {
+pub struct Server {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Server {
-    async fn start(mut command: Command, script: &str) -> Self {
-        let dir = scratch("stripe");
+    pub async fn start(mut command: Command, script: &str) -> Self {
+        let dir = scratch("peer");
         let mut child = command
             .current_dir(&dir)
             .stdin(Stdio::piped())
@@ -54,7 +54,8 @@ impl Drop for Server {
     }
 }
 
-fn script(name: &str) -> std::path::PathBuf {
+/// One of `tests/peers`.
+pub fn script(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
 }
 

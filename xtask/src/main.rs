@@ -11,6 +11,7 @@ mod postgres;
 mod python;
 mod setup;
 mod sh;
+mod solana;
 mod sqlx;
 mod stripe;
 mod test;

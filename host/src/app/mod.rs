@@ -218,6 +218,8 @@ impl Host {
             email: Arc::clone(&smtp),
             upstream: Arc::new(Http::new(&config.upstreams)?),
             stripe: Arc::new(Stripe::new(&config.stripe)?),
+            #[cfg(feature = "solana")]
+            solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, pool, &limiter)?),
         };
         let gate = Gate::new(providers, pool.clone(), pulse.clone(), limiter.clone());
         let catalog = Arc::new(Catalog::default());

@@ -13,7 +13,7 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "server",
     "database",
     "auth",
@@ -27,6 +27,7 @@ const SECTIONS: [&str; 15] = [
     "email",
     "upstreams",
     "stripe",
+    "solana",
     "webhooks",
     "log",
 ];
@@ -68,6 +69,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "email", &mut config.email, &mut findings);
     section(&figment, "upstreams", &mut config.upstreams, &mut findings);
     section(&figment, "stripe", &mut config.stripe, &mut findings);
+    section(&figment, "solana", &mut config.solana, &mut findings);
     section(&figment, "webhooks", &mut config.webhooks, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.
@@ -80,6 +82,8 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     if findings.is_empty() {
         findings.extend(validate::findings(&config));
     }
+    let solana = &config.solana;
+    solana.add_rates(&mut config.rate_limits);
     if findings.is_empty() { Ok(config) } else { Err(ConfigError(findings)) }
 }
 

@@ -18,6 +18,7 @@ mod rate_limits;
 mod runtime;
 mod secret;
 mod server;
+mod solana;
 mod stripe;
 mod tenants;
 mod upstreams;
@@ -41,6 +42,7 @@ pub use self::{
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
     stripe::{Stripe, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
     upstreams::{Method, Upstream, Upstreams},
@@ -65,6 +67,7 @@ pub struct Config {
     pub email: Email,
     pub upstreams: Upstreams,
     pub stripe: Stripe,
+    pub solana: Solana,
     pub webhooks: Webhooks,
     pub log: Log,
 }

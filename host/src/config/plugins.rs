@@ -25,6 +25,6 @@ pub struct GrantSet {
     pub webhook: Vec<String>,
     /// Stripe functions by their name in the contract, such as `create-refund`.
     pub stripe: Vec<String>,
-    /// Solana functions. No host of this version serves them: asking for one is refused.
+    /// Solana functions by their name in the contract: `mint-nft`.
     pub solana: Vec<String>,
 }

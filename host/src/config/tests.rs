@@ -204,3 +204,56 @@ fn a_bad_rate_limit_is_named_with_its_place() {
         assert!(text.contains(said), "{line}: {text}");
     }
 }
+
+#[test]
+#[cfg(feature = "solana")]
+fn what_would_empty_a_wallet_or_mint_twice_is_a_finding() {
+    let sound = "[solana]\nmint_key = { env = \"CANARY\" }\n[solana.profiles.main]\nwallet = { env = \"WALLET\" }\n\
+                 tenants = [\"*\"]\nendpoints = [{ url = { env = \"RPC\" }, rate = \"10/s\", burst = 20 }]\n";
+    let check = |toml: &str, check: &dyn Fn(Result<Config, ConfigError>)| {
+        #[expect(clippy::result_large_err, reason = "figment's signature")]
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            jail.set_env("CANARY", CANARY);
+            jail.set_env("WALLET", format!("{:?}", solana_keypair::Keypair::new().to_bytes()));
+            jail.set_env("RPC", "https://rpc.example.com/canary-4712-token");
+            jail.create_file("usher.toml", toml)?;
+            check(load(Some(std::path::Path::new("usher.toml"))));
+            Ok(())
+        });
+    };
+    check(sound, &|config| {
+        let config = config.expect("sound");
+        let limit = config.rate_limits.buckets["destination/solana/rpc.example.com:443"];
+        assert_eq!((limit.rate.per_second(), limit.burst()), (10.0, 20));
+        let shown = toml::to_string(&config).expect("toml");
+        assert!(!shown.contains("canary-4712-token") && !shown.contains(CANARY), "{shown}");
+    });
+    let named = "[rate_limits]\n\"destination/solana/rpc.example.com:443\" = { rate = \"1/s\" }\n";
+    check(&format!("{sound}{named}"), &|config| {
+        let limit = config.expect("sound").rate_limits.buckets["destination/solana/rpc.example.com:443"];
+        assert!(limit.rate.per_second() < 2.0, "the section goes first");
+    });
+    let more = |line: &str| format!("{sound}{line}\n");
+    for (toml, says) in [
+        (sound.replace("mint_key = { env = \"CANARY\" }", ""), "solana.mint_key: is missing"),
+        (sound.replace("\"WALLET\"", "\"CANARY\""), "solana.profiles.main.wallet: is no key pair"),
+        (sound.replace("[\"*\"]", "[]"), "solana.profiles.main.tenants: whose jobs"),
+        (sound.replace("\"RPC\"", "\"CANARY\""), "solana.profiles.main.endpoints.0.url: "),
+        (sound.replace("rate = \"10/s\", ", ""), "solana.profiles.main.endpoints.0.burst: goes with a rate"),
+        (sound.replace("burst = 20", "burst = 0"), "solana.profiles.main.endpoints.0.burst: must be 1"),
+        (more("compute_units = 1"), "solana.profiles.main.compute_units: "),
+        (more("priority_fee = 1000000000"), "solana.profiles.main.priority_fee: "),
+        (more("max_lamports_per_hour = 1"), "solana.profiles.main.max_lamports_per_job: "),
+        (more("timeout = \"1h\""), "solana.profiles.main.timeout: 1s to 100s"),
+        (more("collections = [\"none\"]"), "solana.profiles.main.collections: \"none\" is no address"),
+        (more("standard = \"nft\""), "solana.profiles.main.standard: "),
+        (more("[plugins.policy.p]\nsolana = [\"burn\"]"), "plugins.policy.p.solana: there is no \"burn\""),
+    ] {
+        check(&toml, &|config| {
+            let text = config.expect_err(says).to_string();
+            assert!(text.contains(says), "{says}: {text}");
+            assert!(!text.contains(CANARY) && !text.contains("canary-4712"), "{text}");
+        });
+    }
+}

@@ -1,3 +1,5 @@
+mod solana;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -32,6 +34,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         upstream_is_sound(upstream, &format!("upstreams.{name}"), &mut out);
     }
     stripe(&config.stripe, &mut out);
+    solana::findings(&config.solana, &mut out);
     for (plugin, grants) in &config.plugins.policy {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
@@ -313,6 +316,9 @@ fn policy(config: &Config, grants: &GrantSet, place: &str, out: &mut Vec<String>
     for function in grants.stripe.iter().filter(|name| !STRIPE_FUNCTIONS.contains(&name.as_str())) {
         out.push(format!("{place}.stripe: there is no \"{function}\"; there are {}", STRIPE_FUNCTIONS.join(", ")));
     }
+    for function in grants.solana.iter().filter(|name| !SOLANA_FUNCTIONS.contains(&name.as_str())) {
+        out.push(format!("{place}.solana: there is no \"{function}\"; there is {}", SOLANA_FUNCTIONS.join(", ")));
+    }
     for event in &grants.webhook {
         if !is_event_type(event) {
             out.push(format!("{place}.webhook: \"{event}\" is no event type such as payment.completed"));
@@ -371,6 +377,8 @@ const STRIPE_FUNCTIONS: [&str; 7] = [
     "create-payout",
     "create-transfer",
 ];
+
+const SOLANA_FUNCTIONS: [&str; 1] = ["mint-nft"];
 
 fn bounds(config: &Config, out: &mut Vec<String>) {
     if config.database.max_connections < 5 {

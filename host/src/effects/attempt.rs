@@ -44,6 +44,8 @@ pub struct Attempt {
 /// In whose name a guest asks, and what it may. It decides whose account at a provider is used, never the guest.
 #[derive(Clone, Debug, Default)]
 pub struct OnBehalf {
+    /// What is derived from a job's id is the same on each of its attempts.
+    pub job: JobId,
     pub grants: Arc<GrantSet>,
     pub tenant: String,
     /// Read from the payload where the operator's profiles tell venues apart.

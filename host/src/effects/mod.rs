@@ -4,11 +4,13 @@
 //! rules of doubt, and what an attempt knows of its own effects.
 //! Refuses: a call without a grant, without a lease, or different from the one journaled at its place.
 //! Invariant: a guest sees final answers only; anything else ends the attempt as a [`Stop`].
-//! Tables: effects, ledger, provider_pauses (through `journal`).
+//! Tables: effects, ledger, provider_pauses, solana_tries (through `journal`).
 
 pub mod attempt;
 pub mod email;
 pub mod gate;
+#[cfg(feature = "solana")]
+pub mod solana;
 pub mod stripe;
 pub mod upstream;
 
@@ -131,7 +133,7 @@ pub enum Stop {
 }
 
 /// By name: what can be paused.
-pub const PROVIDERS: [&str; 3] = [email::Smtp::NAME, stripe::Stripe::NAME, upstream::Http::NAME];
+pub const PROVIDERS: [&str; 4] = [email::Smtp::NAME, "solana", stripe::Stripe::NAME, upstream::Http::NAME];
 
 /// An answer that a person gives in a provider's place, in the provider's own shape.
 #[derive(Debug, PartialEq)]
@@ -149,6 +151,8 @@ pub fn by_person(
 ) -> Result<Told, String> {
     match provider {
         stripe::Stripe::NAME => stripe::by_person(function, request, answer),
+        #[cfg(feature = "solana")]
+        solana::Mints::NAME => solana::by_person(request, answer),
         email::Smtp::NAME => match answer {
             serde_json::Value::String(_) => Ok(Told { value: answer.clone(), line: None }),
             _ => Err("/answer: the Message-ID, a string".to_owned()),

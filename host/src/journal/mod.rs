@@ -3,9 +3,10 @@
 //! Owns: the rows of `effects`, their fence, and what each of their states means.
 //! Refuses: a start by anyone who does not hold the job's lease.
 //! Invariant: a row that `ended` never changes; a row is written before the provider hears of the call.
-//! Tables: effects, ledger, provider_pauses.
+//! Tables: effects, ledger, provider_pauses, solana_tries.
 
 pub mod ledger;
+pub mod mints;
 pub mod pauses;
 pub mod store;
 

@@ -33,8 +33,12 @@ enum Served {
     Upstream,
     Jobs,
     Stripe,
+    Solana,
     Webhook,
 }
+
+/// Whether this host was built with it.
+const SOLANA: bool = cfg!(feature = "solana");
 
 /// The linker takes any 0.1.x that asks for nothing this host lacks.
 fn serves(import: &str) -> Result<Served, PolicyError> {
@@ -46,6 +50,7 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
             "upstream" => Ok(Served::Upstream),
             "jobs" => Ok(Served::Jobs),
             "stripe" => Ok(Served::Stripe),
+            "solana" if SOLANA => Ok(Served::Solana),
             "webhook" => Ok(Served::Webhook),
             _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
         },
@@ -56,10 +61,8 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
 pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
     let asked = &manifest.grants;
-    for (provider, list) in [("solana", &asked.solana)] {
-        if !list.is_empty() {
-            return Err(PolicyError::NotServed { provider });
-        }
+    if !SOLANA && !asked.solana.is_empty() {
+        return Err(PolicyError::NotServed { provider: "solana" });
     }
     let served = imports.iter().map(|import| Ok((import, serves(import)?))).collect::<Result<Vec<_>, PolicyError>>()?;
     for (import, provider) in served {
@@ -69,6 +72,7 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             Served::Upstream => ("upstream", &asked.upstream),
             Served::Jobs => ("jobs", &asked.jobs),
             Served::Stripe => ("stripe", &asked.stripe),
+            Served::Solana => ("solana", &asked.solana),
             Served::Webhook => ("webhook", &asked.webhook),
         };
         if asked.is_empty() {
@@ -83,6 +87,7 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
         ("upstream", &asked.upstream, &allowed.upstream),
         ("jobs", &asked.jobs, &allowed.jobs),
         ("stripe", &asked.stripe, &allowed.stripe),
+        ("solana", &asked.solana, &allowed.solana),
         ("webhook", &asked.webhook, &allowed.webhook),
     ] {
         if let Some(missing) = wanted.iter().find(|name| !allowed.contains(name)) {
@@ -102,6 +107,7 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             Tier::Background if !asked.email.is_empty() => Some(("email", "1 or 2")),
             // What moves money must not be forgotten by a crash of the database.
             Tier::Communication | Tier::Background if !asked.stripe.is_empty() => Some(("stripe", "1")),
+            Tier::Communication | Tier::Background if !asked.solana.is_empty() => Some(("solana", "1")),
             Tier::Money | Tier::Communication | Tier::Background => None,
         };
         if let Some((grant, needs)) = wrong_tier {
@@ -171,7 +177,7 @@ mod tests {
         assert!(check(&manifest("money", email(&["default"])), &mail, &config).is_ok());
         let error = check(&manifest("money", GrantSet::default()), &mail, &config).expect_err("no grant");
         assert!(error.to_string().contains("usher:plugin/email@0.1.0"), "{error}");
-        for foreign in ["usher:plugin/solana@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
+        for foreign in ["usher:plugin/nowhere@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
             let error =
                 check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
             assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
@@ -190,13 +196,20 @@ mod tests {
         let mut greedy = manifest("money", GrantSet::default());
         greedy.jobs[0].limits.memory = 1 << 40;
         assert!(matches!(check(&greedy, &[], &policy), Err(PolicyError::Limit { limit: "memory", .. })));
-        let solana = GrantSet { solana: vec!["mint-nft".to_owned()], ..GrantSet::default() };
-        assert_eq!(check(&manifest("money", solana), &[], &policy), Err(PolicyError::NotServed { provider: "solana" }));
         let stripe = || GrantSet { stripe: vec!["create-refund".to_owned()], ..GrantSet::default() };
         assert!(check(&manifest("money", stripe()), &[], &config(stripe())).is_ok());
         for queue in ["communication", "background"] {
             let error = check(&manifest(queue, stripe()), &[], &config(stripe())).expect_err("money in a lower tier");
             assert!(matches!(error, PolicyError::WrongTier { needs: "1", .. }), "{error}");
+        }
+        let solana = || GrantSet { solana: vec!["mint-nft".to_owned()], ..GrantSet::default() };
+        let checked = |queue| check(&manifest(queue, solana()), &[], &config(solana()));
+        if SOLANA {
+            assert!(checked("money").is_ok());
+            let error = checked("communication").expect_err("a mint in a lower tier");
+            assert!(matches!(error, PolicyError::WrongTier { grant: "solana", needs: "1", .. }), "{error}");
+        } else {
+            assert_eq!(checked("money"), Err(PolicyError::NotServed { provider: "solana" }));
         }
     }
 

@@ -74,15 +74,18 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
     let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none")?;
+    let limiter = Limiter::start(&pool, &config.rate_limits);
     let gate = Gate::new(
         Providers {
             email: Arc::new(Smtp::new(&config.email)?),
             upstream: Arc::new(Http::new(&config.upstreams)?),
             stripe: Arc::new(Stripe::new(&config.stripe)?),
+            #[cfg(feature = "solana")]
+            solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, &pool, &limiter)?),
         },
         pool.clone(),
         Pulse::new(config.cluster.confirm_within),
-        Limiter::start(&pool, &config.rate_limits),
+        limiter,
     );
     let catalog = Arc::new(Catalog::default());
     let submitter = Submitter::start(

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 use super::{Scheduler, store};
 use crate::{
     alerts::{self, Alert, Severity},
-    idempotency, ratelimit,
+    idempotency, journal, ratelimit,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_secs(180);
 /// Keys that are looked at in one statement, and statements of one round.
 const KEYS: i64 = 1_000;
 const BATCHES: usize = 10;
-/// Rate slots that nobody came back for, and unused buckets, of one round.
+/// Rate slots that nobody came back for, unused buckets, and what was signed for mints long ago, of one round.
 const SLOTS: i64 = 10_000;
 /// A transaction this old keeps every table from being cleaned up.
 const OLD: Duration = Duration::from_secs(300);
@@ -46,6 +46,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
         }
     }
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
+    journal::mints::clear_up(&mut db, SLOTS).await?;
     if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
         let alert = Alert {
             kind: "old-transaction",

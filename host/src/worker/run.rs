@@ -93,6 +93,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     };
 
     let who = OnBehalf {
+        job: job.id,
         grants: Arc::clone(&release.grants),
         tenant: job.tenant.clone(),
         venue: worker.runtime.venue(&job.payload),

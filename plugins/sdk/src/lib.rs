@@ -38,6 +38,7 @@ pub mod log;
 mod plugin;
 pub mod progress;
 pub mod raw;
+pub mod solana;
 pub mod stripe;
 pub mod upstream;
 pub mod webhook;

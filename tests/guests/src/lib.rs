@@ -1,13 +1,15 @@
 //! Guests for the tests: the payload's `"do"` names the behaviour, its other fields are the behaviour's.
 //!
 //! Built for several sets of imports: plain; with feature `effects`, which calls providers; with `stripe`, which moves money; with
-//! `webhook`; and with `unserved`, to be refused. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
+//! `webhook`; with `solana`, which mints. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
 //! `steps` runs a list of them.
 
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
 mod misbehave;
+#[cfg(feature = "solana")]
+mod mint;
 #[cfg(feature = "stripe")]
 mod money;
 
@@ -145,8 +147,8 @@ enum What {
     Upstream(effects::Call),
     #[cfg(feature = "stripe")]
     Stripe(money::Call),
-    #[cfg(feature = "unserved")]
-    Unserved,
+    #[cfg(feature = "solana")]
+    Mint(mint::Mint),
     /// Publishes `data` `count` times (once), or, where `bytes` is given, a text of that length; or `raw`, JSON or not.
     #[cfg(feature = "webhook")]
     Publish {
@@ -296,26 +298,11 @@ impl What {
             }
             #[cfg(feature = "stripe")]
             Self::Stripe(call) => call.call()?,
-            #[cfg(feature = "unserved")]
-            Self::Unserved => unserved()?,
+            #[cfg(feature = "solana")]
+            Self::Mint(mint) => mint.mint()?,
         };
         Ok(Outcome::Json(value))
     }
-}
-
-#[cfg(feature = "unserved")]
-fn unserved() -> Result<Value, Failure> {
-    use raw::usher::plugin::solana::{Nft, mint_nft};
-    let nft = Nft {
-        name: String::new(),
-        symbol: String::new(),
-        uri: String::new(),
-        recipient: String::new(),
-        collection: None,
-        royalty_bps: 0,
-        attributes: Vec::new(),
-    };
-    Ok(mint_nft("label", &nft).map_err(usher_plugin::Error::from)?.mint.into())
 }
 
 fn again(job: &RawJob, until: Option<u32>) -> bool {

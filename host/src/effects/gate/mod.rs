@@ -14,6 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
+#[cfg(feature = "solana")]
+use super::solana::Mints;
 use super::{Attempt, Provider, Stop, email::Smtp, stripe::Stripe, upstream::Http};
 use crate::{db::Pool, journal::Answer, lifecycle::Pulse, ratelimit::Limiter};
 
@@ -22,6 +24,8 @@ pub struct Providers {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
     pub stripe: Arc<Stripe>,
+    #[cfg(feature = "solana")]
+    pub solana: Arc<Mints>,
 }
 
 /// The gate, with the providers behind it. Cheap to clone.
@@ -30,6 +34,8 @@ pub struct Gate {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
     pub stripe: Arc<Stripe>,
+    #[cfg(feature = "solana")]
+    pub solana: Arc<Mints>,
     pool: Pool,
     pulse: Pulse,
     limiter: Limiter,
@@ -40,8 +46,17 @@ pub struct Gate {
 impl Gate {
     /// Must be called on the runtime that shall do the I/O.
     pub fn new(providers: Providers, pool: Pool, pulse: Pulse, limiter: Limiter) -> Self {
-        let Providers { email, upstream, stripe } = providers;
-        Self { email, upstream, stripe, pool, pulse, limiter, io: Handle::current() }
+        Self {
+            email: providers.email,
+            upstream: providers.upstream,
+            stripe: providers.stripe,
+            #[cfg(feature = "solana")]
+            solana: providers.solana,
+            pool,
+            pulse,
+            limiter,
+            io: Handle::current(),
+        }
     }
 
     /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.

@@ -1,10 +1,12 @@
-//! Track 0.1 of the contract: `wit/usher.wit`, host side. One file an interface; solana is not linked, so a component that
-//! imports it is refused at publish.
+//! Track 0.1 of the contract: `wit/usher.wit`, host side. One file an interface. What is not linked is refused at publish,
+//! as solana is in a host built without its feature.
 
 mod context;
 mod email;
 mod jobs;
 mod log;
+#[cfg(feature = "solana")]
+mod solana;
 mod stripe;
 mod upstream;
 mod webhook;
@@ -36,6 +38,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::jobs::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::webhook::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::email::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    #[cfg(feature = "solana")]
+    wit::solana::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::stripe::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::upstream::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     Ok(())

@@ -1,0 +1,109 @@
+//! Transactions of which nobody heard the end.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::{Rig, mint, options};
+use crate::support::{Cluster, Host, HostOptions, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_asked_for_and_nothing_is_minted_twice() {
+    let rig = Rig::start("").await;
+    for (n, kind) in ["lost", "cut"].into_iter().enumerate() {
+        rig.cluster.fault("sendTransaction", kind, 1).await;
+        let minted = rig.mint(kind).await;
+        let mints = rig.cluster.mints().await;
+        assert_eq!(mints.len(), n + 1, "{kind}");
+        assert_eq!(mints[minted["mint"].as_str().unwrap()].succeeded, 1, "{kind}");
+    }
+    assert_eq!(rig.outcomes().await, "landed landed", "one signature each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_transaction_is_sent_again_as_it_was_signed() {
+    let rig = Rig::start("").await;
+    rig.cluster.fault("sendTransaction", "drop", 1).await;
+    let minted = rig.mint("a").await;
+    rig.is_the_only_one(&minted).await;
+    let sent = rig.cluster.sent().await;
+    assert!(sent.len() > 1, "{sent:?}");
+    assert_eq!(BTreeSet::from_iter(&sent).len(), 1, "the same bytes: {sent:?}");
+    assert_eq!(rig.outcomes().await, "landed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_signed_anew_and_both_are_kept() {
+    let rig = Rig::start("").await;
+    rig.cluster.fault("sendTransaction", "drop", 1_000).await;
+    let id = rig.submit(mint("a", &rig.recipient)).await;
+    eventually("the first is sent", async || (!rig.cluster.sent().await.is_empty()).then_some(())).await;
+    rig.cluster.warp(400).await;
+    rig.cluster.calm().await;
+    let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
+    rig.is_the_only_one(&minted).await;
+    let outcomes = rig.outcomes().await;
+    assert!(outcomes.starts_with("expired") && outcomes.ends_with("landed"), "{outcomes}");
+    let tries = rig.db.count("SELECT count(DISTINCT signature) FROM solana_tries").await;
+    assert!(tries >= 2, "{outcomes}");
+    assert_eq!(rig.db.count("SELECT count(DISTINCT mint) FROM solana_tries").await, 1, "one address for all of them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_behind_is_not_believed_when_it_knows_nothing() {
+    let cluster = Cluster::start().await;
+    // It takes what is sent and shows it a minute later.
+    let behind = cluster.node(1_200).await;
+    cluster.warp(1_400).await;
+    let rig = Rig::with(cluster, &[format!("http://127.0.0.1:{behind}")], "").await;
+    // Its blockhash is old, but the bank keeps a window of its own: only a current one lands.
+    rig.cluster.fault(&format!("getLatestBlockhash@{behind}"), "current", 1_000).await;
+    let id = rig.submit(mint("a", &rig.recipient)).await;
+    eventually("it has landed", async || (rig.cluster.mints().await.len() == 1).then_some(())).await;
+    // It says it does not know the signature, again and again.
+    let asked = rig.cluster.callers("getSignatureStatuses").await.len();
+    eventually("it is asked", async || {
+        (rig.cluster.callers("getSignatureStatuses").await.len() > asked + 10).then_some(())
+    })
+    .await;
+    assert_eq!(rig.db.count("SELECT count(*) FROM solana_tries").await, 1, "nothing was signed anew");
+    rig.cluster.warp(1_300).await;
+    let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
+    rig.is_the_only_one(&minted).await;
+    assert_eq!(rig.outcomes().await, "landed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mint_that_nobody_can_account_for_is_left_to_a_person() {
+    let mut rig = Rig::start("timeout = \"3s\"").await;
+    rig.cluster.fault("sendTransaction", "hold-after", 1).await;
+    let id = rig.submit(mint("a", &rig.recipient)).await;
+    rig.cluster.wait_held(1).await;
+    rig.host.kill9();
+    rig.cluster.release().await;
+    // What no host does: the record of what was signed is gone.
+    let signature = rig.db.text("SELECT signature FROM solana_tries").await.unwrap();
+    let token_account = rig.db.text("SELECT token_account FROM solana_tries").await.unwrap();
+    rig.db.execute("DELETE FROM solana_tries").await;
+    let again = options(&rig.wallet, &[rig.cluster.url()], "timeout = \"3s\"");
+    rig.host = Host::start(&rig.db, None, HostOptions { data_dir: Some(rig.host.data_dir.clone()), ..again }).await;
+    let parked = rig.host.client().wait(&id, "dead").await;
+    assert_eq!(parked["reason"], "unknown-outcome", "{parked}");
+    let mints = rig.cluster.mints().await;
+    assert_eq!(mints.values().map(|mint| mint.succeeded).collect::<Vec<_>>(), [1]);
+
+    let (admin, path) = (rig.host.admin(), format!("/effects/{id}/0/resolve"));
+    let told = json!({"mint": mints.keys().next(), "tokenAccount": token_account, "signature": signature, "slot": 1200});
+    for (answer, pointer) in [(json!({"mint": "m"}), "/answer/tokenAccount"), (json!({}), "/answer/mint")] {
+        let body = json!({"outcome": "happened", "evidence": "x", "answer": answer});
+        let refused = admin.send(Method::POST, &path, Some(body)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
+    }
+    let body = json!({"outcome": "happened", "evidence": "seen in an explorer", "answer": told});
+    let resolved = admin.send(Method::POST, &path, Some(body)).await;
+    assert_eq!(resolved.status, StatusCode::OK, "{}", resolved.body);
+    let done = rig.host.client().wait(&id, "completed").await;
+    assert_eq!(done["result"]["signature"], signature.as_str());
+}
