@@ -42,6 +42,7 @@ pub fn campaign(tools: &Tools, built: &Built, args: &[&str]) -> Result<()> {
         .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
+        .env("USHER_TEST_METAPLEX", tools.solana.metaplex())
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);
     sh::run(&mut chaos)?;

@@ -27,20 +27,27 @@ const AT_LEAST_EFFECTS: u64 = 500;
 const AT_LEAST_OF_A_CALL: u64 = 20;
 const AT_LEAST_FAULTS: u64 = 3;
 /// What the load calls of the providers. (Neither Stripe here has transfers.)
-const CALLS: [(&str, &str); 9] = [
+const CALLS: [(&str, &str); 10] = [
     ("stripe", "create-payment-intent"),
     ("stripe", "get-payment-intent"),
     ("stripe", "capture-payment-intent"),
     ("stripe", "cancel-payment-intent"),
     ("stripe", "create-refund"),
     ("stripe", "create-payout"),
+    ("solana", "mint-nft"),
     ("upstream", "call"),
     ("email", "send"),
     ("email", "send-template"),
 ];
 /// These have a line in the ledger.
-const MONEY: [&str; 5] =
-    ["create-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund", "create-payout"];
+const MONEY: [&str; 6] = [
+    "create-payment-intent",
+    "capture-payment-intent",
+    "cancel-payment-intent",
+    "create-refund",
+    "create-payout",
+    "mint-nft",
+];
 
 /// As the archive keeps it, and as `LIVE` makes it of the table.
 #[derive(Clone, Debug, Deserialize)]

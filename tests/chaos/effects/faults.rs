@@ -46,10 +46,14 @@ const STOPS: [&str; 4] = ["stop-before-start", "stop-after-start", "stop-after-r
 /// By the names of [`Fault`].
 const WIRE: [&str; 8] = ["cut-before", "cut-after", "409", "429", "500", "sticky", "delay", "hold-before"];
 const MAIL: [&str; 3] = ["mail-drop", "mail-later", "mail-slow"];
+/// At Solana's nodes: a transaction that is taken and never lands; the same until its blockhash has expired; the answer lost
+/// after it landed; held up on its way; an error; too many calls. And one node that is behind, all the time.
+const CHAIN: [&str; 6] = ["chain-drop", "chain-expire", "chain-lost", "chain-hold", "chain-broken", "chain-busy"];
+const BEHIND: &str = "chain-behind";
 const HOOK: [&str; 3] = ["hook-500", "hook-slow", "hook-cut"];
 
 pub fn kinds() -> Vec<&'static str> {
-    [&KILLS[..], &STOPS, &["postgres"], &WIRE, &MAIL, &HOOK].concat()
+    [&KILLS[..], &STOPS, &["postgres"], &WIRE, &MAIL, &CHAIN, &[BEHIND], &HOOK].concat()
 }
 
 /// A call of the account that ignores keys counts as alive for 8.5 s: a host that was frozen behind the fence must have sent by
@@ -67,6 +71,8 @@ pub async fn run(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
         proxy.release();
     });
     rig.receiver.clear();
+    rig.cluster.calm().await;
+    rig.cluster.release().await;
     for kind in kinds() {
         counts.0.entry(kind).or_default();
     }
@@ -142,7 +148,7 @@ async fn hit(rig: &Arc<Rig>, kind: &'static str, rng: &mut Rng, ends: &mut JoinS
     let (action, point) = kind.split_once('-')?;
     let point = POINTS.into_iter().find(|known| *known == point)?;
     // What has no key to protect it is the likeliest to be done twice.
-    let whose = ["", "stripe/", "stripe/local", "stripe/local", "upstream/", "email/", "email/"];
+    let whose = ["", "stripe/", "stripe/local", "stripe/local", "upstream/", "email/", "email/", "solana/"];
     let whose = whose[rng.index(whose.len())];
     // Most get past the lease (1 s), and past the time when doubt may be settled (2.5 s), but for local's.
     let frozen = Duration::from_millis(if rng.below(3) == 0 { 1200 + rng.below(1500) } else { 2500 + rng.below(2000) });
@@ -171,13 +177,13 @@ async fn state(rig: &Rig, effect: Uuid) -> Option<String> {
     sqlx::query_scalar(sql).bind(effect).fetch_optional(&rig.database.pool).await.ok().flatten()
 }
 
-/// The counts are the receiver's alone; the others are taken from what the providers saw, see [`count`].
+/// The counts are the receiver's and the chain's; the others are taken from what the providers saw, see [`count`].
 async fn wires(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
     let mut rng = Rng::fork(rig.options.seed, 0x317e);
-    let mut bag = Bag { kinds: [&WIRE[..], &MAIL, &HOOK].concat(), left: Vec::new() };
+    let mut bag = Bag { kinds: [&WIRE[..], &MAIL, &CHAIN, &HOOK].concat(), left: Vec::new() };
     let (mut counts, mut ends) = (Counts::default(), JoinSet::new());
     // What waits for its turn: one at a time, so that none is left over when all is to be well.
-    let (mut mails, mut hook) = (0, None);
+    let (mut mails, mut hook, mut chain) = (0, None, Chain::default());
     while !*done.borrow() {
         sleep(Duration::from_millis(200 + rng.below(500))).await;
         while ends.try_join_next().is_some() {}
@@ -185,8 +191,10 @@ async fn wires(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
             // A delivery is under way by its nature.
             hook.take().into_iter().for_each(|kind| counts.add(kind, true));
         }
+        chain.look(&rig, &mut counts).await;
         let kind = bag.draw(&mut rng);
         match kind {
+            _ if CHAIN.contains(&kind) && chain.wanted.is_none() => chain.ask(&rig, kind).await,
             _ if WIRE.contains(&kind) => wire(&rig, kind, &mut rng, &mut ends),
             _ if HOOK.contains(&kind) && hook.is_none() => {
                 hook = Some(kind);
@@ -209,7 +217,51 @@ async fn wires(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
     if rig.receiver.planned() == 0 {
         hook.take().into_iter().for_each(|kind| counts.add(kind, true));
     }
+    chain.look(&rig, &mut counts).await;
+    let port = u64::from(rig.behind);
+    let asked = rig.cluster.callers("getSignatureStatuses").await.into_iter().filter(|caller| *caller == port).count();
+    counts.0.insert(BEHIND, (asked as u64, asked as u64));
     counts
+}
+
+/// One fault of the chain at a time.
+#[derive(Default)]
+struct Chain {
+    wanted: Option<&'static str>,
+    met: usize,
+}
+
+impl Chain {
+    async fn ask(&mut self, rig: &Rig, kind: &'static str) {
+        let (fault, times) = match kind {
+            "chain-drop" => ("drop", 1),
+            // The host sends it again every other second.
+            "chain-expire" => ("drop", 3),
+            "chain-lost" => ("lost", 1),
+            "chain-hold" => ("hold-before", 1),
+            "chain-broken" => ("broken", 1),
+            _ => ("busy", 1),
+        };
+        rig.cluster.fault("sendTransaction", fault, times).await;
+        self.wanted = Some(kind);
+    }
+
+    /// Whether it acted. Only what has an effect under way sends.
+    async fn look(&mut self, rig: &Rig, counts: &mut Counts) {
+        let met = rig.cluster.met().await.len();
+        let Some(kind) = self.wanted.filter(|_| met > self.met) else { return };
+        match kind {
+            // Beyond the 150 blocks of its hash, and what is finalized beyond them, too.
+            "chain-expire" => rig.cluster.warp(250).await,
+            "chain-hold" => rig.cluster.release().await,
+            _ => {}
+        }
+        rig.cluster.calm().await;
+        self.met = rig.cluster.met().await.len();
+        self.wanted = None;
+        counts.add(kind, true);
+        rig.note(&format!("fault {kind}"));
+    }
 }
 
 fn wire(rig: &Arc<Rig>, kind: &'static str, rng: &mut Rng, ends: &mut JoinSet<()>) {

@@ -14,6 +14,8 @@ pub enum Done {
     Refund,
     Payout,
     Mint,
+    /// On the chain.
+    Nft,
     /// At a service that knows no keys.
     Once,
     /// At least once, under one Message-ID.
@@ -68,6 +70,9 @@ pub struct Plan {
 /// The account that ignores keys; those before it keep Stripe's promises.
 pub const LOCAL: usize = 3;
 
+/// Where the business key stands in what is minted: between this and `.json`.
+pub const NFT: &str = "https://files.example.com/";
+
 impl Plan {
     pub fn new(seed: u64, n: u64) -> Self {
         use Done::*;
@@ -81,15 +86,16 @@ impl Plan {
                 account = LOCAL;
                 vec![does(Charge)]
             }
-            28..37 => vec![does(Refund)],
-            37..44 => vec![does(Payout)],
-            44..50 => vec![Step::Get, does(Capture)],
-            50..56 => vec![does(Cancel)],
-            56..66 => vec![does(Mint)],
-            66..72 => vec![does(Once)],
-            72..79 => vec![does(Mail)],
-            79..83 => vec![Step::Template],
-            83..88 => vec![does(StrictMail)],
+            28..35 => vec![does(Refund)],
+            35..41 => vec![does(Payout)],
+            41..47 => vec![Step::Get, does(Capture)],
+            47..52 => vec![does(Cancel)],
+            52..60 => vec![does(Mint)],
+            60..68 => vec![does(Nft)],
+            68..73 => vec![does(Once)],
+            73..80 => vec![does(Mail)],
+            80..84 => vec![Step::Template],
+            84..88 => vec![does(StrictMail)],
             _ => {
                 let again = if rng.below(3) == 0 { Some(Step::Again) } else { None };
                 let mut all = vec![does(Charge), does(Mint)];
@@ -151,6 +157,8 @@ impl Plan {
             Step::Does(Done::Capture) => json!({"do": "stripe", "call": "capture", "paymentIntent": payment}),
             Step::Does(Done::Cancel) => json!({"do": "stripe", "call": "cancel", "paymentIntent": payment}),
             Step::Does(Done::Mint) => post("mint"),
+            Step::Does(Done::Nft) => json!({"do": "mint", "label": "ticket", "name": "Seat", "symbol": "TICKET",
+                "recipient": account.recipient, "uri": format!("{NFT}{key}.json")}),
             Step::Does(Done::Once) => post("once"),
             Step::Does(Done::Mail) => json!({"do": "mail", "to": to, "subject": key}),
             Step::Does(Done::StrictMail) => json!({"do": "mail", "profile": "strict", "to": to, "subject": key}),

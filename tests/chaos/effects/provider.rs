@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{plan::Done, rig::Rig};
+use super::{
+    plan::{Done, NFT},
+    rig::Rig,
+};
 use crate::support::message_id;
 
 /// Everything there is, counted where it happened.
@@ -32,6 +35,14 @@ impl Shown {
         for act in rig.mint.acts() {
             shown.add(&act.ticket, if act.path == "/mint" { Done::Mint } else { Done::Once });
             shown.effect(&act.key);
+        }
+        for (address, mint) in rig.cluster.mints().await {
+            let data = rig.cluster.data(&address).await;
+            let text = String::from_utf8_lossy(&data);
+            let key = text.split_once(NFT).and_then(|(_, rest)| rest.split_once(".json")).map(|(key, _)| key);
+            for _ in 0..mint.succeeded.max(mint.supply) {
+                shown.add(key.unwrap_or("a mint without an order"), Done::Nft);
+            }
         }
         let mut seen = BTreeSet::new();
         for mail in rig.sink.mails().await {

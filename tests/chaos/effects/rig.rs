@@ -21,7 +21,7 @@ use crate::{
     load::answer,
     rig::{note, until},
     support::{
-        FaultProxy, HostOptions, LocalStripe, Minting, PATIENCE, Receiver, Sink, StripeClient, StripeWorld, scratch, token,
+        Cluster, FaultProxy, HostOptions, LocalStripe, Minting, PATIENCE, Receiver, Sink, StripeClient, StripeWorld, scratch, token,
     },
 };
 
@@ -33,11 +33,16 @@ const TIMEOUT: &str = "2s";
 /// `faults::FROZEN_AT_MOST`.
 const LOCAL_TIMEOUT: &str = "8s";
 
+/// How many slots of 50 ms the node is behind that is asked first: it knows of nothing for a second.
+const BEHIND: u64 = 20;
+
 /// A tenant, and its account at a Stripe.
 pub struct Account {
     pub tenant: String,
     pub card: String,
     pub bad_card: String,
+    /// Whose tokens are minted.
+    pub recipient: String,
     pub proxy: FaultProxy,
     pub stripe: StripeClient,
 }
@@ -62,6 +67,9 @@ pub struct Rig {
     pub mint: Minting,
     pub mint_proxy: FaultProxy,
     pub once_proxy: FaultProxy,
+    pub cluster: Cluster,
+    /// The port of its node that is behind.
+    pub behind: u16,
     pub sink: Sink,
     pub receiver: Receiver,
     pub http: reqwest::Client,
@@ -74,22 +82,31 @@ impl Rig {
     pub async fn new(options: Options) -> Self {
         let dir = scratch("chaos-effects");
         let database = Database::start(&dir).await;
-        let (mut accounts, local) = (Vec::new(), LocalStripe::start().await);
+        let (cluster, local) = (Cluster::start().await, LocalStripe::start().await);
+        let (behind, wallet, recipient) = (cluster.node(BEHIND).await, cluster.key().await, cluster.key().await.address);
+        cluster.warp(2 * BEHIND).await;
+        cluster.fund(&wallet, 1_000_000_000_000).await;
+        let mut accounts = Vec::new();
         for n in 0..LOCAL {
-            accounts.push(Account::world(n).await);
+            accounts.push(Account::world(n, recipient.clone()).await);
         }
         let proxy = FaultProxy::start(local.base_url()).await;
         let (card, stripe) = ("pm_card_visa".to_owned(), StripeClient::new(local.base_url()));
-        accounts.push(Account { tenant: "local".to_owned(), bad_card: String::new(), card, proxy, stripe });
+        let (tenant, bad_card) = ("local".to_owned(), String::new());
+        accounts.push(Account { tenant, card, bad_card, recipient, proxy, stripe });
 
         let (mint, sink, receiver) = (Minting::start().await, Sink::start().await, Receiver::start().await);
         let (mint_proxy, once_proxy) = (FaultProxy::start(&mint.base).await, FaultProxy::start(&mint.base).await);
         let points = Points::new(dir.join("points"));
+        let mut env = environment(&accounts, &points, options.plant);
+        env.push(("USHER_TEST_WALLET", wallet.secret.clone()));
+        env.push(("USHER_TEST_SOLANA_0", format!("http://127.0.0.1:{behind}")));
+        env.push(("USHER_TEST_SOLANA_1", cluster.url()));
         let host_options = HostOptions {
             config: config(&accounts, &mint_proxy, &once_proxy, &sink, &receiver),
             plugins: vec!["guest-chaos.wasm"],
             filter: std::env::var("CHAOS_LOG").unwrap_or_else(|_| "info".to_owned()).leak(),
-            env: environment(&accounts, &points, options.plant),
+            env,
             policy: Some(POLICY.to_owned()),
             ..HostOptions::default()
         };
@@ -105,6 +122,8 @@ impl Rig {
             mint,
             mint_proxy,
             once_proxy,
+            cluster,
+            behind,
             sink,
             receiver,
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap(),
@@ -177,7 +196,7 @@ impl Rig {
 }
 
 impl Account {
-    async fn world(n: usize) -> Self {
+    async fn world(n: usize, recipient: String) -> Self {
         let world = StripeWorld::start().await;
         let proxy = FaultProxy::start(world.base_url()).await;
         // Refunds and payouts live on it.
@@ -186,6 +205,7 @@ impl Account {
             tenant: format!("w{n}"),
             card: world.stripe.payment_method("tok_visa").await,
             bad_card: world.stripe.payment_method("tok_visa_chargeDeclinedInsufficientFunds").await,
+            recipient,
             proxy,
             stripe: world.stripe,
         }
@@ -206,6 +226,7 @@ const POLICY: &str = r#"
 email = ["default", "strict"]
 upstream = ["mint", "once"]
 jobs = ["guest-chaos"]
+solana = ["mint-nft"]
 webhook = ["guest.happened"]
 stripe = [
     "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
@@ -218,6 +239,7 @@ fn environment(accounts: &[Account], points: &Points, plant: Option<&'static str
     let key = |account: &Account| (account.key_name(), format!("sk_test_{}", account.tenant));
     let mut env: Vec<_> = accounts.iter().map(key).collect();
     env.push(("USHER_TEST_WEBHOOKS", "a key of the tests, the same on all their hosts".to_owned()));
+    env.push(("USHER_TEST_MINT_KEY", "a mint key of the tests, the same on all their hosts".to_owned()));
     env.push(("USHER_FAILPOINTS", points.dir()));
     env.extend(plant.map(|plant| ("USHER_PLANT", plant.to_owned())));
     env
@@ -251,6 +273,15 @@ from = "Strict <strict@example.com>"
 timeout = "3s"
 on_doubt = "park"
 ca_file = "{}"
+[solana]
+mint_key = {{ env = "USHER_TEST_MINT_KEY" }}
+[solana.profiles.main]
+wallet = {{ env = "USHER_TEST_WALLET" }}
+tenants = ["*"]
+endpoints = [{{ url = {{ env = "USHER_TEST_SOLANA_0" }} }}, {{ url = {{ env = "USHER_TEST_SOLANA_1" }} }}]
+commitment = "confirmed"
+max_lamports_per_hour = 500000000000
+timeout = "3s"
 [webhooks]
 key = {{ env = "USHER_TEST_WEBHOOKS" }}
 timeout = "2s"
