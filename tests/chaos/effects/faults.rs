@@ -229,6 +229,7 @@ async fn wires(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
 struct Chain {
     wanted: Option<&'static str>,
     met: usize,
+    held: Option<Instant>,
 }
 
 impl Chain {
@@ -250,6 +251,10 @@ impl Chain {
     async fn look(&mut self, rig: &Rig, counts: &mut Counts) {
         let met = rig.cluster.met().await.len();
         let Some(kind) = self.wanted.filter(|_| met > self.met) else { return };
+        // Longer than a call may take.
+        if kind == "chain-hold" && self.held.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(4) {
+            return;
+        }
         match kind {
             // Beyond the 150 blocks of its hash, and what is finalized beyond them, too.
             "chain-expire" => rig.cluster.warp(250).await,
@@ -258,7 +263,7 @@ impl Chain {
         }
         rig.cluster.calm().await;
         self.met = rig.cluster.met().await.len();
-        self.wanted = None;
+        (self.wanted, self.held) = (None, None);
         counts.add(kind, true);
         rig.note(&format!("fault {kind}"));
     }
