@@ -30,13 +30,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(
-        index: usize,
-        dir: PathBuf,
-        database: String,
-        options: &HostOptions,
-        sink: Option<&Sink>,
-    ) -> Arc<Self> {
+    pub fn new(index: usize, dir: PathBuf, database: String, options: &HostOptions, sink: Option<&Sink>) -> Arc<Self> {
         fs::create_dir_all(dir.join("plugins")).unwrap();
         for name in &options.plugins {
             place(&component(name), &dir.join("plugins").join(name));

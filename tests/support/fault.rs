@@ -280,7 +280,8 @@ async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut client = BufReader::new(client);
     while let Some(request) = http::read(&mut client).await? {
         let key = request.header("idempotency-key").map(str::to_owned);
-        let repeated = key.as_ref().and_then(|key| shared.sticky.lock().unwrap().get(key).cloned()).map(Reply::replayed);
+        let repeated =
+            key.as_ref().and_then(|key| shared.sticky.lock().unwrap().get(key).cloned()).map(Reply::replayed);
         // What repeats itself uses up no rule.
         let fault = if repeated.is_some() { None } else { shared.meet(&request) };
         let name = if repeated.is_some() { Some("sticky") } else { fault.as_ref().map(Fault::name) };

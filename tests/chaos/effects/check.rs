@@ -281,7 +281,8 @@ fn thin(rig: &Rig, entries: &[Entry], counts: &Counts, ran: u64) -> Vec<String> 
             thin.push(format!("the fault {kind} acted {acted} times"));
         }
         // A host is hit at several points; at two of them nothing is open.
-        let class = kind.split_once('-').filter(|(action, _)| ["kill", "stop"].contains(action)).map_or(*kind, |(a, _)| a);
+        let class =
+            kind.split_once('-').filter(|(action, _)| ["kill", "stop"].contains(action)).map_or(*kind, |(a, _)| a);
         *classes.entry(class).or_default() += open;
     }
     for (class, _) in classes.iter().filter(|(_, open)| **open == 0) {

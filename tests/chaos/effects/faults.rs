@@ -11,18 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 use uuid::Uuid;
 
-use super::{
-    plan::LOCAL,
-    points::POINTS,
-    rig::Rig,
-};
+use super::{plan::LOCAL, points::POINTS, rig::Rig};
 use crate::{
     rng::Rng,
     support::{Fault, FaultProxy, Say},
@@ -157,7 +149,8 @@ async fn hit(rig: &Arc<Rig>, kind: &'static str, rng: &mut Rng, ends: &mut JoinS
     let state = state(rig, hit.effect).await;
     let host = rig.hosts.iter().find(|host| host.pid() == Some(hit.pid)).cloned();
     let name = host.as_ref().map_or("gone".to_owned(), |host| host.index.to_string());
-    let what = format!("host {name} at effect {} ({whose}; {})", hit.effect, state.as_deref().unwrap_or("not in the journal"));
+    let what =
+        format!("host {name} at effect {} ({whose}; {})", hit.effect, state.as_deref().unwrap_or("not in the journal"));
     if action == "stop" {
         let host = host?;
         ends.spawn(async move {

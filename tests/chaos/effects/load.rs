@@ -12,7 +12,11 @@ use super::{
     plan::{Done, Plan},
     rig::{Accepted, Account, Rig},
 };
-use crate::{load::accepted, rng::Rng, support::{stripe::id, token}};
+use crate::{
+    load::accepted,
+    rng::Rng,
+    support::{stripe::id, token},
+};
 
 /// Submits a second, if nothing else is said: Stripe World answers one request after another, in about 10 ms.
 const RATE: u64 = 6;

@@ -21,7 +21,8 @@ use crate::{
     load::answer,
     rig::{note, until},
     support::{
-        Cluster, FaultProxy, HostOptions, LocalStripe, Minting, PATIENCE, Receiver, Sink, StripeClient, StripeWorld, scratch, token,
+        Cluster, FaultProxy, HostOptions, LocalStripe, Minting, PATIENCE, Receiver, Sink, StripeClient, StripeWorld,
+        scratch, token,
     },
 };
 
@@ -83,7 +84,8 @@ impl Rig {
         let dir = scratch("chaos-effects");
         let database = Database::start(&dir).await;
         let (cluster, local) = (Cluster::start().await, LocalStripe::start().await);
-        let (behind, wallet, recipient) = (cluster.node(BEHIND).await, cluster.key().await, cluster.key().await.address);
+        let (behind, wallet, recipient) =
+            (cluster.node(BEHIND).await, cluster.key().await, cluster.key().await.address);
         cluster.warp(2 * BEHIND).await;
         cluster.fund(&wallet, 1_000_000_000_000).await;
         let mut accounts = Vec::new();
@@ -245,13 +247,7 @@ fn environment(accounts: &[Account], points: &Points, plant: Option<&'static str
     env
 }
 
-fn config(
-    accounts: &[Account],
-    mint: &FaultProxy,
-    once: &FaultProxy,
-    sink: &Sink,
-    receiver: &Receiver,
-) -> String {
+fn config(accounts: &[Account], mint: &FaultProxy, once: &FaultProxy, sink: &Sink, receiver: &Receiver) -> String {
     let mut text = format!(
         r#"
 [upstreams.mint]
