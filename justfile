@@ -27,6 +27,6 @@ sqlx:
 bench *rows:
     cargo xtask bench {{rows}}
 
-# Faults under load on three hosts, judged by counting
+# Faults under load on three hosts, judged by counting; `just chaos --effects` counts at the providers
 chaos *args:
     cargo xtask chaos {{args}}

@@ -113,12 +113,7 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
             "import-not-granted",
             "[grants] has no",
         ),
-        (
-            "unserved.wasm",
-            unserved(),
-            "import-not-granted",
-            "usher:plugin/solano@0.1.0",
-        ),
+        ("unserved.wasm", unserved(), "import-not-granted", "usher:plugin/solano@0.1.0"),
         ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
         ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
         ("toml.wasm", with_manifest(&empty, "[plugin]\nnmae = 1"), "manifest-invalid", "line 2"),

@@ -13,8 +13,6 @@ use crate::{acks::Ack, faults::Counts, rig::Rig};
 
 /// How long the rest may take once nothing disturbs it any more. A host gives strays back within twice its minute.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// What PostgreSQL may lose of asynchronous commits: three times `wal_writer_delay`, with room.
-const ASYNC: Duration = Duration::from_secs(1);
 /// Evidence shown of each sort.
 const SHOWN: usize = 20;
 /// From this length on, a run must be thorough.
@@ -25,7 +23,7 @@ const AT_LEAST_FAULTS: u64 = 3;
 /// What came of it.
 pub struct Report {
     pub line: String,
-    faults: Vec<String>,
+    pub faults: Vec<String>,
 }
 
 impl Report {
@@ -150,10 +148,10 @@ pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
 /// Every acknowledged job is there, over, and did what it should.
 fn acknowledged(rig: &Rig, acks: &[Ack], live: &[Row], archived: &[Row], found: &mut Findings) {
     let rows: HashMap<Uuid, &Row> = live.iter().chain(archived).map(|row| (row.id, row)).collect();
-    let (steps, cancelled, crashes) = (rig.ledger.steps(), rig.acks.cancelled(), rig.crashes());
+    let (steps, cancelled, crashes) = (rig.ledger.steps(), rig.acks.cancelled(), rig.database.crashes());
     for ack in acks {
         let Some(row) = rows.get(&ack.id) else {
-            if may_be_lost(ack, &crashes) {
+            if rig.database.may_have_lost(ack.plan.tier, ack.sent, ack.answered) {
                 found.tier_allowed += 1;
             } else {
                 found.lost.push(missing(rig, ack, &crashes));
@@ -180,16 +178,6 @@ fn acknowledged(rig: &Rig, acks: &[Ack], live: &[Row], archived: &[Row], found: 
             found.lost.push(format!("expected in tier {}: {}", ack.plan.tier, shown(rig, row)));
         }
     }
-}
-
-/// The commit was between the first try and the answer. Tier 3 goes with any crash after it, tier 2 with one that came
-/// before its commit can have been flushed.
-fn may_be_lost(ack: &Ack, crashes: &[(Instant, Instant)]) -> bool {
-    crashes.iter().any(|(began, ended)| match ack.plan.tier {
-        3 => *ended >= ack.sent,
-        2 => *ended >= ack.sent && ack.answered + ASYNC >= *began,
-        _ => false,
-    })
 }
 
 /// One row a job, one job a key, one key an effect.

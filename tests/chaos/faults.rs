@@ -83,7 +83,7 @@ async fn act(rig: &Arc<Rig>, kind: &'static str, rng: &mut Rng, ends: &mut JoinS
             let down = Duration::from_millis(rng.below(800));
             rig.note("postgres is stopped, immediate");
             let began = Instant::now();
-            rig.crash(down).await;
+            rig.database.crash(down).await;
             Some(format!("back after {:?}", began.elapsed()))
         }
         "cut" => {

@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{HostOptions, SECRET, component, host::text, place, postgres::signal, usher};
+use crate::support::{HostOptions, PASSWORD, SECRET, Sink, component, host::text, place, postgres::signal, usher};
 
 pub struct Host {
     pub index: usize,
     pub dir: PathBuf,
     database: String,
+    env: Vec<(&'static str, String)>,
     child: Mutex<Option<Child>>,
     base: Arc<RwLock<Option<String>>>,
     starts: AtomicU32,
@@ -29,16 +30,17 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(index: usize, dir: PathBuf, database: String, options: &HostOptions) -> Arc<Self> {
+    pub fn new(index: usize, dir: PathBuf, database: String, options: &HostOptions, sink: Option<&Sink>) -> Arc<Self> {
         fs::create_dir_all(dir.join("plugins")).unwrap();
         for name in &options.plugins {
             place(&component(name), &dir.join("plugins").join(name));
         }
-        fs::write(dir.join("usher.toml"), text(options, None)).unwrap();
+        fs::write(dir.join("usher.toml"), text(options, sink)).unwrap();
         Arc::new(Self {
             index,
             dir,
             database,
+            env: options.env.clone(),
             child: Mutex::default(),
             base: Arc::default(),
             starts: AtomicU32::new(0),
@@ -96,7 +98,8 @@ impl Host {
             .arg(&self.dir)
             .env("DATABASE_URL", &self.database)
             .env("USHER_TEST_JWT", SECRET)
-            .env("USHER_TEST_SMTP_PASSWORD", "nobody is asked for it")
+            .env("USHER_TEST_SMTP_PASSWORD", PASSWORD)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(self.log(start)).unwrap())
@@ -114,7 +117,7 @@ impl Host {
         child
     }
 
-    fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         self.child.lock().unwrap().as_ref().map(Child::id)
     }
 

@@ -8,10 +8,14 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{acks::Ack, rig::Rig, rng::Rng};
+use uuid::Uuid;
+
+use crate::{acks::Ack, hosts::Host, rig::Rig, rng::Rng};
 
 /// Submits under way at once.
 const IN_FLIGHT: usize = 600;
+/// Submits a second, if nothing else is said.
+const RATE: u64 = 230;
 
 /// One job of the load.
 #[derive(Clone, Debug)]
@@ -72,10 +76,11 @@ fn call(n: u64, step: u64) -> Value {
 /// Returns when all are sent; what is not acknowledged yet goes on in the set.
 pub async fn run(rig: Arc<Rig>) -> JoinSet<()> {
     let (options, began) = (rig.options, Instant::now());
+    let rate = options.rate.unwrap_or(RATE).max(1);
     let places = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut tasks = JoinSet::new();
     for n in 0..options.jobs.unwrap_or(u64::MAX) {
-        let due = began + Duration::from_micros(n * 1_000_000 / options.rate);
+        let due = began + Duration::from_micros(n * 1_000_000 / rate);
         tokio::time::sleep_until(due.into()).await;
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
         if began.elapsed() >= Duration::from_secs(options.seconds) {
@@ -96,24 +101,40 @@ async fn submit(rig: &Rig, plan: Plan) {
     let key = format!("chaos-{}-{}", rig.options.seed, plan.n);
     let body = json!({"type": plan.job_type, "payload": plan.payload, "metadata": {"n": plan.n}}).to_string();
     let sent = Instant::now();
-    for tries in 1.. {
-        let host = &rig.hosts[rng.index(rig.hosts.len())];
+    match accepted(&rig.hosts, &rig.http, &rig.user, &key, &body, &mut rng).await {
+        Ok((id, tries)) => rig.acks.add(Ack { plan, id, sent, answered: Instant::now(), tries }).await,
+        Err(why) => rig.acks.refuse(format!("job {}: {why}", plan.n)),
+    }
+}
+
+/// Sends a submit under one key to one host or another until it is acknowledged: the job, and how many tries it took. An error
+/// is a refusal for good.
+pub async fn accepted(
+    hosts: &[Arc<Host>],
+    http: &reqwest::Client,
+    token: &str,
+    key: &str,
+    body: &str,
+    rng: &mut Rng,
+) -> Result<(Uuid, u32), String> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let host = &hosts[rng.index(hosts.len())];
         if let Some(base) = host.base() {
-            let request = rig
-                .http
+            let request = http
                 .post(format!("{base}/jobs"))
-                .bearer_auth(&rig.user)
+                .bearer_auth(token)
                 .header("content-type", "application/json")
-                .header("idempotency-key", &key)
-                .body(body.clone());
+                .header("idempotency-key", key)
+                .body(body.to_owned());
             match answer(request).await {
                 Ok((200 | 202, answer)) => {
                     let id = answer["id"].as_str().and_then(|id| id.parse().ok());
-                    let Some(id) = id else { return rig.acks.refuse(format!("job {}: no id in {answer}", plan.n)) };
-                    return rig.acks.add(Ack { plan, id, sent, answered: Instant::now(), tries }).await;
+                    return id.map(|id| (id, tries)).ok_or_else(|| format!("no id in {answer}"));
                 }
                 Ok((status, answer)) if status < 500 && status != 429 && status != 408 => {
-                    return rig.acks.refuse(format!("job {}: {status} {answer}", plan.n));
+                    return Err(format!("{status} {answer}"));
                 }
                 Ok(_) | Err(_) => {}
             }

@@ -1,6 +1,9 @@
 //! `chaos --seed N --seconds S [--jobs N] [--rate N]`: three hosts on one PostgreSQL under load, while everything around them
 //! breaks; then every acknowledged job and every effect is counted. The last line says what came of it.
 //!
+//! `chaos --effects --seed N --seconds S [--rate N] [--plant NAME]`: the same for what jobs do to the world, counted at the
+//! providers; see `effects`.
+//!
 //! The faults and the jobs follow from the seed; their exact moments depend on the machine. Environment: `USHER_BIN`,
 //! `USHER_PG_BIN`, `USHER_GUESTS`, `USHER_PLUGINS`; `CHAOS_LOG` is the hosts' log filter, `CHAOS_KEEP` keeps the folder.
 
@@ -8,6 +11,8 @@
 
 mod acks;
 mod check;
+mod database;
+mod effects;
 mod faults;
 mod hosts;
 mod ledger;
@@ -19,7 +24,7 @@ mod rng;
 #[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod support;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,15 +38,32 @@ pub struct Options {
     /// Ends the load before its time.
     pub jobs: Option<u64>,
     /// Submits a second.
-    pub rate: u64,
+    pub rate: Option<u64>,
+    /// The providers break, and what is counted is theirs.
+    pub effects: bool,
+    /// An error that the hosts shall have.
+    pub plant: Option<&'static str>,
 }
+
+const USAGE: &str = "usage: chaos --seed N --seconds S [--jobs N] [--rate N] | chaos --effects --seed N --seconds S [--rate N] [--plant NAME]";
 
 impl Options {
     fn read() -> Result<Self, String> {
         let (mut seed, mut seconds, mut jobs, mut rate) = (None, None, None, None);
+        let (mut effects, mut plant) = (false, None);
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let place = match name.as_str() {
+                "--effects" => {
+                    effects = true;
+                    continue;
+                }
+                "--plant" => {
+                    let wanted = arguments.next().unwrap_or_default();
+                    let known = effects::PLANTS.into_iter().find(|known| *known == wanted);
+                    plant = Some(known.ok_or_else(|| format!("--plant is one of {:?}", effects::PLANTS))?);
+                    continue;
+                }
                 "--seed" => &mut seed,
                 "--seconds" => &mut seconds,
                 "--jobs" => &mut jobs,
@@ -52,8 +74,10 @@ impl Options {
             *place = Some(value.parse::<u64>().map_err(|e| format!("{name} {value}: {e}"))?);
         }
         match (seed, seconds) {
-            (Some(seed), Some(seconds)) => Ok(Self { seed, seconds, jobs, rate: rate.unwrap_or(230).max(1) }),
-            _ => Err("usage: chaos --seed N --seconds S [--jobs N] [--rate N]".to_owned()),
+            (Some(seed), Some(seconds)) if effects || plant.is_none() => {
+                Ok(Self { seed, seconds, jobs, rate, effects, plant })
+            }
+            _ => Err(USAGE.to_owned()),
         }
     }
 }
@@ -67,16 +91,32 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let rig = Arc::new(Rig::new(options).await);
+    if options.effects {
+        let rig = Arc::new(effects::Rig::new(options).await);
+        let (dir, run) = (rig.dir.clone(), effects::run(Arc::clone(&rig)));
+        campaign(&dir, run, || rig.stop_all()).await
+    } else {
+        let rig = Arc::new(Rig::new(options).await);
+        let (dir, run) = (rig.dir.clone(), run(Arc::clone(&rig)));
+        campaign(&dir, run, || rig.stop_all()).await
+    }
+}
+
+/// To its end, or to a signal's; what it started is stopped in any case.
+async fn campaign(
+    dir: &Path,
+    run: impl Future<Output = check::Report> + Send + 'static,
+    stop: impl FnOnce(),
+) -> ExitCode {
     let mut term = signal(SignalKind::terminate()).unwrap();
     // A task of its own, so that a panic in it still leads to the stop below.
-    let run = tokio::spawn(run(Arc::clone(&rig)));
+    let run = tokio::spawn(run);
     let report = tokio::select! {
         report = run => report.map_err(|error| error.to_string()),
         _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
         _ = term.recv() => Err("terminated".to_owned()),
     };
-    rig.stop_all();
+    stop();
     let good = match &report {
         Ok(report) => report.is_good(),
         Err(error) => {
@@ -85,9 +125,9 @@ async fn main() -> ExitCode {
         }
     };
     if good && std::env::var_os("CHAOS_KEEP").is_none() {
-        let _ = std::fs::remove_dir_all(&rig.dir);
+        let _ = std::fs::remove_dir_all(dir);
     } else {
-        println!("chaos: logs and data are in {}", rig.dir.display());
+        println!("chaos: logs and data are in {}", dir.display());
     }
     if let Ok(report) = report {
         println!("{}", report.line);

@@ -2,23 +2,20 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::PgPool;
 
 use crate::{
     Options,
     acks::Acks,
+    database::Database,
     hosts::Host,
     ledger::Ledger,
     proxy::Proxy,
-    support::{HostOptions, PATIENCE, component, env, postgres::Postgres, scratch, token, usher},
+    support::{HostOptions, PATIENCE, component, env, scratch, token},
 };
 
 const HOSTS: usize = 3;
@@ -28,14 +25,12 @@ pub struct Rig {
     pub options: Options,
     pub dir: PathBuf,
     pub began: Instant,
-    pub postgres: Postgres,
-    /// From the signal to the end of the server, for each crash that we made.
-    crashes: Mutex<Vec<(Instant, Instant)>>,
+    pub database: Database,
     pub proxies: Vec<Proxy>,
     pub hosts: Vec<Arc<Host>>,
     pub ledger: Ledger,
     pub acks: Acks,
-    /// Straight to PostgreSQL, past the proxies.
+    /// The database's, past the proxies.
     pub db: PgPool,
     pub http: reqwest::Client,
     pub user: String,
@@ -48,39 +43,26 @@ impl Rig {
     pub async fn new(options: Options) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = scratch("chaos");
-        let postgres = Postgres::start(dir.join("postgres")).await;
-        let admin: PgConnectOptions = postgres.url("postgres").parse().unwrap();
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(admin).await.unwrap();
-        sqlx::query("CREATE DATABASE usher").execute(&pool).await.unwrap();
-        pool.close().await;
-        let mut migrate = usher();
-        migrate.arg("migrate").env("DATABASE_URL", postgres.url("usher")).stdin(Stdio::null());
-        let output = migrate.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-
-        let ours: PgConnectOptions = postgres.url("usher").parse().unwrap();
-        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
-        let db = pool.connect_with(ours.application_name("chaos")).await.unwrap();
+        let database = Database::start(&dir).await;
         let ledger = Ledger::start(&dir.join("ledger"), options.seed).await;
         let analytics = analytics();
         let host_options = host_options(ledger.port, analytics.is_some());
         let (mut proxies, mut hosts) = (Vec::new(), Vec::new());
         for index in 0..HOSTS {
-            let proxy = Proxy::start(postgres.port).await;
+            let proxy = Proxy::start(database.postgres.port).await;
             let url = format!("postgres://postgres@127.0.0.1:{}/usher", proxy.port);
-            hosts.push(Host::new(index, dir.join(format!("host-{index}")), url, &host_options));
+            hosts.push(Host::new(index, dir.join(format!("host-{index}")), url, &host_options, None));
             proxies.push(proxy);
         }
         Self {
             options,
             began: Instant::now(),
-            postgres,
-            crashes: Mutex::default(),
             proxies,
             hosts,
             ledger,
             acks: Acks::new(&dir.join("acknowledged")),
-            db,
+            db: database.pool.clone(),
+            database,
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap(),
             user: token("user", Some("t1")),
             admin: token("admin", None),
@@ -105,26 +87,12 @@ impl Rig {
         self.note(&format!("{HOSTS} hosts are ready; seed {}", self.options.seed));
     }
 
-    /// A line for people, with both clocks.
     pub fn note(&self, what: &str) {
-        eprintln!("{:8.3} {} {what}", self.began.elapsed().as_secs_f64(), chrono::Utc::now().format("%H:%M:%S%.3f"));
+        note(self.began, what);
     }
 
     pub fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.began).as_secs_f64()
-    }
-
-    /// PostgreSQL ends in immediate mode, and is started again.
-    pub async fn crash(&self, down: Duration) {
-        let began = Instant::now();
-        self.postgres.crash().await;
-        self.crashes.lock().unwrap().push((began, Instant::now()));
-        tokio::time::sleep(down).await;
-        self.postgres.start_again().await;
-    }
-
-    pub fn crashes(&self) -> Vec<(Instant, Instant)> {
-        self.crashes.lock().unwrap().clone()
     }
 
     /// Children, by their process ids.
@@ -132,11 +100,16 @@ impl Rig {
         for host in &self.hosts {
             host.stop();
         }
-        self.postgres.stop();
+        self.database.postgres.stop();
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+/// A line for people, with both clocks.
+pub fn note(began: Instant, what: &str) {
+    eprintln!("{:8.3} {} {what}", began.elapsed().as_secs_f64(), chrono::Utc::now().format("%H:%M:%S%.3f"));
+}
+
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");

@@ -25,6 +25,7 @@ Steered by methods of its own:
   rig_funds [ADDRESS, LAMPORTS]  a balance, whatever it was
   rig_calls                      [PORT, METHOD] of all calls
   rig_sent                       [PORT, SIGNATURE] of all transactions that came
+  rig_met                        [METHOD, KIND] of all faults that acted
   rig_mints                      of each mint that a transaction signed for: how many succeeded, and its supply
 """
 import base64, http.server, json, os, sys, threading, time
@@ -42,7 +43,7 @@ lock = threading.RLock()
 released = threading.Condition(lock)
 svm = LiteSVM().with_blockhash_check(False)
 bank = {"slot": 1000, "held": 0, "releases": 0}
-hashes, landed, faults, calls, sent, ports = {}, {}, [], [], [], {}
+hashes, landed, faults, met, calls, sent, ports = {}, {}, [], [], [], [], {}
 
 
 class Said(Exception):
@@ -218,6 +219,9 @@ class Node:
     def rig_sent(self):
         return sent
 
+    def rig_met(self):
+        return met
+
     def rig_mints(self):
         mints = {}
         for one in landed.values():
@@ -232,6 +236,7 @@ def fault_of(method, port, kinds):
         name, kind, times = fault
         if times > 0 and kind in kinds and name in (method, f"{method}@{port}"):
             fault[2] -= 1
+            met.append([method, kind])
             return kind
     return None
 

@@ -94,7 +94,8 @@ async fn a_mint_that_nobody_can_account_for_is_left_to_a_person() {
     assert_eq!(mints.values().map(|mint| mint.succeeded).collect::<Vec<_>>(), [1]);
 
     let (admin, path) = (rig.host.admin(), format!("/effects/{id}/0/resolve"));
-    let told = json!({"mint": mints.keys().next(), "tokenAccount": token_account, "signature": signature, "slot": 1200});
+    let told =
+        json!({"mint": mints.keys().next(), "tokenAccount": token_account, "signature": signature, "slot": 1200});
     for (answer, pointer) in [(json!({"mint": "m"}), "/answer/tokenAccount"), (json!({}), "/answer/mint")] {
         let body = json!({"outcome": "happened", "evidence": "x", "answer": answer});
         let refused = admin.send(Method::POST, &path, Some(body)).await;

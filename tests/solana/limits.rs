@@ -38,13 +38,15 @@ async fn a_tenants_jobs_together_spend_no_more_in_an_hour() {
     for n in 0..8 {
         jobs.push(rig.submit(mint(&format!("seat-{n}"), &rig.recipient)).await);
     }
-    let room = usize::try_from(21_000_000 / {
-        eventually("something is signed", async || {
-            (rig.db.count("SELECT count(*) FROM solana_tries").await > 0).then_some(())
-        })
-        .await;
-        price(&rig).await
-    })
+    let room = usize::try_from(
+        21_000_000 / {
+            eventually("something is signed", async || {
+                (rig.db.count("SELECT count(*) FROM solana_tries").await > 0).then_some(())
+            })
+            .await;
+            price(&rig).await
+        },
+    )
     .unwrap();
     assert!((1..8).contains(&room));
     // All that had no room wait, and burn no attempt.

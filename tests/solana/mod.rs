@@ -23,7 +23,8 @@ pub fn mint(label: &str, recipient: &str) -> Value {
 /// A profile `main` of tenant t1. `settings`: further lines of it.
 pub fn options(wallet: &Key, urls: &[String], settings: &str) -> HostOptions {
     const URLS: [&str; 3] = ["USHER_TEST_SOLANA_0", "USHER_TEST_SOLANA_1", "USHER_TEST_SOLANA_2"];
-    let endpoints: Vec<_> = URLS.iter().take(urls.len()).map(|name| format!("{{ url = {{ env = \"{name}\" }} }}")).collect();
+    let endpoints: Vec<_> =
+        URLS.iter().take(urls.len()).map(|name| format!("{{ url = {{ env = \"{name}\" }} }}")).collect();
     let mut env = vec![
         ("USHER_TEST_MINT_KEY", "the mint key of the integration tests, long enough".to_owned()),
         ("USHER_TEST_WALLET", wallet.secret.clone()),

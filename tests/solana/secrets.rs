@@ -14,10 +14,7 @@ const MINT_KEY: &str = "canary-mint-4718-key-of-the-mints-long-enough";
 async fn no_key_and_no_token_of_a_node_shows_anywhere() {
     let cluster = Cluster::start().await;
     let (wallet, recipient) = (cluster.wallet().await, cluster.key().await.address);
-    let urls = [
-        format!("http://127.0.0.1:1/{TOKEN}"),
-        format!("{}/{TOKEN}?api-key={TOKEN}", cluster.url()),
-    ];
+    let urls = [format!("http://127.0.0.1:1/{TOKEN}"), format!("{}/{TOKEN}?api-key={TOKEN}", cluster.url())];
     let mut options = options(&wallet, &urls, "");
     options.env.retain(|(name, _)| *name != "USHER_TEST_MINT_KEY");
     options.env.push(("USHER_TEST_MINT_KEY", MINT_KEY.to_owned()));
@@ -46,8 +43,10 @@ async fn no_key_and_no_token_of_a_node_shows_anywhere() {
     assert!(dump.contains("mint-nft") && dump.contains(&wallet.address) | dump.contains("solana_tries"));
     // The secret half, as the file has it and as base58 begins it.
     let half = wallet.secret.trim_matches(['[', ']']).split(',').take(8).collect::<Vec<_>>().join(",");
-    let half_spaced = wallet.secret.trim_matches(['[', ']']).split(',').take(8).map(str::trim).collect::<Vec<_>>().join(", ");
-    let base58 = cluster.call("rig_base58", json!([serde_json::from_str::<Vec<u8>>(&wallet.secret).unwrap()[..32].to_vec()]));
+    let half_spaced =
+        wallet.secret.trim_matches(['[', ']']).split(',').take(8).map(str::trim).collect::<Vec<_>>().join(", ");
+    let base58 =
+        cluster.call("rig_base58", json!([serde_json::from_str::<Vec<u8>>(&wallet.secret).unwrap()[..32].to_vec()]));
     let base58 = base58.await.as_str().unwrap().to_owned();
     for secret in [TOKEN, MINT_KEY, &half, &half_spaced, &base58] {
         assert!(!log.contains(secret), "{secret} in the log");

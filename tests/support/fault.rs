@@ -69,7 +69,12 @@ impl Fault {
         match self {
             Self::CutBefore => "cut-before",
             Self::CutAfter => "cut-after",
-            Self::Answer(_) => "answer",
+            Self::Answer(reply) => match reply.status {
+                409 => "409",
+                429 => "429",
+                500 => "500",
+                _ => "answer",
+            },
             Self::Sticky { .. } => "sticky",
             Self::Delay(_) => "delay",
             Self::HoldBefore => "hold-before",
@@ -93,6 +98,15 @@ impl Reply {
         let error = serde_json::json!({"type": kind, "code": code, "message": format!("made up by the tests: {code}")});
         let body = serde_json::json!({ "error": error }).to_string().into_bytes();
         Self { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body }
+    }
+
+    /// As Stripe marks what it says again.
+    fn replayed(mut self) -> Self {
+        let mark = ("idempotent-replayed".to_owned(), "true".to_owned());
+        if !self.headers.contains(&mark) {
+            self.headers.push(mark);
+        }
+        self
     }
 }
 
@@ -270,7 +284,8 @@ async fn connection(client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut client = BufReader::new(client);
     while let Some(request) = http::read(&mut client).await? {
         let key = request.header("idempotency-key").map(str::to_owned);
-        let repeated = key.as_ref().and_then(|key| shared.sticky.lock().unwrap().get(key).cloned());
+        let repeated =
+            key.as_ref().and_then(|key| shared.sticky.lock().unwrap().get(key).cloned()).map(Reply::replayed);
         // What repeats itself uses up no rule.
         let fault = if repeated.is_some() { None } else { shared.meet(&request) };
         let name = if repeated.is_some() { Some("sticky") } else { fault.as_ref().map(Fault::name) };

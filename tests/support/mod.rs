@@ -1,5 +1,6 @@
 //! What the tests stand on: a database each, hosts as processes, the SMTP sink, the Stripe peers, tokens.
 
+mod acting;
 pub mod cells;
 mod client;
 mod db;
@@ -24,6 +25,7 @@ use std::{
 };
 
 pub use self::{
+    acting::{Act, ActingService},
     client::{Answer, Client, SECRET, forged_token, read, token},
     db::Db,
     fault::{Fault, FaultProxy, Reply},
@@ -32,7 +34,7 @@ pub use self::{
     pgbouncer::PgBouncer,
     proxy::Proxy,
     receiver::{Received, Receiver, Say},
-    sink::{Sink, message_id},
+    sink::{PASSWORD, Sink, message_id},
     solana::{Cluster, Key},
     stripe::{LocalStripe, StripeClient, StripeWorld},
     stripe_stand_in::StripeStandIn,

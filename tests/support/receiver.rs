@@ -34,6 +34,8 @@ pub enum Say {
     Nothing,
     /// 200 and a body that comes byte by byte, as long as the other side waits.
     Drip,
+    /// Nothing, and the connection ends.
+    Cut,
     /// 200 and a body without end.
     Endless,
     /// 200 and a body that is small as it comes and huge once it is unpacked.
@@ -79,6 +81,16 @@ impl Receiver {
     /// To the next requests, one each.
     pub fn plan(&self, says: impl IntoIterator<Item = Say>) {
         self.inner.plan.lock().unwrap().extend(says);
+    }
+
+    /// How much of the plan nobody has met yet.
+    pub fn planned(&self) -> usize {
+        self.inner.plan.lock().unwrap().len()
+    }
+
+    /// From now on it says 200.
+    pub fn clear(&self) {
+        self.inner.plan.lock().unwrap().clear();
     }
 
     /// To all requests that no plan is made for.
@@ -148,6 +160,7 @@ async fn serve(stream: TcpStream, inner: Arc<Inner>) -> Option<()> {
             }
         }
         Say::Nothing => tokio::time::sleep(Duration::from_secs(600)).await,
+        Say::Cut => {}
         Say::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
             let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));

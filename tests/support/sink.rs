@@ -88,6 +88,11 @@ impl Sink {
         .await
     }
 
+    /// Faults that acted, as `fault` and the `id` of their mail.
+    pub async fn met(&self) -> Vec<Value> {
+        self.get("/met").await.as_array().unwrap().clone()
+    }
+
     pub async fn faults(&self, faults: &[&str]) {
         self.steer("/faults", faults.into()).await;
     }

@@ -10,6 +10,7 @@ Faults are taken one a mail, when it has come in whole:
 POST /replies takes rules for what comes before: {"at": "greet" | "ehlo" | "starttls" | "auth" | "mail" | "rcpt" | "data",
 "to": the recipient (of rcpt; absent: any), "say": a reply | "cut" | "hold" (until POST /release),
 "times": 1}. null clears all of them.
+GET /met says which mails met which fault.
 """
 import asyncio, datetime, email, email.policy, hashlib, http.server, ipaddress, json, os, socket, ssl, sys, threading
 from aiosmtpd.controller import Controller
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 folder = sys.argv[1]
-mails, faults, rules = [], [], []
+mails, faults, met, rules = [], [], [], []
 state = {"mails_begun": 0, "held_data": 0, "held_replies": 0, "connects": 0}
 password = os.environ["SMTP_PASSWORD"].encode()
 
@@ -110,9 +111,11 @@ class Handler:
 
     async def handle_DATA(self, server, session, envelope):
         fault = faults.pop(0) if faults else ""
+        message = email.message_from_bytes(envelope.content)
+        if fault:
+            met.append({"fault": fault, "id": message["Message-ID"]})
         if fault[:1] in ("4", "5"):
             return fault
-        message = email.message_from_bytes(envelope.content)
         mails.append({
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "headers": dict(message.items()),
             "body": envelope.content.decode("utf8", "replace"), "read": read(envelope.content), "tls": session.ssl is not None,
@@ -201,7 +204,7 @@ class Control(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.answer({"/mails": mails, "/state": state}[self.path])
+        self.answer({"/mails": mails, "/met": met, "/state": state}[self.path])
 
     def do_POST(self):
         global smtp

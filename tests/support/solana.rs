@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
@@ -127,6 +128,18 @@ impl Cluster {
     pub async fn sent(&self) -> Vec<String> {
         let sent = self.call("rig_sent", json!([])).await;
         sent.as_array().unwrap().iter().map(|one| one[1].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Kinds of the faults that acted, in order.
+    pub async fn met(&self) -> Vec<String> {
+        let met = self.call("rig_met", json!([])).await;
+        met.as_array().unwrap().iter().map(|one| one[1].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// An account's data, which for a token of the newer program holds what the token is called.
+    pub async fn data(&self, address: &str) -> Vec<u8> {
+        let account = self.call("getAccountInfo", json!([address])).await;
+        STANDARD.decode(account["value"]["data"][0].as_str().unwrap()).unwrap()
     }
 
     /// Ports that were called with this method.

@@ -36,8 +36,7 @@ timeout = "2s"
         ),
         env: vec![("USHER_TEST_MINTING", KEY.to_owned())],
         policy: Some(
-            "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n"
-                .to_owned(),
+            "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n".to_owned(),
         ),
         ..HostOptions::default()
     }

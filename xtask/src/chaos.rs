@@ -6,26 +6,43 @@ use crate::{
     sh::{self, Result},
 };
 
-/// `cargo xtask chaos [--seed N] [--seconds S] [--jobs N]`: faults under load on three hosts, judged by counting.
+/// What is said nothing about.
+const SEED: [&str; 2] = ["--seed", "1"];
+const SECONDS: [&str; 2] = ["--seconds", "180"];
+
+/// `cargo xtask chaos [--effects] [--seed N] [--seconds S] …`: faults under load on three hosts, judged by counting.
 pub fn run(args: &[&str]) -> Result<()> {
     let tools = setup::run(false)?;
     let built = guests::build_all(&tools)?;
-    campaign(&tools, &built, args)
+    let mut all = args.to_vec();
+    for default in [SEED, SECONDS] {
+        if !args.contains(&default[0]) {
+            all.extend(default);
+        }
+    }
+    campaign(&tools, &built, &all)
 }
 
-/// With hosts, guests and plugins that are built.
+/// With hosts, guests and plugins that are built. With `--effects` the hosts are others: they have failpoints.
 pub fn campaign(tools: &Tools, built: &Built, args: &[&str]) -> Result<()> {
     let began = Instant::now();
+    let host = if args.contains(&"--effects") { "usher-failpoints" } else { "usher" };
+    if host == "usher-failpoints" {
+        let mut cargo = sh::cargo();
+        cargo.args(["build", "--quiet", "--package", "usher-host", "--features", "failpoints", "--bin", host]);
+        sh::run(cargo.env("SQLX_OFFLINE", "true"))?;
+    }
     let mut cargo = sh::cargo();
     cargo.args(["build", "--quiet", "--package", "usher-tests", "--bin", "chaos"]);
     sh::run(cargo.env("SQLX_OFFLINE", "true"))?;
     let mut chaos = std::process::Command::new(sh::target_dir()?.join("debug/chaos"));
     chaos
         .args(args)
-        .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))
+        .env("USHER_BIN", sh::target_dir()?.join("debug").join(host))
         .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
+        .env("USHER_TEST_METAPLEX", tools.solana.metaplex())
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);
     sh::run(&mut chaos)?;

@@ -25,6 +25,8 @@ cargo xtask test [FILTER]          all that CI runs; a filter narrows the integr
 cargo xtask demo [--once]          the main job, on an embedded Postgres
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
+cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fence|early-doubt]
+                                   the same for effects, counted at the providers; --plant: hosts with an error, to be found
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
 cargo xtask sqlx freeze            keep a released version's statements in tests/compat";

@@ -44,6 +44,9 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         stage("demo", || crate::demo::run(true))?;
         stage("chaos, 30 s", || crate::chaos::campaign(&tools, &built, &["--seed", "1", "--seconds", "30"]))?;
+        stage("effects chaos, 60 s", || {
+            crate::chaos::campaign(&tools, &built, &["--effects", "--seed", "1", "--seconds", "60"])
+        })?;
     }
     let mut tests = sh::cargo();
     tests

@@ -10,8 +10,19 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 use crate::config::{Log, LogFormat};
 
 /// `log.filter = "debug"` is a wish about Usher, not about these: their own debug lines print what passes through them.
-const QUIET: [&str; 11] =
-    ["sqlx", "hyper", "hyper_util", "h2", "reqwest", "lettre", "rustls", "solana_rpc_client", "tokio_postgres", "wasmtime", "cranelift"];
+const QUIET: [&str; 11] = [
+    "sqlx",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "lettre",
+    "rustls",
+    "solana_rpc_client",
+    "tokio_postgres",
+    "wasmtime",
+    "cranelift",
+];
 
 /// Installs the subscriber; a second call (tests) changes nothing.
 pub fn init(config: &Log) -> Result<(), String> {

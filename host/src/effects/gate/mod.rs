@@ -5,6 +5,7 @@
 //! is lost.
 
 mod doubt;
+mod failpoint;
 mod identity;
 mod pass;
 mod write;

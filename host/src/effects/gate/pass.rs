@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     FENCE_AGE, Gate,
     doubt::{self, Next},
+    failpoint::{self, Plant, Point},
     identity,
     write::{OpenCall, database_away, not_now},
 };
@@ -116,26 +117,35 @@ impl Gate {
         if !self.pulse.is_fresh() {
             return Err(not_now("this node's heartbeat is not confirmed"));
         }
+        failpoint::reach(Point::BeforeStart, &call);
         let asked = Boottime::now();
-        call.try_no = self.journal_start(start.clone(), attempt).await?;
+        call.try_no = match self.journal_start(start.clone(), attempt).await {
+            Err(_) if failpoint::is_planted(Plant::NoFence) => 0,
+            started => started?,
+        };
         attempt.set_in_doubt(prepared.class.doubt_matters());
-        if (asked.elapsed() > FENCE_AGE || !self.pulse.is_fresh()) && !self.fence_again(attempt, FENCE_AGE).await {
+        let is_late = asked.elapsed() > FENCE_AGE || !self.pulse.is_fresh();
+        if is_late && !failpoint::is_planted(Plant::NoFence) && !self.fence_again(attempt, FENCE_AGE).await {
             // Not a byte has left, and the row may say so: it is still this try's.
             self.leave(&call, prepared.class, EffectState::Deferred, "this node was too slow to send it").await;
             return Err(not_now("this node was too slow between the journal and the call"));
         }
+        failpoint::reach(Point::AfterStart, &call);
         // The provider keeps its own time-out; this one is for the day it does not.
         let backstop = prepared.timeout + Duration::from_secs(1);
-        let end = tokio::time::timeout(backstop, provider.call(start.effect_id, &prepared.call))
+        let end = tokio::time::timeout(backstop, provider.call(failpoint::key(&call), &prepared.call))
             .await
             .unwrap_or_else(|_| CallEnd::Doubt("no answer within the call's time-out".to_owned()));
 
+        failpoint::reach(Point::AfterReply, &call);
         if let CallEnd::Transient { retry_after: Some(after), .. } = &end {
             self.limiter.hold(&prepared.bucket, *after).await;
         }
 
         // Journal end; then the guest may know.
-        self.conclude(provider, &call, prepared, end).await
+        let answer = self.conclude(provider, &call, prepared, end).await;
+        failpoint::reach(Point::AfterEnd, &call);
+        answer
     }
 
     async fn conclude<P: Provider>(
