@@ -21,12 +21,17 @@ pub struct TlsReceiver {
 
 impl TlsReceiver {
     pub fn start(folder: &Path) -> Self {
+        Self::start_at("127.0.0.1", folder)
+    }
+
+    /// At another address of the loopback, which is not in the certificate.
+    pub fn start_at(address: &str, folder: &Path) -> Self {
         let certificates = CertificateDer::pem_file_iter(folder.join("cert.pem")).unwrap().collect::<Result<_, _>>();
         let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
         let config =
             ServerConfig::builder().with_no_client_auth().with_single_cert(certificates.unwrap(), key).unwrap();
         let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);

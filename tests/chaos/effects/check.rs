@@ -91,6 +91,13 @@ impl Row {
         self.journal.as_deref().map_or_else(Vec::new, |text| serde_json::from_str(text).unwrap())
     }
 
+    /// It was running on five hosts when they died, and no host runs it again. With so many kills that happens.
+    fn is_poison(&self) -> bool {
+        let last = serde_json::from_str::<serde_json::Value>(&self.errors).ok();
+        let last = last.as_ref().and_then(|errors| errors.as_array()?.last()).map(|error| &error["kind"]);
+        self.state == "dead" && last.is_some_and(|kind| kind == "host-lost")
+    }
+
     fn is_parked(&self) -> bool {
         self.state == "dead" && self.reason.as_deref() == Some("unknown-outcome")
     }
@@ -154,9 +161,11 @@ pub async fn judge(rig: &Rig, mut counts: Counts) -> Report {
     }
     let tries: i32 = entries.iter().map(|entry| entry.tries).sum();
     println!(
-        "{} jobs accepted, {} completed, {tier_allowed} gone as their tier allows; {ran} effects in {tries} tries; open when hit: {}",
+        "{} jobs accepted, {} completed, {} taken for poison, {tier_allowed} gone as their tier allows; {ran} effects in {tries} \
+         tries; open when hit: {}",
         rig.accepted.lock().unwrap().len(),
         rows.iter().filter(|row| row.state == "completed").count(),
+        rows.iter().filter(|row| row.is_poison()).count(),
         named(&counts, |(_, open)| *open),
     );
     let line = format!(
@@ -213,7 +222,7 @@ fn jobs(rig: &Rig, rows: &[Row], shown: &Shown, found: &mut Findings) -> u64 {
 fn steps(rig: &Rig, accepted: &Accepted, row: &Row, shown: &Shown, found: &mut Findings) {
     let (plan, journal) = (&accepted.plan, row.journal());
     let is_completed = row.state == "completed";
-    if !is_completed && !row.is_parked() {
+    if !is_completed && !row.is_parked() && !row.is_poison() {
         let live = row.state != "dead";
         let what = if live { "neither settled nor parked" } else { "dead, and nothing asked for that" };
         found.lost.push(format!("{what}: {}", told(rig, row)));

@@ -98,7 +98,7 @@ async fn processes(rig: Arc<Rig>, done: watch::Receiver<bool>) -> Counts {
     let mut bag = Bag { kinds: [&KILLS[..], &STOPS, &["postgres"]].concat(), left: Vec::new() };
     let (mut counts, mut ends) = (Counts::default(), JoinSet::new());
     while !*done.borrow() {
-        sleep(Duration::from_millis(200 + rng.below(600))).await;
+        sleep(Duration::from_millis(500 + rng.below(1500))).await;
         while ends.try_join_next().is_some() {}
         let kind = bag.draw(&mut rng);
         let acted = match kind {
@@ -139,11 +139,17 @@ async fn crash(rig: &Rig, rng: &mut Rng) -> (String, bool) {
 async fn hit(rig: &Arc<Rig>, kind: &'static str, rng: &mut Rng, ends: &mut JoinSet<()>) -> Option<(String, bool)> {
     let (action, point) = kind.split_once('-')?;
     let point = POINTS.into_iter().find(|known| *known == point)?;
-    // What has no key to protect it is the likeliest to be done twice.
-    let whose = ["", "stripe/", "stripe/local", "stripe/local", "upstream/", "email/", "email/", "solana/"];
+    // Behind the fence and before it, what no key protects is the likeliest to be done twice: localstripe, a service that
+    // knows no keys, mails.
+    let whose = match point {
+        "before-start" => &["", "stripe/local", "stripe/local", "stripe/local", "upstream/", "email/", "email/"][..],
+        "after-start" => &["", "stripe/local", "stripe/local", "stripe/local", "solana/"],
+        _ => &["", "stripe/", "stripe/local", "upstream/", "email/", "solana/"],
+    };
     let whose = whose[rng.index(whose.len())];
-    // Most get past the lease (1 s), and past the time when doubt may be settled (2.5 s), but for local's.
-    let frozen = Duration::from_millis(if rng.below(3) == 0 { 1200 + rng.below(1500) } else { 2500 + rng.below(2000) });
+    // Past the lease (1 s) in any case; mostly past the time when doubt may be settled (2.5 s), but for local's (8.5 s).
+    let is_short = whose != "stripe/local" && rng.below(4) == 0;
+    let frozen = Duration::from_millis(if is_short { 1200 + rng.below(1300) } else { 2500 + rng.below(2000) });
     let hit = rig.points.hit(point, action, whose, Duration::from_secs(3)).await?;
     let began = Instant::now();
     let state = state(rig, hit.effect).await;

@@ -82,12 +82,12 @@ impl Plan {
         let mut steps = match rng.below(100) {
             0..15 => vec![does(Charge)],
             15..18 => vec![Step::Declined],
-            18..28 => {
+            18..30 => {
                 account = LOCAL;
                 vec![does(Charge)]
             }
-            28..35 => vec![does(Refund)],
-            35..41 => vec![does(Payout)],
+            30..36 => vec![does(Refund)],
+            36..41 => vec![does(Payout)],
             41..47 => vec![Step::Get, does(Capture)],
             47..52 => vec![does(Cancel)],
             52..60 => vec![does(Mint)],

@@ -1,8 +1,8 @@
 //! The gate: the same steps for every provider call, in one place and in a task of its own.
 //!
-//! Recorded answer? -> grant -> in doubt? -> known to be away? -> rate limit -> journal start and fence in one statement -> lease deadline once more ->
-//! provider -> journal end -> answer to the guest. The task outlives a guest that is dropped (time-out, cancel), so that no answer
-//! is lost.
+//! Recorded answer? -> grant -> in doubt? -> known to be away? -> rate limit -> journal start and fence in one statement -> lease
+//! deadline once more -> provider -> journal end -> answer to the guest. The task outlives a guest that is dropped (time-out,
+//! cancel), so that no answer is lost.
 
 mod doubt;
 mod failpoint;

@@ -13,8 +13,8 @@ const WHILE_TRYING: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Breaker {
-    /// The upstream's, for the log.
-    name: String,
+    /// The upstream's.
+    pub name: String,
     config: config::Breaker,
     state: Mutex<State>,
 }

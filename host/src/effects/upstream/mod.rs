@@ -133,8 +133,9 @@ impl Provider for Http {
     }
 
     fn admit(&self, call: &Outgoing) -> Result<Admitted, Away> {
-        call.target.breaker.admit(Boottime::now()).map(Admitted::keeping).map_err(|after| Away {
-            message: "the upstream fails again and again, and is left alone for a while".to_owned(),
+        let breaker = &call.target.breaker;
+        breaker.admit(Boottime::now()).map(Admitted::keeping).map_err(|after| Away {
+            message: format!("the upstream \"{}\" fails again and again, and is left alone for a while", breaker.name),
             after,
         })
     }
