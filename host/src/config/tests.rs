@@ -296,6 +296,9 @@ fn secrets_of_upstreams_never_print() {
             let config = config.expect("sound");
             let shown = format!("{config:?}") + &toml::to_string(&config).expect("serialises");
             assert!(!shown.contains("canary-4711") && shown.contains("CANARY"), "{shown}");
+        });
+    }
+}
 
 #[test]
 #[cfg(feature = "solana")]

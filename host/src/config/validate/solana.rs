@@ -15,7 +15,8 @@ pub(super) fn findings(solana: &Solana, out: &mut Vec<String>) {
             key.expose().len()
         )),
         None if !solana.profiles.is_empty() => out.push(
-            "solana.mint_key: is missing; the keys of all mints are derived from it: openssl rand -base64 48".to_owned(),
+            "solana.mint_key: is missing; the keys of all mints are derived from it: openssl rand -base64 48"
+                .to_owned(),
         ),
         _ => {}
     }

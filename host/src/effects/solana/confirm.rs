@@ -43,7 +43,11 @@ impl Fate {
 /// What one node's look says of its n-th try.
 pub(super) fn fate(look: &Look, n: usize, one: &Try, commitment: SolanaCommitment) -> Fate {
     let Some(status) = look.seen.get(n).and_then(Option::as_ref) else {
-        return if look.is_current && look.block_height > one.last_valid_block_height { Fate::Gone } else { Fate::Open };
+        return if look.is_current && look.block_height > one.last_valid_block_height {
+            Fate::Gone
+        } else {
+            Fate::Open
+        };
     };
     let stage = status.confirmation_status.as_deref();
     match (&status.err, stage) {

@@ -335,7 +335,9 @@ impl<'a> Course<'a> {
         let cost = new.fee_lamports.saturating_add(new.rent_lamports);
         match written {
             Written::Yes => {}
-            Written::Overtaken => return Err(CallEnd::Unreachable("this call was overtaken by a later one".to_owned())),
+            Written::Overtaken => {
+                return Err(CallEnd::Unreachable("this call was overtaken by a later one".to_owned()));
+            }
             Written::JobCap(spent) => {
                 let most = profile.caps().job;
                 let message = format!("the mint takes up to {cost} lamports; of the job's {most}, {spent} are spent");
@@ -433,10 +435,9 @@ fn unsent(fault: &Fault) -> CallEnd {
 /// Nothing came of it: refused by a node's check, or failed on the chain. The table in docs/security.md, in code.
 fn refused(meaning: Meaning) -> CallEnd {
     match meaning {
-        Meaning::Funds => CallEnd::Transient {
-            message: "the wallet cannot pay for the mint".to_owned(),
-            retry_after: Some(UNFUNDED),
-        },
+        Meaning::Funds => {
+            CallEnd::Transient { message: "the wallet cannot pay for the mint".to_owned(), retry_after: Some(UNFUNDED) }
+        }
         Meaning::Exists => {
             CallEnd::Unknown("the mint is on the chain, and none of the signatures that were kept made it".to_owned())
         }

@@ -83,7 +83,10 @@ pub struct Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("profile", &self.profile.name).field("mint", &self.address()).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("profile", &self.profile.name)
+            .field("mint", &self.address())
+            .finish_non_exhaustive()
     }
 }
 

@@ -38,9 +38,11 @@ pub(super) fn plan(nft: &Nft, wallet: &Pubkey, mint: &Pubkey, rent: Rent) -> Res
         additional_metadata: fields.clone(),
         ..TokenMetadata::default()
     };
-    let bare = ExtensionType::try_calculate_account_len::<Mint>(&[ExtensionType::MetadataPointer]).map_err(|e| told(&e))?;
+    let bare =
+        ExtensionType::try_calculate_account_len::<Mint>(&[ExtensionType::MetadataPointer]).map_err(|e| told(&e))?;
     let whole = bare + metadata.tlv_size_of().map_err(|e| told(&e))?;
-    let owned = ExtensionType::try_calculate_account_len::<Account>(&[ExtensionType::ImmutableOwner]).map_err(|e| told(&e))?;
+    let owned =
+        ExtensionType::try_calculate_account_len::<Account>(&[ExtensionType::ImmutableOwner]).map_err(|e| told(&e))?;
     let token = token_account(&nft.recipient, mint, &TOKEN_2022);
 
     let mut all = vec![
@@ -56,7 +58,8 @@ pub(super) fn plan(nft: &Nft, wallet: &Pubkey, mint: &Pubkey, rent: Rent) -> Res
         initialize_mint2(&TOKEN_2022, mint, wallet, None, 0).map_err(|e| told(&e))?,
         initialize(&TOKEN_2022, mint, wallet, mint, wallet, nft.name.clone(), nft.symbol.clone(), nft.uri.clone()),
     ];
-    let updates = fields.into_iter().map(|(name, value)| update_field(&TOKEN_2022, mint, wallet, Field::Key(name), value));
+    let updates =
+        fields.into_iter().map(|(name, value)| update_field(&TOKEN_2022, mint, wallet, Field::Key(name), value));
     all.extend(updates);
     let closing: [Instruction; 3] = [
         create_token_account(wallet, &nft.recipient, mint, &TOKEN_2022),
@@ -65,5 +68,9 @@ pub(super) fn plan(nft: &Nft, wallet: &Pubkey, mint: &Pubkey, rent: Rent) -> Res
         set_authority(&TOKEN_2022, mint, None, AuthorityType::MintTokens, wallet, &[]).map_err(|e| told(&e))?,
     ];
     all.extend(closing);
-    Ok(Plan { instructions: all, token_account: token, costs: Costs { rent: rent.of(whole) + rent.of(owned), extra: 0 } })
+    Ok(Plan {
+        instructions: all,
+        token_account: token,
+        costs: Costs { rent: rent.of(whole) + rent.of(owned), extra: 0 },
+    })
 }

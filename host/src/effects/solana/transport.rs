@@ -76,7 +76,10 @@ impl Wire {
                 return Err(Fault::Busy { message: "the node answers 429".to_owned(), after: Some(after) });
             }
             // Not let in, or no such place: not read.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::PAYLOAD_TOO_LARGE => {
                 return Err(Fault::Busy { message: format!("the node answers {}", status.as_u16()), after: None });
             }
             _ => return Err(Fault::Lost(format!("the node answers {}", status.as_u16()))),
