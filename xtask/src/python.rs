@@ -7,7 +7,7 @@ use std::{
 use crate::sh::{self, Failure, OrFail, Result};
 
 /// The peers of the tests, pinned, with what localstripe stands on. A change makes a new environment.
-const PINS: [&str; 14] = [
+const PINS: [&str; 17] = [
     "aiohttp==3.14.5",
     "aiosmtpd==1.4.6",
     "cryptography==50.0.2",
