@@ -138,7 +138,7 @@ async fn a_mail_that_is_sent_while_the_database_is_away_is_journaled_and_not_rep
     let host = Host::start(&through, Some(&sink), HostOptions { mail_timeout: "30s", ..options }).await;
     sink.faults(&["hold"]).await;
     let id = host.client().submit("guest-mail", json!({"do": "mail", "to": "anna@example.com"})).await;
-    sink.wait_held_data().await;
+    sink.wait_held().await;
 
     proxy.close();
     wait_ready(&host, 503).await;

@@ -140,7 +140,7 @@ impl Host {
             .arg(&data_dir)
             .env("DATABASE_URL", &db.url)
             .env("USHER_TEST_JWT", SECRET)
-            .env("USHER_TEST_SMTP_PASSWORD", super::sink::PASSWORD)
+            .env("USHER_TEST_SMTP_PASSWORD", super::PASSWORD)
             .envs(options.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

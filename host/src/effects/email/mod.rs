@@ -122,7 +122,7 @@ impl Provider for Smtp {
             "bytes": letter.bytes(),
         });
         if !letter.attachments.is_empty() {
-            let bytes: usize = letter.attachments.iter().map(|attached| attached.bytes()).sum();
+            let bytes: usize = letter.attachments.iter().map(attachment::Attached::bytes).sum();
             redacted["attachments"] = json!({ "count": letter.attachments.len(), "bytes": bytes });
         }
         Ok(Prepared {

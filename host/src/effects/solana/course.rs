@@ -165,9 +165,8 @@ impl<'a> Course<'a> {
 
     /// Nothing is sent or signed.
     pub async fn ask(self) -> Asked {
-        let mut tries = match self.tries().await {
-            Ok(tries) => tries,
-            Err(_) => return Asked::NotNow { message: "the journal could not be read".to_owned(), after: None },
+        let Ok(mut tries) = self.tries().await else {
+            return Asked::NotNow { message: "the journal could not be read".to_owned(), after: None };
         };
         if tries.is_empty() {
             return Asked::Absent;
@@ -277,12 +276,9 @@ impl<'a> Course<'a> {
         let nodes = &self.call.profile.nodes;
         let mut outcome = Sent::Not(Fault::Away("the profile has no node".to_owned()));
         for node in nodes.in_order() {
-            let fault = match node.send(self.id, transaction).await {
-                Ok(_) => {
-                    nodes.answered(node);
-                    return Sent::Perhaps;
-                }
-                Err(fault) => fault,
+            let Err(fault) = node.send(self.id, transaction).await else {
+                nodes.answered(node);
+                return Sent::Perhaps;
             };
             tracing::debug!(node = node.place, fault = %fault, "a node did not take a transaction");
             outcome = match (fault, outcome) {
