@@ -115,6 +115,7 @@ stripe = [
     "create-payout", "create-transfer",
 ]
 [plugins.policy.guest-mint]
+jobs = ["guest-mint"]
 solana = ["mint-nft"]
 [plugins.policy.guest-webhook]
 jobs = ["guest-webhook"]
