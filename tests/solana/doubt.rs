@@ -19,6 +19,7 @@ async fn a_lost_answer_is_asked_for_and_nothing_is_minted_twice() {
         assert_eq!(mints[minted["mint"].as_str().unwrap()].succeeded, 1, "{kind}");
     }
     assert_eq!(rig.outcomes().await, "landed landed", "one signature each");
+    assert_eq!(rig.cluster.met().await, ["lost", "cut"], "the faults acted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

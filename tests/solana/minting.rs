@@ -41,9 +41,7 @@ async fn a_token_2022_mint_is_one_token_that_holds_its_own_metadata() {
 
 /// The recipient's token account holds the one token.
 async fn owns(cluster: &Cluster, minted: &Value, recipient: &str) {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let account = cluster.call("getAccountInfo", json!([minted["tokenAccount"], {"encoding": "base64"}])).await;
-    let data = STANDARD.decode(account["value"]["data"][0].as_str().unwrap()).unwrap();
+    let data = cluster.data(minted["tokenAccount"].as_str().unwrap()).await;
     // Mint, owner, amount.
     assert_eq!(data[64..72], 1_u64.to_le_bytes());
     let owner = cluster.call("rig_base58", json!([data[32..64].to_vec()])).await;
