@@ -73,7 +73,7 @@ async fn measure(runtime: &Runtime, release: &Release, attempts: usize) -> Resul
         let held = Held { job: id, tier: Tier::Money, lease: Lease::random(), generation: 0 };
         let cancel = CancellationToken::new();
         let began = Instant::now();
-        let who = OnBehalf { grants: Arc::clone(&release.grants), tenant: job.tenant.clone(), venue: None };
+        let who = OnBehalf { grants: Arc::clone(&release.grants), tenant: job.tenant.clone(), venue: None, job: id };
         let attempt = Attempt::new(held, release.digest, who, limits.effects, Vec::new());
         let ended = Box::pin(runtime.run(release, job, attempt, cancel)).await;
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);

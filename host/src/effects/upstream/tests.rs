@@ -149,7 +149,7 @@ fn a_tenant_that_reads_as_another_is_not_told() {
     let http = Http::new(&BTreeMap::from([("svc".to_owned(), config.expect("sound"))])).expect("sound");
     let ask = |tenant: &str| {
         let grants = Arc::new(GrantSet { upstream: vec!["svc".to_owned()], ..GrantSet::default() });
-        let who = OnBehalf { grants, tenant: tenant.to_owned(), venue: None };
+        let who = OnBehalf { job: JobId::new(), grants, tenant: tenant.to_owned(), venue: None };
         let (upstream, path) = ("svc".to_owned(), "/x".to_owned());
         let (query, headers) = (Vec::new(), Vec::new());
         http.prepare(&who, Request { upstream, method: Method::Get, path, query, headers, body: None })
