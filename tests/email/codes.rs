@@ -19,7 +19,7 @@ enum Meaning {
 }
 
 /// Before the message: said at, what is said, to everybody or once.
-const BEFORE: [(&str, &str, Meaning); 24] = [
+const BEFORE: [(&str, &str, Meaning); 25] = [
     ("greet", "421 4.3.2 closing", Meaning::Outage),
     ("greet", "554 5.3.2 no SMTP here", Meaning::Outage),
     ("greet", "cut", Meaning::Outage),
@@ -44,15 +44,18 @@ const BEFORE: [(&str, &str, Meaning); 24] = [
     ("data", "451 4.3.0 later", Meaning::Transient),
     ("data", "554 5.5.1 no valid recipients", Meaning::Rejected),
     ("data", "cut", Meaning::Outage),
+    // Out of step: it is the reply to something before.
+    ("data", "250 2.0.0 OK", Meaning::Outage),
 ];
 
 /// To the message.
-const MESSAGE: [(&str, Meaning); 7] = [
+const MESSAGE: [(&str, Meaning); 8] = [
     ("421 4.3.2 closing", Meaning::Outage),
     ("451 4.7.1 greylisted", Meaning::Transient),
     ("452 4.3.1 no room", Meaning::Transient),
     ("550 5.7.1 spam", Meaning::Rejected),
     ("552 5.3.4 too big", Meaning::Rejected),
+    ("354 go on", Meaning::Doubt),
     ("drop", Meaning::Doubt),
     ("silence 5", Meaning::Doubt),
 ];

@@ -77,6 +77,31 @@ async fn no_form_of_a_line_break_becomes_a_header() {
     assert_eq!(sink.state().await["mails_begun"], 0, "not even MAIL FROM");
 }
 
+/// A relay that takes a lone CR for a line end would find the end of the mail there, and commands behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_of_a_mail_ends_no_mail_and_begins_no_other() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let host = Host::start(&db, Some(&sink), options()).await;
+    let smuggled = "x\r.\r\nMAIL FROM:<ceo@example.com>\r\n";
+    let mut mail = with("text", &format!("one\r\n.\r\ntwo\r{smuggled}"));
+    mail["html"] = json!(format!("<p>one</p>\r{smuggled}"));
+    let id = host.client().submit("guest-mail", mail).await;
+    host.client().wait(&id, "completed").await;
+    let mails = sink.mails().await;
+    let raw = mails[0]["body"].as_str().unwrap();
+    assert!(raw.split("\r\n").all(|line| !line.contains(['\r', '\n'])), "{raw:?}");
+    assert_eq!(mails[0]["read"]["text"], "one\n.\ntwo\nx\n.\nMAIL FROM:<ceo@example.com>");
+    assert_eq!(sink.state().await["mails_begun"], 1);
+
+    let long = format!("{} <anna@example.com>", "A".repeat(400));
+    for (field, value) in [("text", "a\u{b}b"), ("text", "a\u{1b}[31mb"), ("html", "a\u{85}b"), ("to", long.as_str())] {
+        let id = host.client().submit("guest-mail", with(field, value)).await;
+        let job = host.client().wait(&id, "completed").await;
+        assert!(job["result"].to_string().contains("invalid"), "{field} {value:?}: {job}");
+    }
+    assert_eq!(sink.mails().await.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_in_all_languages_is_ascii_on_the_wire_and_says_what_it_should() {
     let (db, sink) = (Db::new().await, Sink::start().await);

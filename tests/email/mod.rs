@@ -74,6 +74,18 @@ async fn not_now_is_tried_again_and_no_is_no() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_say_goodbye_has_said_no_all_the_same() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let host = Host::start(&db, Some(&sink), HostOptions { mail_timeout: "2s", ..options() }).await;
+    sink.say("rcpt", "550 5.1.1 no such user").await;
+    sink.say("quit", "hold").await;
+    let id = host.client().submit("guest-mail", json!({"do": "mail", "to": "a@example.com"})).await;
+    let job = host.client().wait(&id, "dead").await;
+    assert_eq!((&job["reason"], &job["attempt"]), (&json!("permanent"), &json!(1)), "{job}");
+    assert!(job["errors"][0]["message"].as_str().unwrap().contains("550"), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_is_repeated_or_parked_as_the_profile_says() {
     for (on_doubt, state, mails) in [("resend", "completed", 2), ("park", "dead", 1)] {
         let (db, sink) = (Db::new().await, Sink::start().await);

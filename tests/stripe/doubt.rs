@@ -44,6 +44,49 @@ async fn a_lost_answer_is_asked_for_before_anything_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_cancelled_job_has_in_doubt_is_asked_about_before_anybody_is() {
+    let mut rig = Rig::start().await;
+    let card = rig.card("tok_visa").await;
+    for (fault, state, charged) in [(Fault::HoldAfter, "cancelled", 1), (Fault::HoldBefore, "dead", 1)] {
+        rig.proxy.on("POST /v1/payment_intents", 1, fault);
+        let two = json!({"do": "steps", "steps": [payment(&card), payment(&card)]});
+        let job = rig.submit(two).await;
+        rig.proxy.wait_held(1).await;
+        // The host dies with its call under way, and somebody cancels the job.
+        rig.host.kill9();
+        rig.db.execute(&format!("UPDATE jobs SET cancel_requested = true WHERE id = '{job}'")).await;
+        rig.host = Host::start(&rig.db, None, options(&rig.proxy.base)).await;
+        let ended = rig.host.client().wait(&job, state).await;
+        assert_eq!(rig.count("payment_intents").await, charged, "{ended}");
+        if state == "cancelled" {
+            // Stripe has it, so finance hears of it, and the key stays held.
+            assert_eq!(rig.db.text("SELECT source FROM ledger").await.as_deref(), Some("asked"));
+        } else {
+            assert_eq!(ended["reason"], "unknown-outcome", "Stripe does not have it yet: {ended}");
+        }
+        rig.proxy.release();
+        rig.proxy.wait_quiet().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_attempts_doubt_is_asked_about_before_anybody_is() {
+    let rig = Rig::start().await;
+    let card = rig.card("tok_visa").await;
+    let later = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let body = json!({"type": "guest-money", "payload": payment(&card), "runAt": later}).to_string();
+    let job = rig.host.client().post(body).await.body["id"].as_str().unwrap().to_owned();
+    // All attempts but one are spent.
+    let spent = format!("UPDATE jobs SET attempt = max_attempts - 1, run_at = now() WHERE id = '{job}'");
+    rig.proxy.on("POST /v1/payment_intents", 1, Fault::CutAfter);
+    assert_eq!(rig.db.execute(&spent).await, 1);
+    let done = rig.host.client().wait(&job, "completed").await;
+    assert_eq!(done["result"]["status"], "succeeded", "{done}");
+    assert_eq!(rig.count("payment_intents").await, 1);
+    assert_eq!(rig.db.count("SELECT count(*) FROM alerts").await, 0, "nobody was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_no_key_protects_the_question_alone_keeps_it_single() {
     let (local, db) = (LocalStripe::start().await, Db::new().await);
     let proxy = FaultProxy::start(local.base_url()).await;

@@ -34,6 +34,49 @@ async fn a_declined_card_is_a_refusal_and_a_retry_after_the_card_was_changed_cha
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_payment_keeps_no_key_and_shuts_no_decline() {
+    let rig = Rig::start().await;
+    let (bad, good) = (rig.card("tok_visa_chargeDeclined").await, rig.card("tok_visa").await);
+    let seen = rig.run(payment(&good)).await["id"].clone();
+    let look = json!({"do": "stripe", "call": "get", "paymentIntent": seen});
+    let order = |card: &str| {
+        let steps = json!({"do": "steps", "steps": [look, payment(card)]});
+        json!({"type": "guest-money", "payload": steps}).to_string()
+    };
+    let client = rig.host.client();
+    let first = client.post_with(order(&bad), &[("idempotency-key", "order-2")]).await;
+    let declined = first.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(client.wait(&declined, "dead").await["reason"], "permanent");
+    let second = client.post_with(order(&good), &[("idempotency-key", "order-2")]).await;
+    assert_eq!(second.status, StatusCode::ACCEPTED, "nothing happened under the key: {}", second.body);
+    client.wait(second.body["id"].as_str().unwrap(), "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decline_is_not_asked_anew_where_another_job_has_done_its_work_since() {
+    let rig = Rig::start().await;
+    let (bad, good) = (rig.card("tok_visa_chargeDeclined").await, rig.card("tok_visa").await);
+    let order = |card: &str| json!({"type": "guest-money", "payload": payment(card)}).to_string();
+    let client = rig.host.client();
+    let first = client.post_with(order(&bad), &[("idempotency-key", "order-3")]).await;
+    let declined = first.body["id"].as_str().unwrap().to_owned();
+    client.wait(&declined, "dead").await;
+    let second = client.post_with(order(&good), &[("idempotency-key", "order-3")]).await;
+    let paid = second.body["id"].as_str().unwrap().to_owned();
+    client.wait(&paid, "completed").await;
+    // The key's time is over, and then its row is gone, too.
+    rig.db.execute("UPDATE jobs_archive SET key_ttl_ms = 0").await;
+    for gone in ["SELECT 1", "DELETE FROM idempotency_keys"] {
+        rig.db.execute(gone).await;
+        let retry = rig.host.admin().send(Method::POST, &format!("/jobs/{declined}/retry"), None).await;
+        assert_eq!(retry.status, StatusCode::CONFLICT, "{gone}: {}", retry.body);
+        assert!(retry.body["type"].as_str().unwrap().ends_with("key-used"), "{}", retry.body);
+    }
+    let charged = rig.world.stripe.list("/v1/payment_intents").await;
+    assert_eq!(charged.iter().filter(|intent| intent["status"] == "succeeded").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_admins_retry_asks_anew_and_charges_once() {
     let rig = Rig::start().await;
     let good = rig.card("tok_visa").await;

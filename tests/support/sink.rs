@@ -97,7 +97,7 @@ impl Sink {
         self.steer("/faults", faults.into()).await;
     }
 
-    /// What is said to the next command of a kind: `greet`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`. A reply,
+    /// What is said to the next command of a kind: `greet`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `quit`. A reply,
     /// `cut`, or `hold`.
     pub async fn say(&self, at: &str, say: &str) {
         self.steer("/replies", json!([{"at": at, "say": say}])).await;

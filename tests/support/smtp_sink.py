@@ -3,11 +3,11 @@
 usage: SMTP_PASSWORD=… smtp_sink.py FOLDER    prints "SMTP_PORT HTTP_PORT IMPLICIT_TLS_PORT"; the CA's certificate is FOLDER/ca.pem
 
 Faults are taken one a mail, when it has come in whole:
-  "451 4.3.0 later" | "550 5.1.1 no"   that reply, nothing kept
+  "451 4.3.0 later" | "550 5.1.1 no" | "354 what"   that reply, nothing kept
   "drop"        kept, then the connection is cut before the reply
   "hold"        kept, then no reply until POST /release
   "silence N"   kept, the reply after N seconds
-POST /replies takes rules for what comes before: {"at": "greet" | "ehlo" | "starttls" | "auth" | "mail" | "rcpt" | "data",
+POST /replies takes rules for what comes before: {"at": "greet" | "ehlo" | "starttls" | "auth" | "mail" | "rcpt" | "data" | "quit",
 "to": the recipient (of rcpt; absent: any), "say": a reply | "cut" | "hold" (until POST /release),
 "times": 1}. null clears all of them.
 GET /met says which mails met which fault.
@@ -114,7 +114,7 @@ class Handler:
         message = email.message_from_bytes(envelope.content)
         if fault:
             met.append({"fault": fault, "id": message["Message-ID"]})
-        if fault[:1] in ("4", "5"):
+        if fault[:1].isdigit():
             return fault
         mails.append({
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "headers": dict(message.items()),
@@ -161,6 +161,9 @@ class Server(SMTP):
 
     async def smtp_DATA(self, arg):
         await self.unless_scripted("data", super().smtp_DATA, arg)
+
+    async def smtp_QUIT(self, arg):
+        await self.unless_scripted("quit", super().smtp_QUIT, arg)
 
 
 class Smtp(Controller):

@@ -277,6 +277,31 @@ async fn a_slow_endpoint_is_slow_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_slow_endpoints_are_their_tenants_affair() {
+    let (db, slow, quick) = (Db::new().await, Receiver::start().await, Receiver::start().await);
+    let host = start(&db, &[&slow, &quick]).await;
+    slow.always(Say::Nothing);
+    // Of eight sends at once, ten slow endpoints with two each would take all.
+    let other = manager(&host, "t2");
+    for _ in 0..10 {
+        let body = json!({"url": slow.url(), "events": ["guest.happened"]});
+        let answer = other.send(Method::POST, "/webhook-endpoints", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    }
+    endpoint(&host, &quick, &["guest.happened"]).await;
+    let many = json!({"type": "guest-webhook", "payload": {"do": "publish", "event": "guest.happened", "data": 1, "count": 5}});
+    for _ in 0..3 {
+        let answer = other.post(many.to_string()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    }
+    let leased = "SELECT count(*) FROM webhook_deliveries WHERE tenant = 't2' AND lease IS NOT NULL";
+    eventually("its sends are under way", async || (db.count(leased).await >= 4).then_some(())).await;
+    host.client().post(many.to_string()).await;
+    quick.wait(5).await;
+    assert_eq!(db.count(leased).await, 4, "half of all sends is the most that one tenant has");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_is_gone_or_fails_for_too_long_is_disabled_with_an_alert() {
     let (db, receiver) = (Db::new().await, Receiver::start().await);
     let host = start(&db, &[&receiver]).await;

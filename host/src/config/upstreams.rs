@@ -32,6 +32,10 @@ pub struct Upstream {
     /// doubt is repeated under the same key.
     #[serde(default)]
     pub idempotent: bool,
+    /// How long an idempotent upstream surely knows a call again after it was first sent. A write in doubt for longer is a
+    /// person's to decide.
+    #[serde(default = "default_remembers", with = "humantime_serde")]
+    pub remembers: Duration,
     /// For a write in doubt to an upstream that is not idempotent.
     #[serde(default = "park")]
     pub on_doubt: OnDoubt,
@@ -149,6 +153,11 @@ fn default_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
+/// What keys are commonly kept for is a day.
+fn default_remembers() -> Duration {
+    Duration::from_secs(23 * 3600)
+}
+
 fn park() -> OnDoubt {
     OnDoubt::Park
 }
@@ -158,7 +167,7 @@ fn default_response() -> usize {
 }
 
 /// Headers that the host makes, or that would change what a request is. In lower case.
-const OURS: [&str; 19] = [
+const OURS: [&str; 30] = [
     "host",
     "authorization",
     "proxy-authorization",
@@ -178,6 +187,19 @@ const OURS: [&str; 19] = [
     "expect",
     "via",
     "forwarded",
+    "x-real-ip",
+    // Answers are taken as they come, whole, so that our credential is seen if it comes back in them.
+    "accept-encoding",
+    "range",
+    "if-range",
+    // What some frameworks take for another method or path than the one that was checked.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-rewrite-uri",
 ];
 
 impl Upstream {
@@ -227,6 +249,11 @@ impl Upstream {
         self.credential_findings(place, out);
         if self.timeout.is_zero() || self.timeout > Duration::from_secs(300) {
             out.push(format!("{place}.timeout: must be more than 0 and at most 5 minutes"));
+        }
+        if self.remembers.is_zero() {
+            out.push(format!(
+                "{place}.remembers: must be more than 0; where nothing is remembered, say idempotent = false"
+            ));
         }
         if self.max_response == 0 || self.max_response > 4 << 20 {
             out.push(format!("{place}.max_response: must be more than 0 and at most 4 MiB"));

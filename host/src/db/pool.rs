@@ -116,6 +116,13 @@ enum Inner {
 }
 
 impl Session {
+    /// The connection goes with it: its server does not answer.
+    pub fn give_up(self) {
+        if let Inner::Connection(mut connection) = self.0 {
+            connection.close_on_drop();
+        }
+    }
+
     /// What was written is committed.
     pub async fn done(self) -> sqlx::Result<()> {
         match self.0 {

@@ -28,6 +28,8 @@ use crate::{
 
 /// What a send may take beyond its time-out, before another node takes it for lost.
 const MARGIN: Duration = Duration::from_secs(10);
+/// One tenant has at most one part in so many of a host's sends.
+const TENANTS_PART: usize = 2;
 /// Deliveries of one claim or settlement.
 const BATCH: usize = 256;
 /// Sends that end within this are written down together.
@@ -115,6 +117,7 @@ impl Round {
         let claim = Claim {
             room,
             per_endpoint: self.sender.config.per_endpoint,
+            per_tenant: (self.sender.config.concurrency / TENANTS_PART).max(self.sender.config.per_endpoint),
             busy: &self.busy,
             after: self.after,
             time: self.sender.config.timeout + MARGIN,

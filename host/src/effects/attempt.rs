@@ -13,7 +13,7 @@ use crate::{
     clock,
     config::GrantSet,
     ids::{Digest, JobId, Lease, Tier},
-    journal::Recorded,
+    journal::{Answer, Recorded},
 };
 
 /// What one attempt knows of its own effects: its place in the journal, its clock, and its call under way.
@@ -30,6 +30,8 @@ pub struct Attempt {
     pub max_effects: u32,
     /// Of effects that the journal does not know yet.
     pub generation: u32,
+    /// The job is to be cancelled: what is in doubt may be asked about, and nothing else is done.
+    pub is_ending: bool,
     recorded: BTreeMap<u32, Recorded>,
     next_seq: AtomicU32,
     /// The guest's clock: stands still between effects.
@@ -37,6 +39,7 @@ pub struct Attempt {
     base_ms: u64,
     random: Mutex<u64>,
     under_way: watch::Sender<u32>,
+    answered_bytes: AtomicU64,
     /// Nobody knows what became of one of its calls, and somebody has to.
     in_doubt: AtomicBool,
 }
@@ -59,6 +62,8 @@ pub struct Held {
     pub tier: Tier,
     pub lease: Lease,
     pub generation: u32,
+    /// It is to be cancelled.
+    pub is_ending: bool,
 }
 
 impl Attempt {
@@ -74,6 +79,7 @@ impl Attempt {
             who,
             max_effects,
             generation: held.generation,
+            is_ending: held.is_ending,
             in_doubt: AtomicBool::new(journal.iter().any(Recorded::is_open_doubt)),
             recorded: journal.into_iter().map(|row| (row.seq, row)).collect(),
             next_seq: AtomicU32::new(0),
@@ -81,6 +87,7 @@ impl Attempt {
             base_ms,
             random: Mutex::new(high.rotate_left(17) ^ low),
             under_way: watch::Sender::new(0),
+            answered_bytes: AtomicU64::new(0),
         })
     }
 
@@ -129,6 +136,20 @@ impl Attempt {
 
     pub(super) fn set_in_doubt(&self, in_doubt: bool) {
         self.in_doubt.store(in_doubt, Ordering::Relaxed);
+    }
+
+    /// Of all answers that this guest was given, recorded ones too.
+    pub(super) fn answered_bytes(&self) -> u64 {
+        self.answered_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_answer(&self, answer: &Answer) {
+        let bytes = match answer {
+            Answer::Ok(value) => value.to_string().len(),
+            Answer::Denied(message) | Answer::Invalid(message) => message.len(),
+            Answer::Rejected(no) => no.code.len() + no.message.len(),
+        };
+        self.answered_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn call_begins(&self) {

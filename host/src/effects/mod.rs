@@ -33,8 +33,6 @@ use crate::{
 pub trait Provider: Send + Sync + 'static {
     /// `effects.provider` and the key in `[grants]`.
     const NAME: &'static str;
-    /// How long it surely still knows a call by its effect id, from the first time that it was sent. For `Class::Asked`.
-    const REMEMBERS: Duration = Duration::ZERO;
     /// What the guest asks, as its WIT record says it.
     type Request: Send;
     /// What will be sent: checked, and bound to a configured profile.
@@ -57,6 +55,12 @@ pub trait Provider: Send + Sync + 'static {
         std::future::ready(Asked::Unclear("this provider cannot be asked".to_owned()))
     }
 
+    /// Whether this answer to a repeat says what became of the call as a whole. An earlier try, whose answer was lost, may have
+    /// happened all the same.
+    fn settles(&self, _call: &Self::Call, _answer: &Answer) -> bool {
+        true
+    }
+
     /// What finance is told of an `Answer::Ok` with this value; `None`: it moved no money.
     fn ledger(&self, _call: &Self::Call, _value: &serde_json::Value) -> Option<ledger::Line> {
         None
@@ -73,6 +77,9 @@ pub struct Prepared<C> {
     /// The same for people: no body, no secret, addresses shortened.
     pub redacted: serde_json::Value,
     pub timeout: Duration,
+    /// How long after it was first sent the other side surely still knows it by its effect id. For `Class::Asked` and
+    /// `Class::Idempotent`.
+    pub remembers: Duration,
     /// The rate limit of what it goes to, beside those of the provider and the tenant.
     pub bucket: Bucket,
     pub call: C,
@@ -115,9 +122,15 @@ pub enum CallEnd {
     /// It said "not now" and did nothing (4xx of SMTP; 429, 503 and the like): burns an attempt.
     Transient { message: String, retry_after: Option<Duration> },
     /// It was sent and the answer was lost, or is no answer.
-    Doubt(String),
+    Doubt { message: String, retry_after: Option<Duration> },
     /// The same, and neither a repeat nor a question will ever tell.
     Unknown(String),
+}
+
+impl CallEnd {
+    pub fn doubt(message: impl Into<String>) -> Self {
+        Self::Doubt { message: message.into(), retry_after: None }
+    }
 }
 
 /// When a call in doubt was sent, by Postgres's clock.

@@ -60,10 +60,7 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
         SELECT k.key_hash, k.tenant, k.job_type, k.job_id, k.payload_hash, k.created_at,
                j.id IS NOT NULL OR coalesce(k.expires_at > now(), false)
                OR coalesce(a.finished_at + a.key_ttl_ms * interval '1 millisecond' > now()
-                           AND (a.state = 'completed'
-                                OR EXISTS (SELECT FROM jsonb_array_elements(a.journal) AS e
-                                           WHERE e ->> 'state' IN ('started', 'doubt') OR e -> 'answer' ->> 'kind' = 'ok')),
-                           false) AS "holds!"
+                           AND (a.state = 'completed' OR usher_happened(a.journal)), false) AS "holds!"
         FROM unnest($2::text[], $3::text[], $4::bytea[]) AS w (tenant, job_type, hash)
         JOIN idempotency_keys k
              ON k.tier = $1 AND k.tenant = w.tenant AND k.job_type = w.job_type AND k.key_hash = w.hash
@@ -94,6 +91,32 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
             })
         })
         .collect()
+}
+
+/// A later job of one of these keys that did something, also where nobody holds the key any more.
+pub async fn used_since(
+    db: &mut PgConnection,
+    job: JobId,
+    tenant: &str,
+    job_type: &str,
+    hashes: &[Vec<u8>],
+) -> sqlx::Result<Option<JobId>> {
+    let later = sqlx::query_scalar!(
+        r#"
+        SELECT a.id FROM jobs_archive a
+        -- Ids are in the order of submits.
+        WHERE a.tenant = $1 AND a.id > $2 AND a.job_type = $3 AND (a.state = 'completed' OR usher_happened(a.journal))
+          AND EXISTS (SELECT FROM unnest($4::bytea[]) AS h WHERE position(h IN a.key_hashes) > 0)
+        ORDER BY a.id LIMIT 1
+        "#,
+        tenant,
+        job.0,
+        job_type,
+        hashes,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(later.map(JobId))
 }
 
 /// Takes over one key as it was seen: from a job that does not hold it any more, or, for a job that begins again, from

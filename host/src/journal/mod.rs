@@ -182,9 +182,10 @@ impl Restored {
         self.kind() == Some("rejected") && code != Some(VOID)
     }
 
-    /// It happened, or it may have.
+    /// It changed something, or it may have.
     pub fn may_have_happened(&self) -> bool {
-        matches!(self.state.as_str(), "started" | "doubt") || self.kind() == Some("ok")
+        self.class != Class::Read.as_str()
+            && (matches!(self.state.as_str(), "started" | "doubt") || self.kind() == Some("ok"))
     }
 
     fn kind(&self) -> Option<&str> {
@@ -198,9 +199,10 @@ impl Recorded {
         matches!(self.state, EffectState::Started | EffectState::Doubt) && self.class.doubt_matters()
     }
 
-    /// It happened, or it may have. Such a job neither expires nor frees its key.
+    /// It changed something, or it may have. Such a job neither expires nor frees its key.
     pub fn may_have_happened(&self) -> bool {
         match self.state {
+            _ if self.class == Class::Read => false,
             EffectState::Deferred => false,
             EffectState::Started | EffectState::Doubt => true,
             EffectState::Ended => matches!(self.answer, Some(Answer::Ok(_))),

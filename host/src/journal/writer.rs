@@ -1,7 +1,9 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::time::{error::Elapsed, timeout};
 
 use super::store::{self, End, Start, Terms, Written};
-use crate::db::{Commit, Fault, Full, Gather, Pool, Sizes};
+use crate::db::{Commit, Fault, Full, Gather, Pool, Session, Sizes};
 
 /// Writes starts and ends of calls, those of a moment in one durable commit. Cheap to clone.
 #[derive(Clone)]
@@ -16,9 +18,12 @@ pub type Failed = Arc<sqlx::Error>;
 
 /// A commit is mostly waiting for the disk: it begins beside another one only with a fair number.
 const SIZES: Sizes = Sizes { batch: 256, in_flight: 2, beside: 16, waiting: 4_096 };
-/// A batch must not stand behind somebody's lock, in milliseconds. Who is alone waits.
+/// A batch must not stand behind somebody's lock, in milliseconds. Who is alone waits, and not for ever: its sender's time counts
+/// from when it was let through.
 const SHORT: &str = "250";
-const PATIENT: &str = "0";
+const PATIENT: &str = "10000";
+/// A server that does not answer must not hold up all calls of this node. Longer than any wait for a lock.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 impl Writer {
     pub fn start(pool: &Pool) -> Self {
@@ -114,14 +119,27 @@ impl Commit for Ends {
 
 async fn write_starts(pool: &Pool, lock_timeout: &'static str, starts: &[&Start]) -> sqlx::Result<Vec<Option<i32>>> {
     let mut db = pool.write().await?;
-    let tries = store::start(&mut db, Terms::durable(pool, lock_timeout), starts).await?;
-    db.done().await?;
-    Ok(tries)
+    let tries = timeout(ANSWERS_WITHIN, store::start(&mut db, Terms::durable(pool, lock_timeout), starts)).await;
+    done(db, tries).await
 }
 
 async fn write_ends(pool: &Pool, lock_timeout: &'static str, ends: &[&End]) -> sqlx::Result<Vec<Option<Written>>> {
     let mut db = pool.write().await?;
-    let written = store::end(&mut db, Terms::durable(pool, lock_timeout), ends).await?;
-    db.done().await?;
-    Ok(written)
+    let written = timeout(ANSWERS_WITHIN, store::end(&mut db, Terms::durable(pool, lock_timeout), ends)).await;
+    done(db, written).await
+}
+
+async fn done<T>(db: Session, answer: Result<sqlx::Result<T>, Elapsed>) -> sqlx::Result<T> {
+    let Ok(answer) = answer else {
+        // Whoever got this connection next would wait behind the same silence.
+        db.give_up();
+        return Err(silent());
+    };
+    let answer = answer?;
+    timeout(ANSWERS_WITHIN, db.done()).await.unwrap_or_else(|_| Err(silent()))?;
+    Ok(answer)
+}
+
+fn silent() -> sqlx::Error {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }

@@ -138,8 +138,25 @@ async fn take_keys_again(db: &mut PgConnection, id: JobId, job: &Finished) -> Re
         return Ok(());
     }
     wanted.sort_unstable_by_key(|wanted| wanted.hash);
-    keys::take(db, job.tier, &wanted).await?;
+    let taken = keys::take(db, job.tier, &wanted).await?;
     let holders = keys::holders(db, job.tier, &wanted).await?;
+    // A key that was another's meanwhile, or that nobody has had for so long that its row is gone (it is ours since a moment ago).
+    let lost: Vec<_> = wanted
+        .iter()
+        .filter(|want| {
+            let held = holders.iter().find(|holder| holder.hash == want.hash);
+            held.is_none_or(|holder| holder.job != id || taken.iter().any(|(hash, _)| *hash == want.hash))
+        })
+        .map(|want| want.hash.to_vec())
+        .collect();
+    if !lost.is_empty()
+        && let Some(later) = keys::used_since(db, id, &job.tenant, &job.job_type, &lost).await?
+    {
+        return Err(OperateError::conflict(
+            "key-used",
+            format!("Job {later} has done the work of this idempotency key since; to do it once more, submit it anew."),
+        ));
+    }
     for want in &wanted {
         let Some(holder) = holders.iter().find(|holder| holder.hash == want.hash) else { continue };
         // Its own too is taken anew, which locks it: a submit that saw this job dead must not take it meanwhile.
@@ -178,7 +195,7 @@ mod tests {
             None => Value::Null,
         };
         json!({
-            "seq": seq, "generation": 0, "effectId": uuid::Uuid::nil(), "provider": "stripe", "function": "f", "class": "once",
+            "seq": seq, "generation": 0, "effectId": uuid::Uuid::nil(), "provider": "stripe", "function": "f", "class": "asked",
             "requestHash": "00".repeat(32), "request": {}, "state": state, "tries": 1, "release": "00".repeat(32),
             "baseMs": 0, "startedAt": "2026-01-01T00:00:00+00:00", "endedAt": "2026-01-01T00:00:01+00:00", "answer": answer,
             "note": null,
@@ -197,6 +214,9 @@ mod tests {
         assert_eq!(cut(vec![ok.clone(), no.clone(), row(2, "ended", Some("denied"))]), (1, 2));
         assert_eq!(cut(vec![ok.clone(), no.clone(), row(2, "ended", Some("ok"))]), (3, 0), "a later one happened");
         assert_eq!(cut(vec![ok.clone(), no, row(2, "started", None)]), (3, 0), "a later one may have");
+        let mut read = row(2, "ended", Some("ok"));
+        read["class"] = json!("read");
+        assert_eq!(cut(vec![ok.clone(), row(1, "ended", Some("rejected")), read]), (1, 2), "a look changes nothing");
         assert_eq!(cut(vec![ok]), (1, 0));
     }
 }

@@ -171,7 +171,7 @@ impl Registry {
         let Some(job) = release.manifest.jobs.iter().min_by_key(|job| job.limits.memory) else { return Ok(()) };
         let limits = Limits { effects: 0, ..job.limits };
         let id = JobId::new();
-        let held = Held { job: id, tier: Tier::Background, lease: Lease::random(), generation: 0 };
+        let held = Held { job: id, tier: Tier::Background, lease: Lease::random(), generation: 0, is_ending: false };
         let attempt = Attempt::new(held, release.digest, OnBehalf::default(), 0, Vec::new());
         let input = JobInput {
             id,

@@ -67,11 +67,18 @@ pub(super) fn settled(
         Outcome::HostFailed => true,
         _ => was_in_doubt,
     };
+    let pause = queues.0.get(&job.queue).filter(|_| in_doubt).map(|queue| backoff(queue, job.attempt));
     let mut settled = read(queues, job, outcome, cancel_asked)?;
     settled.settlement.journaled = journaled;
-    // However it would end: what is in doubt is for a person to say.
-    if in_doubt && matches!(settled.settlement.verdict, Verdict::Dead { .. }) {
-        settled.settlement.verdict = Verdict::Park;
+    // However it would end: what is in doubt is for a person to say. But first the provider is asked: where the doubt is this
+    // attempt's own, and only the budget ends it, there is one attempt more.
+    if in_doubt && let Verdict::Dead { reason } = settled.settlement.verdict {
+        settled.settlement.verdict = match pause {
+            Some(delay) if was_running && !was_in_doubt && matches!(reason, "retries-exhausted" | "trapped") => {
+                Verdict::Again { delay, burn: false }
+            }
+            _ => Verdict::Park,
+        };
     }
     // With a journal it comes back once more (the request stands in its row), so that the end is decided by what the
     // journal says then, and not by what this attempt believes.
@@ -134,7 +141,8 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             cpu = ended.cpu;
             children = ended.children;
             let published = ended.published;
-            match ran(queue, &job, ended.verdict, cancel_asked)? {
+            // With an effect in doubt it comes back in its own time, cancelled or not: that is to be asked about.
+            match ran(queue, &job, ended.verdict, cancel_asked && !in_doubt)? {
                 // It never came back to the call that is in doubt.
                 Ran::Completed(_) if in_doubt => {
                     children.clear();
@@ -350,11 +358,29 @@ mod tests {
         assert_eq!(stopped(job(11, 0), stop()), Some(Verdict::Dead { reason: "retries-exhausted" }));
     }
 
+    /// The last attempt of a job that was in doubt before it.
+    fn again(verdict: runtime::Verdict, was_in_doubt: bool) -> Option<Verdict> {
+        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt: true };
+        settled(&Queues::default(), job(11, 0), outcome, true, was_in_doubt, false).map(|s| s.settlement.verdict)
+    }
+
+    #[test]
+    fn the_doubt_of_a_last_attempt_is_asked_about_once_before_a_person_is() {
+        let stop = || runtime::Verdict::Stopped(Stop::Retry { message: String::new(), after: None });
+        let trap = || runtime::Verdict::Trapped { kind: runtime::TrapKind::WallLimit, message: String::new() };
+        for verdict in [&stop as &dyn Fn() -> runtime::Verdict, &trap] {
+            assert!(matches!(again(verdict(), false), Some(Verdict::Again { burn: false, .. })));
+            assert_eq!(again(verdict(), true), Some(Verdict::Park));
+        }
+        assert_eq!(again(runtime::Verdict::GuestPermanent(String::new()), false), Some(Verdict::Park));
+    }
+
     #[test]
     fn a_job_with_an_effect_in_doubt_ends_only_by_a_persons_word() {
         let stop = || runtime::Verdict::Stopped(Stop::Retry { message: String::new(), after: None });
         assert!(matches!(ended(job(1, 0), stop(), true), Some(Verdict::Again { burn: true, .. })));
-        assert_eq!(ended(job(11, 0), stop(), true), Some(Verdict::Park));
+        assert_eq!(again(stop(), true), Some(Verdict::Park));
         let permanent = || runtime::Verdict::GuestPermanent(String::new());
         assert_eq!(ended(job(1, 0), permanent(), true), Some(Verdict::Park));
         assert_eq!(ended(job(1, 0), permanent(), false), Some(Verdict::Dead { reason: "permanent" }));

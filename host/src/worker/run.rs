@@ -11,7 +11,7 @@ use super::{
 use crate::{
     effects::{Attempt, Held, OnBehalf},
     ids::Tier,
-    journal::{EffectState, Recorded, store::Journal},
+    journal::{Class, EffectState, Recorded, store::Journal},
     queue::Claimed,
     runtime::{Ended, JobInput, Release},
 };
@@ -75,8 +75,13 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         Ok(journal) => journal,
         Err(what) => return Outcome::Unreadable { what },
     };
-    if job.cancel_requested {
-        return cancelled(&journal);
+    let is_ending = job.cancel_requested;
+    if is_ending {
+        match cancelled(&journal) {
+            // What became of it is asked before anybody is: by the guest's own way to it, on which no other effect begins.
+            Outcome::CancelInDoubt if can_be_asked(&journal) => {}
+            outcome => return outcome,
+        }
     }
     if job.reaps >= MAX_REAPS {
         return Outcome::Poison;
@@ -99,7 +104,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         venue: worker.runtime.venue(&job.payload),
     };
     let attempt = Attempt::new(
-        Held { job: job.id, tier: job.tier, lease: job.lease, generation: job.generation.cast_unsigned() },
+        Held { job: job.id, tier: job.tier, lease: job.lease, generation: job.generation.cast_unsigned(), is_ending },
         release.digest,
         who,
         job_type.limits.effects,
@@ -129,13 +134,18 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not
 /// before its sender is surely gone.
 fn cancelled(journal: &[Recorded]) -> Outcome {
-    let doubt = || journal.iter().filter(|row| matches!(row.state, EffectState::Started | EffectState::Doubt));
-    let alive = doubt().filter(|row| row.state == EffectState::Started && !row.settle_in.is_zero());
-    match (alive.map(|row| row.settle_in).max(), doubt().count()) {
+    let alive = journal
+        .iter()
+        .filter(|row| row.state == EffectState::Started && row.class != Class::Read && !row.settle_in.is_zero());
+    match (alive.map(|row| row.settle_in).max(), journal.iter().any(Recorded::is_open_doubt)) {
         (Some(wait), _) => Outcome::CancelWaits { wait },
-        (None, 0) => Outcome::Cancelled,
-        (None, _) => Outcome::CancelInDoubt,
+        (None, false) => Outcome::Cancelled,
+        (None, true) => Outcome::CancelInDoubt,
     }
+}
+
+fn can_be_asked(journal: &[Recorded]) -> bool {
+    journal.iter().filter(|row| row.is_open_doubt()).all(|row| row.class == Class::Asked)
 }
 
 /// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,

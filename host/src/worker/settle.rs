@@ -251,12 +251,14 @@ fn events(batch: &[Settled], settled: &mut queue::store::Settled) -> Vec<Event> 
     events
 }
 
-/// SQLSTATE 22 or 23. But for "no partition found for row", which is 23514 without a constraint: that is the archive's
+/// SQLSTATE 22 or 23, or 54: something of it is larger than PostgreSQL takes. But for "no partition found for row", which is 23514 without a constraint: that is the archive's
 /// fault, not the job's.
 fn is_about_a_row(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let code = error.code().unwrap_or_default();
-    code.starts_with("22") || (code.starts_with("23") && !(code == "23514" && error.constraint().is_none()))
+    code.starts_with("22")
+        || code.starts_with("54")
+        || (code.starts_with("23") && !(code == "23514" && error.constraint().is_none()))
 }
 
 fn is_invalid(batch: &[Settled]) -> bool {

@@ -17,6 +17,8 @@ const MAX_RECIPIENTS: usize = 50;
 const MAX_BODY: usize = 256 << 10;
 /// Characters.
 const MAX_SUBJECT: usize = 250;
+/// Of an address with the name before it, in characters: what fits into a line of a header (RFC 5322, 2.1.1: 998) in any encoding.
+const MAX_ADDRESS: usize = 320;
 
 /// What the guest wants to say, unchecked.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ impl Letter {
         if subject.is_empty() || subject.chars().count() > MAX_SUBJECT || subject.chars().any(ends_a_line) {
             return Err(format!("a subject has 1 to {MAX_SUBJECT} characters and no line break"));
         }
+        let text = body("text", text)?;
+        let html = html.map(|html| body("html", html)).transpose()?;
         let to = to.iter().map(|to| address("to", to)).collect::<Result<_, _>>()?;
         let reply_to = reply_to.map(|to| address("reply-to", &to)).transpose()?;
         let attachments = Attached::all(attachments, max_attachments)?;
@@ -121,7 +125,19 @@ pub(super) fn ends_a_line(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// One kind of line end, and no other control character: a server that takes a lone CR for a line end would read `\r.\r` as the
+/// end of the mail, and what follows as commands ("SMTP smuggling").
+fn body(field: &str, text: String) -> Result<String, String> {
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n')) {
+        return Err(format!("{field}: holds a control character"));
+    }
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
+}
+
 fn address(field: &str, text: &str) -> Result<Mailbox, String> {
+    if text.chars().count() > MAX_ADDRESS {
+        return Err(format!("{field}: an address with its name has at most {MAX_ADDRESS} characters"));
+    }
     if text.chars().any(ends_a_line) {
         return Err(format!("{field}: an address has no line break"));
     }

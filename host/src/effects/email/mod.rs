@@ -134,6 +134,8 @@ impl Provider for Smtp {
             identity,
             redacted,
             timeout: server.profile.timeout,
+            // Nothing is repeated by that.
+            remembers: Duration::ZERO,
             bucket: Bucket::profile(Self::NAME, &profile),
             call: Mail { letter, server },
         })

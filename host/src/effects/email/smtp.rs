@@ -16,6 +16,7 @@ use lettre::{
         client::{AsyncSmtpConnection, Certificate, TlsParameters, TlsVersion},
         commands::{Data, Mail, Rcpt},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+        response::{Response, Severity},
     },
 };
 
@@ -36,6 +37,10 @@ const IDLE: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(5);
 /// "Service not available, closing transmission channel."
 const CLOSING: u16 = 421;
+/// "Start mail input."
+const START_MAIL_INPUT: u16 = 354;
+/// How long the reply to QUIT is waited for.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// Longest reply of a server that is kept, in characters.
 const MAX_REPLY: usize = 300;
 
@@ -85,7 +90,7 @@ impl Server {
             tokio::time::timeout(self.profile.timeout, self.converse(letter, message_id, bytes, &message_began)).await;
         end.unwrap_or_else(|_| {
             if message_began.load(Ordering::Relaxed) {
-                CallEnd::Doubt("the server did not reply to the message in time".to_owned())
+                CallEnd::doubt("the server did not reply to the message in time")
             } else {
                 CallEnd::Unreachable("the server did not answer in time; nothing was sent".to_owned())
             }
@@ -114,17 +119,25 @@ impl Server {
         let refused = match envelope {
             Ok(Envelope::Open(refused)) => refused,
             Ok(Envelope::NobodyLeft(first)) => {
-                connection.abort().await;
-                return rejected(first.code, first.message);
+                let end = rejected(first.code, first.message);
+                farewell(&mut connection).await;
+                return end;
+            }
+            Ok(Envelope::NotOpen(code)) => {
+                return CallEnd::Unreachable(format!("the mail server answered {code} to DATA; nothing was sent"));
             }
             Err(error) => {
                 let end = refusal(&error).unwrap_or_else(|| unreachable(&error));
-                connection.abort().await;
+                farewell(&mut connection).await;
                 return end;
             }
         };
         message_began.store(true, Ordering::Relaxed);
         match connection.message(bytes).await {
+            // Its replies are out of step with our commands: this one is not about the message.
+            Ok(reply) if !is_completion(&reply) => {
+                CallEnd::doubt(format!("the server answered {} to the message", u16::from(reply.code())))
+            }
             Ok(_) => {
                 self.put_idle(connection);
                 let sent = Sent { message_id: message_id.to_owned(), refused };
@@ -138,7 +151,7 @@ impl Server {
                     }
                     end
                 }
-                None => CallEnd::Doubt(format!("the reply to the message was lost: {}", plain(&error))),
+                None => CallEnd::doubt(format!("the reply to the message was lost: {}", plain(&error))),
             },
         }
     }
@@ -176,8 +189,12 @@ impl Server {
         if refused.len() == letter.to.len() {
             return Ok(Envelope::NobodyLeft(refused.swap_remove(0)));
         }
-        connection.command(Data).await?;
-        Ok(Envelope::Open(refused))
+        let reply = connection.command(Data).await?;
+        // lettre takes any 2xx or 3xx for a yes; only this one says "go on" (RFC 5321, 4.3.2).
+        match u16::from(reply.code()) {
+            START_MAIL_INPUT => Ok(Envelope::Open(refused)),
+            other => Ok(Envelope::NotOpen(other)),
+        }
     }
 
     async fn connect(&self, log_in: bool) -> Result<AsyncSmtpConnection, Error> {
@@ -200,7 +217,7 @@ impl Server {
     pub async fn probe(&self) -> Result<(), String> {
         match tokio::time::timeout(PROBE, self.connect(false)).await {
             Ok(Ok(mut connection)) => {
-                connection.abort().await;
+                farewell(&mut connection).await;
                 Ok(())
             }
             Ok(Err(error)) => Err(plain(&error)),
@@ -228,6 +245,17 @@ enum Envelope {
     Open(Vec<Refusal>),
     /// All were refused; this is what was said to the first.
     NobodyLeft(Refusal),
+    /// It did not say that it waits: a reply that belongs to something before, or none of SMTP.
+    NotOpen(u16),
+}
+
+/// QUIT, for good manners: what is known is known, whether it is answered or not.
+async fn farewell(connection: &mut AsyncSmtpConnection) {
+    let _ = tokio::time::timeout(FAREWELL, connection.abort()).await;
+}
+
+fn is_completion(reply: &Response) -> bool {
+    reply.code().severity == Severity::PositiveCompletion
 }
 
 /// The service ends: 421 (RFC 5321, 3.8), or the connection broke.

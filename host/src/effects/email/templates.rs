@@ -2,6 +2,8 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Serde,
 };
 
+use crate::effects::stripe::decimals;
+
 /// The product's mails: name, subject, text, HTML.
 const TEMPLATES: [(&str, &str, &str, &str); 4] = [
     (
@@ -94,13 +96,7 @@ fn told(name: &str, error: &Error) -> String {
     }
 }
 
-/// ISO 4217 currencies without a minor unit.
-const ZERO_DECIMAL: [&str; 16] =
-    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"];
-/// ISO 4217 currencies with a thousandth.
-const THREE_DECIMAL: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
-
-/// `12345 | money("eur")` is `123.45 EUR`: an amount in the currency's minor unit.
+/// `12345 | money("eur")` is `123.45 EUR`: an amount as Stripe counts it, so that a receipt shows what was charged.
 fn money(amount: i64, currency: &str) -> Result<String, Error> {
     let currency = currency.to_ascii_uppercase();
     if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
@@ -108,11 +104,10 @@ fn money(amount: i64, currency: &str) -> Result<String, Error> {
     }
     let sign = if amount < 0 { "-" } else { "" };
     let amount = amount.unsigned_abs();
-    let digits = match &*currency {
-        code if ZERO_DECIMAL.contains(&code) => return Ok(format!("{sign}{amount} {currency}")),
-        code if THREE_DECIMAL.contains(&code) => 3,
-        _ => 2,
-    };
+    let digits = decimals(&currency);
+    if digits == 0 {
+        return Ok(format!("{sign}{amount} {currency}"));
+    }
     let unit = 10_u64.pow(digits);
     Ok(format!("{sign}{}.{:0width$} {currency}", amount / unit, amount % unit, width = digits as usize))
 }
@@ -129,6 +124,7 @@ mod tests {
             (500, "JPY", "500 JPY"),
             (1234, "KWD", "1.234 KWD"),
             (-250, "GBP", "-2.50 GBP"),
+            (50_000, "UGX", "500.00 UGX"),
         ] {
             assert_eq!(money(amount, currency).expect("a currency"), shown);
         }

@@ -1,5 +1,7 @@
 //! The rules of doubt: what may be done about a call whose answer nobody has.
 
+use std::time::Duration;
+
 use super::failpoint::{self, Plant};
 use crate::{
     effects::Stop,
@@ -14,7 +16,8 @@ pub(super) enum Next {
     Ask,
 }
 
-pub(super) fn next(row: &Recorded, class: Class) -> Result<Next, Stop> {
+/// `remembers`: how long after the first try the other side surely knows the call again.
+pub(super) fn next(row: &Recorded, class: Class, remembers: Duration) -> Result<Next, Stop> {
     match (row.state, class) {
         // A frozen host may still be sending.
         (EffectState::Started, _) if !row.settle_in.is_zero() && !failpoint::is_planted(Plant::EarlyDoubt) => {
@@ -32,6 +35,16 @@ pub(super) fn next(row: &Recorded, class: Class) -> Result<Next, Stop> {
                 row.note.as_deref().unwrap_or("the host that sent it died")
             ),
         }),
+        // By now a repeat under the same id might be done a second time.
+        (EffectState::Started | EffectState::Doubt, Class::Idempotent) if row.age >= remembers => Err(Stop::Park {
+            message: format!(
+                "effect {} ({}.{}) was sent {} h ago, and would not be known again by its id",
+                row.seq,
+                row.provider,
+                row.function,
+                row.age.as_secs() / 3_600
+            ),
+        }),
         (EffectState::Started | EffectState::Doubt, Class::Asked) => Ok(Next::Ask),
         (EffectState::Started | EffectState::Doubt, Class::Read | Class::Idempotent | Class::Resend) => Ok(Next::Send),
         (EffectState::Deferred | EffectState::Ended, _) => Ok(Next::Send),
@@ -40,8 +53,6 @@ pub(super) fn next(row: &Recorded, class: Class) -> Result<Next, Stop> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use chrono::Utc;
     use serde_json::Value;
 
@@ -70,6 +81,27 @@ mod tests {
             answer: None,
             note: None,
         }
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    fn next(row: &Recorded, class: Class) -> Result<Next, Stop> {
+        super::next(row, class, DAY)
+    }
+
+    #[test]
+    fn a_repeat_that_would_not_be_known_again_is_a_persons_decision() {
+        for state in [EffectState::Started, EffectState::Doubt] {
+            let mut row = row(state, Duration::ZERO);
+            row.age = DAY - Duration::from_secs(1);
+            assert_eq!(next(&row, Class::Idempotent), Ok(Next::Send));
+            row.age = DAY;
+            assert!(matches!(next(&row, Class::Idempotent), Err(Stop::Park { .. })));
+            assert_eq!(next(&row, Class::Resend), Ok(Next::Send));
+        }
+        let mut row = row(EffectState::Deferred, Duration::ZERO);
+        row.age = DAY * 2;
+        assert_eq!(next(&row, Class::Idempotent), Ok(Next::Send), "nothing was sent");
     }
 
     #[test]

@@ -79,15 +79,24 @@ impl Gate {
             // The count is the same on every attempt, so this needs no journal to be replayed.
             return Ok(Answer::Denied(format!("this job type may make {} effects", attempt.max_effects)));
         }
+        // As above: what was answered before this one is the same on every attempt.
+        if attempt.answered_bytes() > MAX_ANSWERS {
+            return Ok(Answer::Denied(format!("the answers to this job's effects have more than {MAX_ANSWERS} bytes")));
+        }
         let prepared = provider.prepare(&attempt.who, request);
         let under_way = UnderWay::begin(attempt);
-        let (gate, provider, attempt) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));
+        let (gate, provider, shared) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));
         let task = self.io.spawn(async move {
             let _under_way = under_way;
-            gate.pass(&*provider, &attempt, seq, prepared).await
+            gate.pass(&*provider, &shared, seq, prepared).await
         });
         match task.await {
-            Ok(result) => result,
+            Ok(result) => {
+                if let Ok(answer) = &result {
+                    attempt.count_answer(answer);
+                }
+                result
+            }
             // The journal knows how far it came; the next attempt goes on from there.
             Err(failed) => {
                 tracing::error!(error = %failed, "an effect's task did not end by itself");
@@ -113,5 +122,7 @@ impl Drop for UnderWay {
     }
 }
 
+/// What the answers to one job's effects may come to, in bytes: each attempt loads them all, and they are archived in one row.
+const MAX_ANSWERS: u64 = 16 << 20;
 /// Beyond this between the journal's start and the first byte, the fence is asked again.
 const FENCE_AGE: Duration = Duration::from_secs(2);

@@ -86,11 +86,15 @@ impl Gate {
 
         // In doubt from an earlier attempt? Then its class decides whether it may be sent again.
         if let Some(row) = open {
-            match doubt::next(row, prepared.class)? {
+            match doubt::next(row, prepared.class, prepared.remembers)? {
                 Next::Send => {}
                 Next::Ask => {
                     if let Some(answer) = self.ask(provider, &call, row, prepared).await? {
                         return Ok(answer);
+                    }
+                    if attempt.is_ending {
+                        let message = format!("the job was to be cancelled, and effect {} is in doubt", row.seq);
+                        return Err(Stop::Park { message });
                     }
                 }
             }
@@ -125,7 +129,7 @@ impl Gate {
         };
         attempt.set_in_doubt(prepared.class.doubt_matters());
         let is_late = asked.elapsed() > FENCE_AGE || !self.pulse.is_fresh();
-        if is_late && !failpoint::is_planted(Plant::NoFence) && !self.fence_again(attempt, FENCE_AGE).await {
+        if is_late && !failpoint::is_planted(Plant::NoFence) && !self.fence_again(&call, prepared.timeout).await {
             // Not a byte has left, and the row may say so: it is still this try's.
             self.leave(&call, prepared.class, EffectState::Deferred, "this node was too slow to send it").await;
             return Err(not_now("this node was too slow between the journal and the call"));
@@ -135,10 +139,24 @@ impl Gate {
         let backstop = prepared.timeout + Duration::from_secs(1);
         let end = tokio::time::timeout(backstop, provider.call(failpoint::key(&call), &prepared.call))
             .await
-            .unwrap_or_else(|_| CallEnd::Doubt("no answer within the call's time-out".to_owned()));
+            .unwrap_or_else(|_| CallEnd::doubt("no answer within the call's time-out"));
+        // An earlier try may have happened, and this answer is about this one only.
+        let end = match end {
+            CallEnd::Answer(answer)
+                if open.is_some_and(Recorded::is_open_doubt) && !provider.settles(&prepared.call, &answer) =>
+            {
+                CallEnd::Transient {
+                    message: "the answer to a repeat does not say what became of the call before".to_owned(),
+                    retry_after: None,
+                }
+            }
+            end => end,
+        };
 
         failpoint::reach(Point::AfterReply, &call);
-        if let CallEnd::Transient { retry_after: Some(after), .. } = &end {
+        if let CallEnd::Transient { retry_after: Some(after), .. } | CallEnd::Doubt { retry_after: Some(after), .. } =
+            &end
+        {
             self.limiter.hold(&prepared.bucket, *after).await;
         }
 
@@ -166,12 +184,12 @@ impl Gate {
                 leave(EffectState::Deferred, &message).await;
                 Err(Stop::Retry { message, after: retry_after })
             }
-            CallEnd::Doubt(message) => {
+            CallEnd::Doubt { message, retry_after } => {
                 leave(EffectState::Doubt, &message).await;
                 match prepared.class {
                     Class::Once => Err(Stop::Park { message }),
                     Class::Read | Class::Idempotent | Class::Asked | Class::Resend => {
-                        Err(Stop::Retry { message, after: None })
+                        Err(Stop::Retry { message, after: retry_after })
                     }
                 }
             }
@@ -221,7 +239,7 @@ impl Gate {
         });
         match asked {
             Asked::Answer(answer) => self.answered(provider, call, prepared, answer, Source::Asked).await.map(Some),
-            Asked::Absent if row.age < P::REMEMBERS => Ok(None),
+            Asked::Absent if row.age < prepared.remembers => Ok(None),
             Asked::Absent => Err(Stop::Park {
                 message: format!(
                     "effect {} was sent, {} shows nothing of it, and would not know it again by its id",
@@ -231,7 +249,7 @@ impl Gate {
             }),
             Asked::Unclear(message) => Err(Stop::Park { message }),
             // By now a repeat would be out of the question, whatever it said: somebody else must look.
-            Asked::NotNow { message, .. } if row.age >= P::REMEMBERS => Err(Stop::Park { message }),
+            Asked::NotNow { message, .. } if row.age >= prepared.remembers => Err(Stop::Park { message }),
             Asked::NotNow { message, after } => Err(Stop::Snooze { message, after }),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Gate, identity};
+use super::{FENCE_AGE, Gate, identity};
 use crate::{
     clock::Boottime,
     effects::{Attempt, Stop},
@@ -15,8 +15,12 @@ use crate::{
     },
 };
 
-/// An answer that could not be written down is tried for this long before the call is left in doubt.
+/// An answer that could not be written down is tried for at least this long before the call is left in doubt, and longer
+/// while this node's heartbeat comes through.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_PATIENCE_AT_MOST: Duration = Duration::from_secs(60);
+/// Longest words of ours about a refusal, in characters: they quote what a guest asked for.
+const MAX_REFUSAL: usize = 1_000;
 /// How soon a job looks again whether its provider is still paused.
 const PAUSED: Duration = Duration::from_secs(5);
 
@@ -51,6 +55,12 @@ impl Gate {
         start: &Start,
         answer: Answer,
     ) -> Result<Answer, Stop> {
+        let short = |message: String| message.chars().take(MAX_REFUSAL).collect();
+        let answer = storable(match answer {
+            Answer::Denied(message) => Answer::Denied(short(message)),
+            Answer::Invalid(message) => Answer::Invalid(short(message)),
+            other => other,
+        });
         let write = async {
             let mut tx = store::begin_durable(&self.pool).await?;
             let ended = store::record_refusal(&mut tx, start, &answer).await?;
@@ -91,13 +101,11 @@ impl Gate {
         line: Option<Line>,
         source: Source,
     ) -> Result<Answer, Stop> {
-        let mut value = serde_json::json!(answer);
-        identity::without_nul(&mut value);
-        let answer = serde_json::from_value(value).unwrap_or(answer);
+        let answer = storable(answer);
         let teller =
             Teller { tenant: call.attempt.who.tenant.clone(), provider: call.provider.to_owned(), source, line };
         let end = call.end(Outcome::Answered { answer: answer.clone(), teller: Box::new(teller) });
-        let began = Boottime::now();
+        let (began, mut is_first) = (Boottime::now(), true);
         loop {
             match self.journal.end(end.clone()).await {
                 Ok(Some(Written::Ended(ended_ms))) => {
@@ -106,8 +114,14 @@ impl Gate {
                 }
                 // An earlier sender's answer came first, and is the journal's: the next attempt reads it.
                 Ok(Some(Written::Open(_)) | None) => return Err(not_now("the effect was answered by an earlier try")),
-                Err(error) if began.elapsed() < WRITE_PATIENCE => {
+                // It may have been hanging in a dead connection for all of its time, and another one is fine.
+                Err(error)
+                    if is_first
+                        || began.elapsed() < WRITE_PATIENCE
+                        || began.elapsed() < WRITE_PATIENCE_AT_MOST && self.pulse.is_fresh() =>
+                {
                     tracing::warn!(error = %error, job.id = %call.attempt.job, "an effect's answer could not be written; trying again");
+                    is_first = false;
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 // The row stays `started`: doubt, to be settled by its class.
@@ -129,15 +143,25 @@ impl Gate {
         }
     }
 
-    pub(super) async fn fence_again(&self, attempt: &Attempt, within: Duration) -> bool {
-        let asked = Boottime::now();
+    /// The fence once more, for a sender that was slow: what the journal says of how long it may be alive counts from now.
+    pub(super) async fn fence_again(&self, call: &OpenCall<'_>, timeout: Duration) -> bool {
+        let (asked, attempt) = (Boottime::now(), call.attempt);
         let ask = async {
-            // It waits for whoever writes the row, so it is no mere read; nothing has to be kept.
-            let mut db = self.pool.write().await?;
-            store::still_mine(&mut db, attempt.tier, attempt.job, attempt.lease).await
+            let mut tx = store::begin_durable(&self.pool).await?;
+            let sender = (attempt.tier, attempt.job, attempt.lease);
+            let is_mine = store::begin_again(&mut tx, sender, call.seq, call.try_no, timeout).await?;
+            tx.commit().await?;
+            sqlx::Result::Ok(is_mine)
         };
-        matches!(ask.await, Ok(true)) && asked.elapsed() <= within && self.pulse.is_fresh()
+        matches!(ask.await, Ok(true)) && asked.elapsed() <= FENCE_AGE && self.pulse.is_fresh()
     }
+}
+
+/// Postgres's jsonb takes no NUL. The guest is told what the journal says.
+fn storable(answer: Answer) -> Answer {
+    let mut value = serde_json::json!(answer);
+    identity::without_nul(&mut value);
+    serde_json::from_value(value).unwrap_or(answer)
 }
 
 pub(super) fn not_now(message: &str) -> Stop {

@@ -409,7 +409,7 @@ impl<'a> Course<'a> {
         if !self.is_out {
             return self.unsent;
         }
-        CallEnd::Doubt(format!("the mint was sent, and is not yet {}", self.call.profile.config.commitment.as_str()))
+        CallEnd::doubt(format!("the mint was sent, and is not yet {}", self.call.profile.config.commitment.as_str()))
     }
 }
 
@@ -437,7 +437,7 @@ fn refused(meaning: Meaning) -> CallEnd {
         Meaning::Exists => {
             CallEnd::Unknown("the mint is on the chain, and none of the signatures that were kept made it".to_owned())
         }
-        Meaning::Processed | Meaning::Stale => CallEnd::Doubt("the nodes contradict each other".to_owned()),
+        Meaning::Processed | Meaning::Stale => CallEnd::doubt("the nodes contradict each other"),
         Meaning::Wrong { code, message } => CallEnd::Answer(no(&code, message)),
     }
 }

@@ -148,10 +148,11 @@ impl Call {
     }
 }
 
+/// The chain does not forget, and nothing is repeated without having asked it; a year bounds how long it is asked.
+const REMEMBERS: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Provider for Mints {
     const NAME: &'static str = "solana";
-    /// The chain does not forget, and nothing is repeated without having asked it; a year bounds how long it is asked.
-    const REMEMBERS: Duration = Duration::from_secs(365 * 24 * 3600);
     type Request = Request;
     type Call = Call;
 
@@ -184,6 +185,7 @@ impl Provider for Mints {
             function: MINT_NFT,
             class: Class::Asked,
             timeout: profile.config.timeout,
+            remembers: REMEMBERS,
             bucket: Bucket::profile(Self::NAME, &profile.name),
             call: Call {
                 profile: Arc::clone(profile),

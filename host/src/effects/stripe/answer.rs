@@ -9,8 +9,8 @@ use crate::{
     journal::{Answer, Rejection},
 };
 
-/// Longest answer that is read, in bytes.
-const MAX_BODY: usize = 1 << 20;
+/// Longest answer that is read, in bytes: a page of a hundred objects, each with all the metadata that one may have.
+const MAX_BODY: usize = 4 << 20;
 /// Longest answer that a guest is given whole.
 const MAX_RAW: usize = 64 << 10;
 /// Longest wait that is believed.
@@ -93,7 +93,11 @@ pub(super) fn meaning(what: &What, reply: Reply) -> CallEnd {
 
 /// It may have happened. A read is simply made again.
 pub(super) fn lost(what: &What, message: String) -> CallEnd {
-    if what.is_read() { CallEnd::Transient { message, retry_after: None } } else { CallEnd::Doubt(message) }
+    if what.is_read() {
+        CallEnd::Transient { message, retry_after: None }
+    } else {
+        CallEnd::Doubt { message, retry_after: None }
+    }
 }
 
 /// `usher:plugin/stripe.outcome`. `None`: it is not an object of the kind.
@@ -102,23 +106,28 @@ pub(super) fn outcome(what: &What, object: &Value) -> Option<Value> {
         What::Capture { .. } => object.get("amount_received").or(object.get("amount")),
         _ => object.get("amount"),
     };
-    let mut raw = object.clone();
-    without_secrets(&mut raw);
-    let mut raw = raw.to_string();
-    if raw.len() > MAX_RAW {
-        raw = json!({ "id": object["id"], "usherTruncated": true }).to_string();
-    }
     Some(json!({
         "id": object["id"].as_str()?,
         // A transfer has none.
         "status": object["status"].as_str().unwrap_or("created"),
         "amount": amount?.as_u64()?,
         "currency": object["currency"].as_str()?,
-        "raw": raw,
+        "raw": raw(object),
     }))
 }
 
-/// A payment intent carries the key that lets a browser confirm it.
+/// The object as the journal may keep it and a guest may see it.
+pub(super) fn raw(object: &Value) -> String {
+    let mut shown = object.clone();
+    without_secrets(&mut shown);
+    let shown = shown.to_string();
+    if shown.len() > MAX_RAW {
+        return json!({ "id": object["id"], "usherTruncated": true }).to_string();
+    }
+    shown
+}
+
+/// A payment intent carries the key that lets a browser confirm it, also in addresses that it sends a browser to.
 fn without_secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -126,6 +135,9 @@ fn without_secrets(value: &mut Value) {
             fields.values_mut().for_each(without_secrets);
         }
         Value::Array(items) => items.iter_mut().for_each(without_secrets),
+        Value::String(text) if text.contains("client_secret=") || text.contains("_secret_") => {
+            *text = "***".to_owned();
+        }
         _ => {}
     }
 }
@@ -168,16 +180,19 @@ mod tests {
         assert!(matches!(said(400, json!({"type": "invalid_request_error", "code": "parameter_missing"})),
             CallEnd::Answer(Answer::Rejected(no)) if no.code == "parameter_missing"));
         assert!(matches!(said(404, json!({"type": "invalid_request_error"})), CallEnd::Answer(Answer::Rejected(_))));
-        assert!(matches!(said(404, json!({})), CallEnd::Doubt(_)), "a proxy's");
-        assert!(matches!(said(408, json!({"type": "api_error"})), CallEnd::Doubt(_)));
+        assert!(matches!(said(404, json!({})), CallEnd::Doubt { .. }), "a proxy's");
+        assert!(matches!(said(408, json!({"type": "api_error"})), CallEnd::Doubt { .. }));
         assert!(matches!(said(400, json!({"type": "idempotency_error"})), CallEnd::Unknown(_)));
         assert!(matches!(said(401, json!({})), CallEnd::Unreachable(_)));
         assert!(matches!(said(403, json!({})), CallEnd::Unreachable(_)));
         assert!(matches!(said(409, json!({})), CallEnd::Transient { .. }));
         assert!(matches!(said(429, json!({})), CallEnd::Transient { .. }));
-        assert!(matches!(said(500, json!({})), CallEnd::Doubt(_)));
-        assert!(matches!(said(502, json!({})), CallEnd::Doubt(_)));
-        assert!(matches!(said(302, json!({})), CallEnd::Doubt(_)), "no redirect is followed, and none is an answer");
+        assert!(matches!(said(500, json!({})), CallEnd::Doubt { .. }));
+        assert!(matches!(said(502, json!({})), CallEnd::Doubt { .. }));
+        assert!(
+            matches!(said(302, json!({})), CallEnd::Doubt { .. }),
+            "no redirect is followed, and none is an answer"
+        );
         let mut sticky = reply(500, Value::Null);
         sticky.is_replayed = true;
         assert!(matches!(meaning(&What::Payout, sticky), CallEnd::Unknown(_)));
@@ -191,10 +206,12 @@ mod tests {
         for body in
             [Value::Null, json!([]), json!({"id": "pi_1"}), json!({"id": "pi_1", "amount": -1, "currency": "eur"})]
         {
-            assert!(matches!(meaning(&what, reply(200, body)), CallEnd::Doubt(_)));
+            assert!(matches!(meaning(&what, reply(200, body)), CallEnd::Doubt { .. }));
         }
         let object = json!({"id": "pi_1", "status": "succeeded", "amount": 5, "currency": "eur", "client_secret": "s3cret",
-            "latest": [{"client_secret": "s3cret"}]});
+            "latest": [{"client_secret": "s3cret"}],
+            "next_action": {"redirect_to_url": {"url": "https://hooks.stripe.com/r?client_secret=s3cret&x=1"}},
+            "note": "pi_1_secret_s3cret"});
         let CallEnd::Answer(Answer::Ok(value)) = meaning(&what, reply(200, object)) else { panic!("an answer") };
         assert!(!value.to_string().contains("s3cret"));
     }

@@ -16,6 +16,15 @@ const MAX: u64 = 99_999_999;
 /// Its exception.
 const MAX_IDR: u64 = 999_999_999_999;
 
+/// How many decimals an amount is written with.
+pub(in crate::effects) fn decimals(currency: &str) -> u32 {
+    match currency.to_ascii_lowercase().as_str() {
+        c if ZERO_DECIMAL.contains(&c) => 0,
+        c if THREE_DECIMAL.contains(&c) => 3,
+        _ => 2,
+    }
+}
+
 /// The amount as Stripe takes it.
 pub(super) fn amount(amount: u64, currency: &str, is_payout: bool) -> Result<(), String> {
     let most = if currency == "idr" { MAX_IDR } else { MAX };

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
+pub(super) use self::currency::decimals;
 pub use self::reconcile::{Day, Difference, Reconciled};
 use self::{
     account::{Account, Routes},
@@ -32,6 +33,8 @@ use crate::{
 
 /// The version of Stripe's API that every request asks for, whatever the account's own.
 pub const API_VERSION: &str = "2026-08-26.dahlia";
+/// Stripe forgets a key after 24 hours at the earliest.
+const REMEMBERS: Duration = Duration::from_secs(23 * 3600);
 /// Metadata of what an effect made.
 const EFFECT: &str = "usher_effect";
 /// Beyond this between the question whose payment it is and the call itself, the fence may have moved.
@@ -155,8 +158,6 @@ impl Stripe {
 
 impl Provider for Stripe {
     const NAME: &'static str = "stripe";
-    /// Stripe forgets a key after 24 hours at the earliest.
-    const REMEMBERS: Duration = Duration::from_secs(23 * 3600);
     type Request = Request;
     type Call = Call;
 
@@ -189,6 +190,7 @@ impl Provider for Stripe {
             redacted,
             // A shared account is asked first whose the payment is.
             timeout: account.timeout * if account.is_shared && outgoing.what.existing().is_some() { 2 } else { 1 },
+            remembers: REMEMBERS,
             bucket: Bucket::profile(Self::NAME, &account.profile),
             call: Call {
                 account: Arc::clone(account),
@@ -253,7 +255,7 @@ pub(super) fn by_person(function: &str, request: &Value, answer: &Value) -> Resu
     let amount = answer["amount"].as_u64().ok_or("/answer/amount: a whole number, in the currency's smallest unit")?;
     let value = json!({
         "id": text("id")?, "status": text("status")?, "amount": amount, "currency": currency::code(text("currency")?)?,
-        "raw": answer.to_string(),
+        "raw": answer::raw(answer),
     });
     let kind = KINDS.iter().find(|(name, _)| *name == function).map(|(_, kind)| *kind);
     let on = request["account"].as_str().or(request["on"].as_str()).map(str::to_owned);
@@ -317,7 +319,7 @@ impl Call {
             Ok(payment) if payment["id"] != id => {
                 Some(CallEnd::Unreachable("Stripe does not show the payment; nothing was sent".to_owned()))
             }
-            Ok(payment) if payment["metadata"][TENANT] == self.tenant.as_str() => None,
+            Ok(payment) if self.is_ours(&payment) => None,
             Ok(_) | Err(Asked::Unclear(_)) => Some(CallEnd::Answer(Answer::Rejected(Rejection {
                 code: "resource_missing".to_owned(),
                 message: "There is no such payment of this tenant.".to_owned(),
@@ -326,6 +328,13 @@ impl Call {
             Err(Asked::NotNow { message, after }) => Some(CallEnd::Transient { message, retry_after: after }),
             Err(Asked::Answer(_) | Asked::Absent) => None,
         }
+    }
+}
+
+impl Call {
+    /// As far as its mark tells, where tenants share an account.
+    fn is_ours(&self, payment: &Value) -> bool {
+        !self.account.is_shared || payment["metadata"][TENANT] == self.tenant.as_str()
     }
 }
 

@@ -46,7 +46,11 @@ pub(super) fn outgoing(account: &Account, request: Request) -> Result<Outgoing, 
         } => {
             form.money(amount, &currency, false)?;
             form.optional("customer", id("customer", "cus_", customer)?);
-            form.optional("payment_method", id("payment-method", "", payment_method)?);
+            // A card's number is none, and must not get as far as into Stripe's answer.
+            if payment_method.as_ref().is_some_and(|id| !METHODS.iter().any(|prefix| is_id(prefix, id))) {
+                return invalid("payment-method: is no id of one (pm_…)");
+            }
+            form.optional("payment_method", payment_method);
             form.add("confirm", confirm.to_string());
             if let Some(fee) = application_fee {
                 if fee > amount || destination.is_none() && account.account.is_none() {
@@ -128,6 +132,9 @@ const PAYMENT_EXTRA: [&str; 14] = [
 const REFUND_EXTRA: [&str; 2] = ["reverse_transfer", "refund_application_fee"];
 const PAYOUT_EXTRA: [&str; 3] = ["description", "statement_descriptor", "method"];
 const TRANSFER_EXTRA: [&str; 2] = ["description", "source_transaction"];
+
+/// What ids of payment methods begin with; all but the first are of older kinds.
+const METHODS: [&str; 4] = ["pm_", "card_", "src_", "ba_"];
 
 const REFUND_REASONS: [&str; 3] = ["duplicate", "fraudulent", "requested_by_customer"];
 const CANCEL_REASONS: [&str; 4] = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];

@@ -42,7 +42,8 @@ mod base64_text {
     }
 }
 
-/// 2xx to 4xx are answers, but for 408, 425 and 429. A 5xx of a write may have happened.
+/// 2xx to 4xx are answers, but for 408, 425 and 429. A 5xx of a write may have happened, a 503 too: a proxy in between says that
+/// of a service that died at work.
 /// None of the secrets comes through.
 pub(super) async fn read(
     mut response: reqwest::Response,
@@ -52,16 +53,22 @@ pub(super) async fn read(
 ) -> CallEnd {
     let status = response.status();
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_EARLY => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
             return CallEnd::Transient {
                 message: format!("the upstream answered {status}"),
                 retry_after: retry_after(response.headers()),
             };
         }
-        StatusCode::REQUEST_TIMEOUT => return lost(method, &format!("the upstream answered {status}")),
-        _ if status.is_server_error() => return lost(method, &format!("the upstream answered {status}")),
+        _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+            return lost_for(
+                method,
+                format!("the upstream answered {status}"),
+                retry_after(response.headers()).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE),
+            );
+        }
         _ => {}
     }
+    let is_encoded = response.headers().get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity");
     let mut headers: Vec<_> = response
         .headers()
         .iter()
@@ -91,10 +98,10 @@ pub(super) async fn read(
         }
     }
     let mut response = Response { status: status.as_u16(), headers, body };
-    veil::over(&mut response, secrets);
+    veil::over(&mut response, secrets, is_encoded);
     match serde_json::to_value(&response) {
         Ok(value) => CallEnd::Answer(Answer::Ok(value)),
-        Err(error) => CallEnd::Doubt(format!("the answer could not be kept: {error}")),
+        Err(error) => CallEnd::doubt(format!("the answer could not be kept: {error}")),
     }
 }
 
@@ -110,11 +117,17 @@ fn truncated() -> (String, String) {
 
 /// The request may have arrived. A read is simply made again.
 pub(super) fn lost(method: Method, message: &str) -> CallEnd {
-    if method.is_read() {
-        CallEnd::Transient { message: message.to_owned(), retry_after: None }
-    } else {
-        CallEnd::Doubt(message.to_owned())
-    }
+    lost_for(method, message.to_owned(), None)
+}
+
+fn lost_for(method: Method, message: String, retry_after: Option<Duration>) -> CallEnd {
+    if method.is_read() { CallEnd::Transient { message, retry_after } } else { CallEnd::Doubt { message, retry_after } }
+}
+
+/// What these say of a repeat may be about the repeat alone: under a key that is at work on the first try (409), behind a
+/// credential or a route that has changed since (401, 403, 404, 407), or behind a lock (423).
+pub(super) fn is_about_this_try(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 407 | 409 | 423)
 }
 
 /// Seconds, or a date (RFC 9110 10.2.3); at most an hour is believed.

@@ -127,6 +127,7 @@ impl Provider for Http {
             identity,
             redacted,
             timeout: target.config.timeout,
+            remembers: target.config.remembers,
             bucket: Bucket::destination(Self::NAME, &request.upstream),
             call: Outgoing { target, method: request.method, url, headers, body: request.body },
         })
@@ -159,6 +160,14 @@ impl Provider for Http {
         };
         target.breaker.ended(sound, Boottime::now());
         end
+    }
+
+    fn settles(&self, call: &Outgoing, answer: &Answer) -> bool {
+        let status = match answer {
+            Answer::Ok(value) => value["status"].as_u64().and_then(|status| u16::try_from(status).ok()),
+            Answer::Denied(_) | Answer::Invalid(_) | Answer::Rejected(_) => None,
+        };
+        call.method.is_read() || !status.is_some_and(answer::is_about_this_try)
     }
 }
 

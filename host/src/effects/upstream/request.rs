@@ -71,6 +71,10 @@ pub(super) fn headers(pairs: &[(String, String)], taken: impl Fn(&HeaderName) ->
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| "headers: a name is not one of HTTP".to_owned())?;
+        // Behind a gateway that makes variables of headers, `x_tenant_id` is `x-tenant-id`.
+        if name.as_str().contains('_') {
+            return Err(format!("headers: {name}: a name holds no underscore"));
+        }
         if Upstream::is_hosts_header(name.as_str())
             || name.as_str().starts_with("x-forwarded-")
             || name.as_str().starts_with("x-usher-")
@@ -138,6 +142,12 @@ mod tests {
             ("X-Forwarded-For", "x"),
             ("cookie", "x"),
             ("Transfer-Encoding", "chunked"),
+            ("X_Tenant_ID", "x"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("x-original-url", "/admin"),
+            ("X-Real-IP", "127.0.0.1"),
+            ("Accept-Encoding", "gzip"),
+            ("Range", "bytes=0-20"),
             ("X-Ok", "a\r\nX-Evil: b"),
             ("bad name", "x"),
         ] {

@@ -117,8 +117,9 @@ impl Target {
     }
 
     fn sign(&self, signer: &Signer, call: &Outgoing, headers: &mut HeaderMap) -> Result<String, String> {
-        if let Some(body) = &call.body {
-            headers.insert(CONTENT_DIGEST, value_of(&content_digest(body))?);
+        // A write without a body says so, or somebody on the way could add one.
+        if call.body.is_some() || !call.method.is_read() {
+            headers.insert(CONTENT_DIGEST, value_of(&content_digest(call.body.as_deref().unwrap_or_default()))?);
         }
         let covered = [Some(&CONTENT_DIGEST), self.tenant_header.as_ref(), Some(&IDEMPOTENCY_KEY)];
         let fields: Vec<_> = covered

@@ -99,12 +99,30 @@ async fn not_now_is_transient_and_a_lost_write_is_doubt() {
     for (answer, method, doubt) in [
         ("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Method::Post, true),
         ("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Method::Get, false),
+        ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Method::Post, true),
+        ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Method::Get, false),
         ("", Method::Post, true),
         ("", Method::Get, false),
     ] {
         let (end, _) = ask(method, false, answer).await;
-        assert_eq!(matches!(end, CallEnd::Doubt(_)), doubt, "{answer} {method:?} {end:?}");
+        assert_eq!(matches!(end, CallEnd::Doubt { .. }), doubt, "{answer} {method:?} {end:?}");
         assert_eq!(matches!(end, CallEnd::Transient { .. }), !doubt, "{answer} {method:?} {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_repeat_hears_may_be_about_the_repeat_alone() {
+    let http = http("http://h".to_owned(), true);
+    let settles = |method, status: u16| {
+        let answer = Answer::Ok(serde_json::json!({"status": status, "headers": [], "body": ""}));
+        http.settles(&prepare(&http, method).call, &answer)
+    };
+    for status in [200, 201, 400, 402, 410, 422] {
+        assert!(settles(Method::Post, status), "{status}");
+    }
+    for status in [401, 403, 404, 407, 409, 423] {
+        assert!(!settles(Method::Post, status), "{status}");
+        assert!(settles(Method::Get, status), "{status}");
     }
 }
 

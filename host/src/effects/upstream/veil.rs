@@ -7,12 +7,16 @@ const SHORTEST: usize = 8;
 const VEIL: &[u8] = b"***";
 
 /// Drops headers whose value holds one of the secrets, and puts `***` in its place in the body. Only the bytes as they were
-/// sent are found: not another encoding of them.
-pub(super) fn over(response: &mut Response, secrets: &[&str]) {
+/// sent are found, not another encoding of them; a body of which the service says that it is encoded is not let through.
+pub(super) fn over(response: &mut Response, secrets: &[&str], is_encoded: bool) {
     let secrets: Vec<_> = secrets.iter().filter(|secret| secret.len() >= SHORTEST).collect();
     let there = response.headers.len();
     response.headers.retain(|(_, value)| !secrets.iter().any(|secret| value.contains(**secret)));
     let mut is_veiled = response.headers.len() < there;
+    if is_encoded && !secrets.is_empty() && !response.body.is_empty() {
+        response.body.clear();
+        is_veiled = true;
+    }
     for secret in secrets {
         if let Some(body) = without(&response.body, secret.as_bytes()) {
             response.body = body;
@@ -47,7 +51,7 @@ mod tests {
     fn veiled(headers: &[(&str, &str)], body: &str, secrets: &[&str]) -> (Vec<String>, String) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut response = Response { status: 200, headers, body: body.as_bytes().to_vec() };
-        over(&mut response, secrets);
+        over(&mut response, secrets, false);
         let names = response.headers.into_iter().map(|(name, _)| name).collect();
         (names, String::from_utf8(response.body).expect("text"))
     }
@@ -58,6 +62,15 @@ mod tests {
         let (names, body) = veiled(&headers, "a canary-4711 b canary-4711", &["canary-4711", "other-4712"]);
         assert_eq!(names, ["x-ok", "usher-redacted"]);
         assert_eq!(body, "a *** b ***");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_through_is_dropped_where_there_is_a_secret() {
+        for (secrets, kept) in [(&["canary-4711"][..], 0), (&[], 4)] {
+            let mut response = Response { status: 200, headers: Vec::new(), body: b"\x1f\x8b\x08\x00".to_vec() };
+            over(&mut response, secrets, true);
+            assert_eq!((response.body.len(), response.headers.len()), (kept, usize::from(kept == 0)));
+        }
     }
 
     #[test]

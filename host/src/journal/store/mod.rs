@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 pub use self::{
     end::{End, Outcome, Teller, Written, end},
-    start::{Start, record_refusal, start, still_mine},
+    start::{Start, begin_again, record_refusal, start, still_mine},
 };
 use super::{Answer, Class, EffectState, Recorded, Restored};
 use crate::db::Pool;

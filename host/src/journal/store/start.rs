@@ -64,14 +64,15 @@ pub async fn start(db: &mut PgConnection, terms: Terms<'_>, starts: &[&Start]) -
             INSERT INTO effects (job_id, seq, generation, effect_id, tier, provider, function, class, request_hash,
                                  request, state, release, base_ms, deadline_at)
             SELECT job_id, seq, generation, effect_id, tier, provider, function, class, request_hash, request, 'started',
-                   release, base_ms, now() + make_interval(secs => timeout)
+                   -- From when the locks were had: nobody lives longer than this says.
+                   release, base_ms, clock_timestamp() + make_interval(secs => timeout)
             FROM mine WHERE NOT again
             RETURNING job_id, seq, tries
         ), further AS (
             UPDATE effects e
             SET state = 'started', tries = e.tries + 1, note = NULL,
                 doubted = e.doubted OR e.class <> 'read' AND e.state IN ('started', 'doubt'),
-                started_at = now(), deadline_at = now() + make_interval(secs => m.timeout)
+                started_at = clock_timestamp(), deadline_at = clock_timestamp() + make_interval(secs => m.timeout)
             FROM mine m
             WHERE m.again AND e.job_id = m.job_id AND e.seq = m.seq AND e.state <> 'ended'
             RETURNING e.job_id, e.seq, e.tries
@@ -143,7 +144,37 @@ pub async fn record_refusal(db: &mut PgConnection, s: &Start, answer: &Answer) -
     Ok(ended.map(unix_ms))
 }
 
-/// The fence alone, for a sender that was slow between start and send.
+/// The fence again, for a sender that was slow between start and send; its call may last until `timeout` from now.
+/// `sender`: tier, job and lease.
+pub async fn begin_again(
+    db: &mut PgConnection,
+    sender: (Tier, JobId, Lease),
+    seq: u32,
+    try_no: i32,
+    timeout: Duration,
+) -> sqlx::Result<bool> {
+    let (tier, job, lease) = sender;
+    let done = sqlx::query!(
+        r#"
+        WITH mine AS MATERIALIZED (
+            SELECT id FROM jobs WHERE tier = $1 AND id = $2 AND lease = $3 FOR SHARE
+        )
+        UPDATE effects e SET deadline_at = clock_timestamp() + make_interval(secs => $6)
+        FROM mine WHERE e.job_id = mine.id AND e.seq = $4 AND e.tries = $5 AND e.state = 'started'
+        "#,
+        tier.as_i16(),
+        job.0,
+        lease.0,
+        int(seq),
+        try_no,
+        timeout.as_secs_f64(),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The fence alone.
 pub async fn still_mine(db: &mut PgConnection, tier: Tier, job: JobId, lease: Lease) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "SELECT true FROM jobs WHERE tier = $1 AND id = $2 AND lease = $3 FOR SHARE",

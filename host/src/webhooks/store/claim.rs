@@ -12,6 +12,8 @@ pub struct Claim<'a> {
     pub room: usize,
     /// How many sends of one endpoint run here at once.
     pub per_endpoint: usize,
+    /// And of one tenant's endpoints together: many slow ones are their tenant's affair, too.
+    pub per_tenant: usize,
     /// How many run here now.
     pub busy: &'a HashMap<EndpointId, usize>,
     /// The endpoint that was served last; the next one comes first.
@@ -53,19 +55,25 @@ pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<(Ve
             SELECT (SELECT d.endpoint FROM webhook_deliveries d WHERE d.endpoint > s.endpoint ORDER BY d.endpoint LIMIT 1)
             FROM waiting s WHERE s.endpoint IS NOT NULL
         ), able AS MATERIALIZED (
-            SELECT w.id, w.url, w.generation, coalesce(w.previous_until > now(), false) AS previous_signs, w.quiet_until,
+            SELECT w.id, w.tenant, w.url, w.generation, coalesce(w.previous_until > now(), false) AS previous_signs, w.quiet_until,
                    -- One that fails is tried by one send at a time.
-                   greatest(CASE WHEN w.failing_since IS NULL THEN $1::bigint ELSE 1 END - coalesce(b.n, 0), 0) AS room
+                   greatest(CASE WHEN w.failing_since IS NULL THEN $1::bigint ELSE 1 END - coalesce(b.n, 0), 0) AS room,
+                   $8::bigint - coalesce(sum(b.n) OVER (PARTITION BY w.tenant), 0) AS tenant_room
             FROM waiting s JOIN webhook_endpoints w ON w.id = s.endpoint AND w.state = 'enabled'
             LEFT JOIN unnest($2::uuid[], $3::bigint[]) AS b (id, n) ON b.id = w.id
         ), due AS MATERIALIZED (
-            SELECT x.id, a.url, a.generation, a.previous_signs
-            FROM (SELECT * FROM able WHERE room > 0 AND (quiet_until IS NULL OR quiet_until <= now())
-                  ORDER BY id <= $4, id) AS a
-            CROSS JOIN LATERAL (
-                SELECT d.id FROM webhook_deliveries d WHERE d.endpoint = a.id AND d.next_at <= now()
-                ORDER BY d.next_at LIMIT a.room FOR UPDATE SKIP LOCKED
-            ) AS x
+            SELECT id, url, generation, previous_signs
+            FROM (
+                SELECT x.id, a.id AS endpoint, a.url, a.generation, a.previous_signs, a.tenant_room,
+                       row_number() OVER (PARTITION BY a.tenant ORDER BY a.id <= $4, a.id) AS n
+                FROM (SELECT * FROM able WHERE room > 0 AND tenant_room > 0 AND (quiet_until IS NULL OR quiet_until <= now())) AS a
+                CROSS JOIN LATERAL (
+                    SELECT d.id FROM webhook_deliveries d WHERE d.endpoint = a.id AND d.next_at <= now()
+                    ORDER BY d.next_at LIMIT a.room FOR UPDATE SKIP LOCKED
+                ) AS x
+            ) AS y
+            WHERE n <= tenant_room
+            ORDER BY endpoint <= $4, endpoint
             LIMIT $5
         ), taken AS (
             UPDATE webhook_deliveries d
@@ -91,6 +99,7 @@ pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<(Ve
         i64::try_from(claim.room).unwrap_or(i64::MAX),
         lease.0,
         claim.time.as_secs_f64(),
+        i64::try_from(claim.per_tenant).unwrap_or(i64::MAX),
     )
     .fetch_all(db)
     .await?;
