@@ -135,7 +135,7 @@ impl Provider for Smtp {
             redacted,
             timeout: server.profile.timeout,
             // Nothing is repeated by that.
-            remembers: Duration::ZERO,
+            remembers: std::time::Duration::ZERO,
             bucket: Bucket::profile(Self::NAME, &profile),
             call: Mail { letter, server },
         })

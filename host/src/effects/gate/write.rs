@@ -151,7 +151,7 @@ impl Gate {
             let sender = (attempt.tier, attempt.job, attempt.lease);
             let is_mine = store::begin_again(&mut tx, sender, call.seq, call.try_no, timeout).await?;
             tx.commit().await?;
-            sqlx::Result::Ok(is_mine)
+            sqlx::Result::<bool>::Ok(is_mine)
         };
         matches!(ask.await, Ok(true)) && asked.elapsed() <= FENCE_AGE && self.pulse.is_fresh()
     }
