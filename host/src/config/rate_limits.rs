@@ -154,7 +154,7 @@ impl<'de> Deserialize<'de> for RateLimits {
 }
 
 /// What calls are counted by.
-const PROVIDERS: [&str; 5] = ["email", "solana", "stripe", "upstream", "webhook"];
+const PROVIDERS: [&str; 7] = ["email", "push", "sms", "solana", "stripe", "upstream", "webhook"];
 
 /// The longest name of a bucket, in bytes.
 const MAX_NAME: usize = 600;
