@@ -9,9 +9,9 @@ mod effects;
 mod memory;
 #[cfg(feature = "messages")]
 mod messages;
+mod misbehave;
 #[cfg(feature = "solana")]
 mod mint;
-mod misbehave;
 #[cfg(feature = "stripe")]
 mod money;
 #[cfg(feature = "ticket")]
@@ -306,9 +306,7 @@ impl What {
                 let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());
                 for _ in 0..count.unwrap_or(1) {
                     let done = match &raw {
-                        Some(raw) => {
-                            raw::usher::plugin::webhook::publish(&event, raw).map_err(usher_plugin::Error::from)
-                        }
+                        Some(raw) => raw::usher::plugin::webhook::publish(&event, raw).map_err(usher_plugin::Error::from),
                         None => usher_plugin::webhook::publish(&event, &data),
                     };
                     match done {
