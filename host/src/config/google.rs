@@ -1,4 +1,4 @@
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -46,7 +46,9 @@ impl Google {
         if !file.client_email.contains('@') {
             return Err("client_email is no address".to_owned());
         }
+        // What is inside of the PEM shows only when it signs.
         let private_key = EncodingKey::from_rsa_pem(file.private_key.as_bytes())
+            .and_then(|key| encode(&Header::new(Algorithm::RS256), &serde_json::json!({}), &key).map(|_| key))
             .map_err(|_| "private_key is no RSA key in PEM (-----BEGIN PRIVATE KEY-----)".to_owned())?;
         let token_uri = Url::parse(&file.token_uri).map_err(|error| format!("token_uri: {error}"))?;
         if !is_private_way(&token_uri) {
