@@ -5,7 +5,7 @@ pub mod cells;
 mod client;
 mod db;
 mod fault;
-mod fcm;
+pub mod fcm;
 pub mod host;
 pub mod http;
 pub mod minting;
@@ -20,7 +20,7 @@ pub mod stripe_api;
 mod stripe_stand_in;
 mod tls;
 mod token_service;
-mod twilio;
+pub mod twilio;
 
 use std::{
     path::PathBuf,
@@ -44,7 +44,7 @@ pub use self::{
     stripe_stand_in::StripeStandIn,
     tls::TlsReceiver,
     token_service::TokenService,
-    twilio::{self, Twilio},
+    twilio::Twilio,
 };
 
 /// Longer than anything here takes on a busy machine of two cores.

@@ -208,7 +208,7 @@ mod tests {
             ("sms", GrantSet { sms: lists("main"), ..GrantSet::default() }),
             ("push", GrantSet { push: lists("main"), ..GrantSet::default() }),
         ] {
-            let import = imports(&[&format!("usher:plugin/{grant}@0.1.0")]);
+            let import = imports(&[format!("usher:plugin/{grant}@0.1.0").as_str()]);
             assert!(check(&manifest("communication", set.clone()), &import, &self::config(set.clone())).is_ok());
             let error = check(&manifest("background", set.clone()), &import, &self::config(set)).expect_err("tier 3");
             assert!(matches!(error, PolicyError::WrongTier { needs: "1 or 2", .. }), "{error}");
