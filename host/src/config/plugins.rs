@@ -17,6 +17,10 @@ pub struct Plugins {
 pub struct GrantSet {
     /// Email profiles by name.
     pub email: Vec<String>,
+    /// SMS profiles by name.
+    pub sms: Vec<String>,
+    /// Push profiles by name.
+    pub push: Vec<String>,
     /// Upstreams by name.
     pub upstream: Vec<String>,
     /// Job types it may enqueue.

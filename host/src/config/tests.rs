@@ -2,6 +2,8 @@ use figment::Jail;
 
 use super::{Config, ConfigError, Pooler, RateLimits, load};
 
+mod messages;
+
 const CANARY: &str = "canary-4711-canary-4711-canary-4711-canary";
 
 fn jailed(toml: &str, check: impl FnOnce(Result<Config, ConfigError>)) {
@@ -264,7 +266,7 @@ fn an_upstreams_faults_are_named() {
         ("headers = { A = \"1\", a = \"2\" }", "names the same header"),
         ("headers = { A = 1 }", "upstreams.u.headers.A"),
         ("headers = { A = { env = \"GHOST\" } }", "GHOST is not set"),
-        ("headers = { authorization = \"x\" }", "Authorization is made of bearer or basic"),
+        ("headers = { authorization = \"x\" }", "Authorization is made of bearer, basic or google"),
         ("headers = { Host = \"x\" }", "upstreams.u.headers.Host: Host is made by the host"),
         ("tenant_header = \"Signature\"", "upstreams.u.tenant_header: Signature is made by the host"),
         ("tenant_header = \"A\"\nheaders = { a = \"1\" }", "upstreams.u.tenant_header: names the same header"),

@@ -6,7 +6,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{OnDoubt, Secret};
+use super::{Google, OnDoubt, Secret};
 
 /// By name; a guest names the upstream, the host owns base URL and credential.
 pub type Upstreams = BTreeMap<String, Upstream>;
@@ -16,7 +16,8 @@ pub type Upstreams = BTreeMap<String, Upstream>;
 pub struct Upstream {
     /// `http(s)://host[:port][/prefix]`; guest paths are appended to it.
     pub base_url: String,
-    /// Methods a guest may use.
+    /// Methods a guest may use; none where only a profile of `sms` or `push` sends through it.
+    #[serde(default)]
     pub methods: Vec<Method>,
     /// Paths a guest may ask for: `/v1/mint` is that one, `/v1/*` all below it.
     #[serde(default = "all_paths")]
@@ -45,6 +46,8 @@ pub struct Upstream {
     pub basic: Option<Basic>,
     /// Each try is signed (RFC 9421, `hmac-sha256`).
     pub signature: Option<SignatureKey>,
+    /// Access tokens for a service account of Google's.
+    pub google: Option<Google>,
     /// Longest response body, in bytes.
     #[serde(default = "default_response")]
     pub max_response: usize,
@@ -216,7 +219,8 @@ impl Upstream {
         })
     }
 
-    pub(super) fn findings(&self, place: &str, out: &mut Vec<String>) {
+    /// `is_named`: by a profile of `sms` or `push`.
+    pub(super) fn findings(&self, place: &str, is_named: bool, out: &mut Vec<String>) {
         match url::Url::parse(&self.base_url) {
             Ok(url) => {
                 if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -232,7 +236,7 @@ impl Upstream {
             }
             Err(error) => out.push(format!("{place}.base_url: {error}")),
         }
-        if self.methods.is_empty() {
+        if self.methods.is_empty() && !is_named {
             out.push(format!("{place}.methods: an upstream without methods can't be called"));
         }
         if self.paths.is_empty() {
@@ -274,7 +278,7 @@ impl Upstream {
             if HeaderName::try_from(name).is_err() {
                 out.push(format!("{place}: \"{name}\" is no name of an HTTP header"));
             } else if lower == "authorization" {
-                out.push(format!("{place}: Authorization is made of bearer or basic"));
+                out.push(format!("{place}: Authorization is made of bearer, basic or google"));
             } else if Self::is_hosts_header(&lower) {
                 out.push(format!("{place}: {name} is made by the host"));
             } else if let Some(other) = names.insert(lower, place.clone()) {
@@ -288,9 +292,12 @@ impl Upstream {
     }
 
     fn credential_findings(&self, place: &str, out: &mut Vec<String>) {
-        let all = [self.bearer.is_some(), self.basic.is_some(), self.signature.is_some()];
+        let all = [self.bearer.is_some(), self.basic.is_some(), self.signature.is_some(), self.google.is_some()];
         if all.iter().filter(|there| **there).count() > 1 {
-            out.push(format!("{place}: bearer, basic and signature exclude each other; keep one"));
+            out.push(format!("{place}: bearer, basic, signature and google exclude each other; keep one"));
+        }
+        if let Some(google) = &self.google {
+            google.findings(&self.base_url, place, out);
         }
         if self.bearer.as_ref().is_some_and(|token| HeaderValue::try_from(token.expose()).is_err()) {
             out.push(format!("{place}.bearer: is not text that fits into a header (visible ASCII)"));

@@ -27,8 +27,16 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     for (name, profile) in &config.email.profiles {
         profile.findings(&format!("email.profiles.{name}"), &mut out);
     }
+    for (name, profile) in &config.sms.profiles {
+        profile.findings(&config.upstreams, &format!("sms.profiles.{name}"), &mut out);
+    }
+    for (name, profile) in &config.push.profiles {
+        profile.findings(&config.upstreams, &format!("push.profiles.{name}"), &mut out);
+    }
     for (name, upstream) in &config.upstreams {
-        upstream.findings(&format!("upstreams.{name}"), &mut out);
+        let is_named = config.sms.profiles.values().any(|profile| profile.upstream == *name)
+            || config.push.profiles.values().any(|profile| profile.upstream == *name);
+        upstream.findings(&format!("upstreams.{name}"), is_named, &mut out);
     }
     stripe(&config.stripe, &mut out);
     solana::findings(&config.solana, &mut out);
@@ -171,6 +179,12 @@ fn rate_limits(config: &Config, out: &mut Vec<String>) {
             {
                 out.push(format!("{place}: there is no email.profiles.{name}"));
             }
+            ["provider" | "destination", "sms", name] if *name != "*" && !config.sms.profiles.contains_key(*name) => {
+                out.push(format!("{place}: there is no sms.profiles.{name}"));
+            }
+            ["provider" | "destination", "push", name] if *name != "*" && !config.push.profiles.contains_key(*name) => {
+                out.push(format!("{place}: there is no push.profiles.{name}"));
+            }
             _ => {}
         }
     }
@@ -239,6 +253,12 @@ fn stripe(stripe: &Stripe, out: &mut Vec<String>) {
 fn policy(config: &Config, grants: &GrantSet, place: &str, out: &mut Vec<String>) {
     for profile in grants.email.iter().filter(|name| !config.email.profiles.contains_key(*name)) {
         out.push(format!("{place}.email: there is no email.profiles.{profile}"));
+    }
+    for profile in grants.sms.iter().filter(|name| !config.sms.profiles.contains_key(*name)) {
+        out.push(format!("{place}.sms: there is no sms.profiles.{profile}"));
+    }
+    for profile in grants.push.iter().filter(|name| !config.push.profiles.contains_key(*name)) {
+        out.push(format!("{place}.push: there is no push.profiles.{profile}"));
     }
     for upstream in grants.upstream.iter().filter(|name| !config.upstreams.contains_key(*name)) {
         out.push(format!("{place}.upstream: there is no upstreams.{upstream}"));

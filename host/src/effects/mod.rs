@@ -9,6 +9,8 @@
 pub mod attempt;
 pub mod email;
 pub mod gate;
+pub mod push;
+pub mod sms;
 #[cfg(feature = "solana")]
 pub mod solana;
 pub mod stripe;
@@ -43,8 +45,8 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Whether it is worth trying now: asked before anything is written down, so that a service that is known to be away costs no
     /// commit. What it gives is dropped when the call has ended, or has not been made.
-    fn admit(&self, _call: &Self::Call) -> Result<Admitted, Away> {
-        Ok(Admitted::default())
+    fn admit(&self, _call: &Self::Call) -> impl Future<Output = Result<Admitted, Away>> + Send {
+        std::future::ready(Ok(Admitted::default()))
     }
 
     /// Sends it, once, within `Prepared::timeout`. Never retries by itself. `id` is the same on every try.
@@ -101,7 +103,8 @@ impl Admitted {
 #[derive(Debug)]
 pub struct Away {
     pub message: String,
-    pub after: Duration,
+    /// Absent: a growing delay.
+    pub after: Option<Duration>,
 }
 
 /// Refused before anything was sent; `identity` and `function` as in [`Prepared`].
@@ -171,7 +174,8 @@ pub enum Stop {
 }
 
 /// By name: what can be paused.
-pub const PROVIDERS: [&str; 4] = [email::Smtp::NAME, "solana", stripe::Stripe::NAME, upstream::Http::NAME];
+pub const PROVIDERS: [&str; 6] =
+    [email::Smtp::NAME, push::Push::NAME, sms::Sms::NAME, "solana", stripe::Stripe::NAME, upstream::Http::NAME];
 
 /// An answer that a person gives in a provider's place, in the provider's own shape.
 #[derive(Debug, PartialEq)]
@@ -192,6 +196,8 @@ pub fn by_person(
         #[cfg(feature = "solana")]
         solana::Mints::NAME => solana::by_person(request, answer),
         email::Smtp::NAME => email::by_person(request, answer),
+        push::Push::NAME => push::by_person(answer),
+        sms::Sms::NAME => sms::by_person(answer),
         upstream::Http::NAME => match upstream::Response::from_answer(answer.clone()) {
             Some(_) => Ok(Told { value: answer.clone(), line: None }),
             None => Err("/answer: an object of status, headers (pairs) and body (base64)".to_owned()),

@@ -30,6 +30,8 @@ enum Served {
     /// Needs no grant.
     Free,
     Email,
+    Sms,
+    Push,
     Upstream,
     Jobs,
     Stripe,
@@ -47,6 +49,8 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
         Some((name, version)) if version.starts_with("0.1.") => match name {
             "types" | "context" | "log" | "progress" => Ok(Served::Free),
             "email" => Ok(Served::Email),
+            "sms" => Ok(Served::Sms),
+            "push" => Ok(Served::Push),
             "upstream" => Ok(Served::Upstream),
             "jobs" => Ok(Served::Jobs),
             "stripe" => Ok(Served::Stripe),
@@ -69,6 +73,8 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
         let (provider, asked) = match provider {
             Served::Free => continue,
             Served::Email => ("email", &asked.email),
+            Served::Sms => ("sms", &asked.sms),
+            Served::Push => ("push", &asked.push),
             Served::Upstream => ("upstream", &asked.upstream),
             Served::Jobs => ("jobs", &asked.jobs),
             Served::Stripe => ("stripe", &asked.stripe),
@@ -84,6 +90,8 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
     let allowed = config.plugins.policy.get(&manifest.name).unwrap_or(&nothing);
     for (provider, wanted, allowed) in [
         ("email", &asked.email, &allowed.email),
+        ("sms", &asked.sms, &allowed.sms),
+        ("push", &asked.push, &allowed.push),
         ("upstream", &asked.upstream, &allowed.upstream),
         ("jobs", &asked.jobs, &allowed.jobs),
         ("stripe", &asked.stripe, &allowed.stripe),
@@ -105,6 +113,8 @@ pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result
             .ok_or_else(|| PolicyError::NoQueue { job_type: job_type(), queue: job.queue.clone() })?;
         let wrong_tier = match queue.tier {
             Tier::Background if !asked.email.is_empty() => Some(("email", "1 or 2")),
+            Tier::Background if !asked.sms.is_empty() => Some(("sms", "1 or 2")),
+            Tier::Background if !asked.push.is_empty() => Some(("push", "1 or 2")),
             // What moves money must not be forgotten by a crash of the database.
             Tier::Communication | Tier::Background if !asked.stripe.is_empty() => Some(("stripe", "1")),
             Tier::Communication | Tier::Background if !asked.solana.is_empty() => Some(("solana", "1")),
@@ -193,6 +203,18 @@ mod tests {
             check(&manifest("ghost", GrantSet::default()), &[], &policy),
             Err(PolicyError::NoQueue { .. })
         ));
+        let lists = |name: &str| vec![name.to_owned()];
+        for (grant, set) in [
+            ("sms", GrantSet { sms: lists("main"), ..GrantSet::default() }),
+            ("push", GrantSet { push: lists("main"), ..GrantSet::default() }),
+        ] {
+            let import = imports(&[format!("usher:plugin/{grant}@0.1.0").as_str()]);
+            assert!(check(&manifest("communication", set.clone()), &import, &self::config(set.clone())).is_ok());
+            let error = check(&manifest("background", set.clone()), &import, &self::config(set)).expect_err("tier 3");
+            assert!(matches!(error, PolicyError::WrongTier { needs: "1 or 2", .. }), "{error}");
+            let error = check(&manifest("money", GrantSet::default()), &import, &policy).expect_err("no grant");
+            assert!(matches!(error, PolicyError::ImportWithoutGrant { .. }), "{error}");
+        }
         let mut greedy = manifest("money", GrantSet::default());
         greedy.jobs[0].limits.memory = 1 << 40;
         assert!(matches!(check(&greedy, &[], &policy), Err(PolicyError::Limit { limit: "memory", .. })));

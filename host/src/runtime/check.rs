@@ -4,7 +4,15 @@ use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, in
 use crate::{
     config::{Config, GrantSet},
     db::Pool,
-    effects::{Gate, email::Smtp, gate::Providers, stripe::Stripe, upstream::Http},
+    effects::{
+        Gate,
+        email::Smtp,
+        gate::Providers,
+        push::Push,
+        sms::Sms,
+        stripe::Stripe,
+        upstream::{Http, Targets},
+    },
     lifecycle::Pulse,
     queue::{Bell, Lanes},
     ratelimit::Limiter,
@@ -75,10 +83,13 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     config.runtime.artifacts = Some(cache.to_owned());
     let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none")?;
     let limiter = Limiter::start(&pool, &config.rate_limits);
+    let targets = Targets::new(&config.upstreams)?;
     let gate = Gate::new(
         Providers {
             email: Arc::new(Smtp::new(&config.email)?),
-            upstream: Arc::new(Http::new(&config.upstreams)?),
+            sms: Arc::new(Sms::new(&config.sms, &targets)?),
+            push: Arc::new(Push::new(&config.push, &targets)?),
+            upstream: Arc::new(Http::new(&targets)),
             stripe: Arc::new(Stripe::new(&config.stripe)?),
             #[cfg(feature = "solana")]
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, &pool, &limiter)?),
@@ -143,6 +154,8 @@ impl fmt::Display for Report {
 fn grants(f: &mut fmt::Formatter<'_>, title: &str, set: &GrantSet) -> fmt::Result {
     let all = [
         ("email", &set.email),
+        ("sms", &set.sms),
+        ("push", &set.push),
         ("upstream", &set.upstream),
         ("jobs", &set.jobs),
         ("webhook", &set.webhook),

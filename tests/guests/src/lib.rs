@@ -1,12 +1,14 @@
 //! Guests for the tests: the payload's `"do"` names the behaviour, its other fields are the behaviour's.
 //!
 //! Built for several sets of imports: plain; with feature `effects`, which calls providers; with `stripe`, which moves money; with
-//! `webhook`; with `solana`, which mints; with `ticket`, which mints by a service. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
+//! `webhook`; with `messages`, which tells people; with `solana`, which mints; with `ticket`, which mints by a service. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
 //! `steps` runs a list of them.
 
 #[cfg(feature = "effects")]
 mod effects;
 mod memory;
+#[cfg(feature = "messages")]
+mod messages;
 mod misbehave;
 #[cfg(feature = "solana")]
 mod mint;
@@ -147,6 +149,10 @@ enum What {
     },
     #[cfg(feature = "effects")]
     Upstream(effects::Call),
+    #[cfg(feature = "messages")]
+    Sms(messages::Text),
+    #[cfg(feature = "messages")]
+    Push(messages::Push),
     #[cfg(feature = "ticket")]
     Ticket(ticket::Ticket),
     #[cfg(feature = "ticket")]
@@ -287,6 +293,10 @@ impl What {
             }
             #[cfg(feature = "effects")]
             Self::Upstream(call) => call.call()?,
+            #[cfg(feature = "messages")]
+            Self::Sms(text) => text.send()?,
+            #[cfg(feature = "messages")]
+            Self::Push(push) => push.send()?,
             #[cfg(feature = "ticket")]
             Self::Ticket(ticket) => ticket.mint()?,
             #[cfg(feature = "ticket")]

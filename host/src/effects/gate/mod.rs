@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 #[cfg(feature = "solana")]
 use super::solana::Mints;
-use super::{Attempt, Provider, Stop, email::Smtp, stripe::Stripe, upstream::Http};
+use super::{Attempt, Provider, Stop, email::Smtp, push::Push, sms::Sms, stripe::Stripe, upstream::Http};
 use crate::{
     db::Pool,
     journal::{Answer, Writer},
@@ -27,6 +27,8 @@ use crate::{
 /// All there are.
 pub struct Providers {
     pub email: Arc<Smtp>,
+    pub sms: Arc<Sms>,
+    pub push: Arc<Push>,
     pub upstream: Arc<Http>,
     pub stripe: Arc<Stripe>,
     #[cfg(feature = "solana")]
@@ -37,6 +39,8 @@ pub struct Providers {
 #[derive(Clone)]
 pub struct Gate {
     pub email: Arc<Smtp>,
+    pub sms: Arc<Sms>,
+    pub push: Arc<Push>,
     pub upstream: Arc<Http>,
     pub stripe: Arc<Stripe>,
     #[cfg(feature = "solana")]
@@ -55,6 +59,8 @@ impl Gate {
         let journal = Writer::start(&pool);
         Self {
             email: providers.email,
+            sms: providers.sms,
+            push: providers.push,
             upstream: providers.upstream,
             stripe: providers.stripe,
             #[cfg(feature = "solana")]

@@ -101,9 +101,8 @@ impl Gate {
         }
 
         // Is it there, as far as this node knows?
-        let _admitted = provider
-            .admit(&prepared.call)
-            .map_err(|Away { message, after }| Stop::Snooze { message, after: Some(after) })?;
+        let admitted = provider.admit(&prepared.call).await;
+        let _admitted = admitted.map_err(|Away { message, after }| Stop::Snooze { message, after })?;
 
         // Its turn? A call that has to wait long gives its slot back, and owns the moment that it is told.
         let buckets =

@@ -3,22 +3,29 @@
 
 mod answer;
 mod breaker;
+mod google;
+mod reply;
 mod request;
 mod target;
 mod veil;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-pub use self::answer::Response;
-use self::target::{Signed, Target};
+#[cfg(test)]
+pub(super) use self::reply::Body;
+pub use self::{answer::Response, target::Targets};
+pub(super) use self::{
+    reply::{Reply, Went},
+    target::Target,
+};
 use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused};
 use crate::{
-    clock::Boottime,
-    config::{Method, OnDoubt, Upstreams},
+    config::{Method, OnDoubt},
     ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
@@ -42,29 +49,51 @@ pub enum UpstreamError {
 }
 
 /// A checked request and the service that takes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outgoing {
     target: Arc<Target>,
     method: Method,
     url: Url,
-    headers: reqwest::header::HeaderMap,
+    headers: HeaderMap,
     body: Option<Vec<u8>>,
+}
+
+impl Outgoing {
+    /// A POST of the host's own, to a path that the configuration names. `Err`: what the job's tenant lacks.
+    pub(super) fn post(
+        target: &Arc<Target>,
+        path: &str,
+        content_type: &'static str,
+        tenant: &str,
+    ) -> Result<Self, String> {
+        let url = request::url(&target.base, path, &[])?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        target.complete(&mut headers, tenant)?;
+        Ok(Self { target: Arc::clone(target), method: Method::Post, url, headers, body: None })
+    }
+
+    pub(super) fn with_body(self, body: Vec<u8>) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    pub(super) async fn admit(&self) -> Result<Admitted, Away> {
+        self.target.admit().await
+    }
+
+    pub(super) async fn send(&self, id: EffectId) -> Went {
+        self.target.send(id, self).await
+    }
 }
 
 /// The provider.
 pub struct Http {
-    targets: BTreeMap<String, Arc<Target>>,
+    targets: Targets,
 }
 
 impl Http {
-    pub fn new(config: &Upstreams) -> Result<Self, UpstreamError> {
-        let mut targets = BTreeMap::new();
-        for (name, upstream) in config {
-            let target =
-                Target::new(name, upstream).map_err(|message| UpstreamError::Config { name: name.clone(), message })?;
-            targets.insert(name.clone(), Arc::new(target));
-        }
-        Ok(Self { targets })
+    pub fn new(targets: &Targets) -> Self {
+        Self { targets: targets.clone() }
     }
 }
 
@@ -133,33 +162,16 @@ impl Provider for Http {
         })
     }
 
-    fn admit(&self, call: &Outgoing) -> Result<Admitted, Away> {
-        let breaker = &call.target.breaker;
-        breaker.admit(Boottime::now()).map(Admitted::keeping).map_err(|after| Away {
-            message: format!("the upstream \"{}\" fails again and again, and is left alone for a while", breaker.name),
-            after,
-        })
+    async fn admit(&self, call: &Outgoing) -> Result<Admitted, Away> {
+        call.admit().await
     }
 
     async fn call(&self, id: EffectId, call: &Outgoing) -> CallEnd {
-        let target = &call.target;
-        let Signed { request, signature } = match target.request(id, call) {
-            Ok(signed) => signed,
-            Err(message) => return CallEnd::Unreachable(format!("nothing was sent: {message}")),
-        };
-        let secrets: Vec<_> = target.secrets().chain(signature.as_deref().map(bare)).collect();
-        let (end, sound) = match target.client.execute(request).await {
-            Ok(response) => {
-                let status = response.status();
-                let end = answer::read(response, call.method, target.config.max_response, &secrets).await;
-                let is_answer = matches!(end, CallEnd::Answer(_)) || status.is_client_error();
-                (end, is_answer && !status.is_server_error())
-            }
-            Err(error) if error.is_connect() => (CallEnd::Unreachable(answer::plain(&error)), false),
-            Err(error) => (answer::lost(call.method, &answer::plain(&error)), false),
-        };
-        target.breaker.ended(sound, Boottime::now());
-        end
+        match call.send(id).await {
+            Went::Reply(reply) => answer::meaning(call.method, reply, call.target.config.max_response),
+            Went::NotSent(message) => CallEnd::Unreachable(message),
+            Went::Lost(message) => answer::lost(call.method, &message),
+        }
     }
 
     fn settles(&self, call: &Outgoing, answer: &Answer) -> bool {
@@ -169,11 +181,6 @@ impl Provider for Http {
         };
         call.method.is_read() || !status.is_some_and(answer::is_about_this_try)
     }
-}
-
-/// `label=:base64:` without what stands around it.
-fn bare(signature: &str) -> &str {
-    signature.split_once('=').map_or(signature, |(_, value)| value.trim_matches(':'))
 }
 
 impl Method {

@@ -1,18 +1,23 @@
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
-    Client,
+    Client, StatusCode,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::{Position, Url};
 
-use super::{Outgoing, breaker::Breaker};
+use super::{
+    Outgoing, UpstreamError,
+    breaker::Breaker,
+    google::{Google, Token},
+    reply::{self, Reply, Went},
+};
 use crate::{
-    clock,
-    config::{FixedHeader, SignatureKey, Upstream},
-    effects::client,
+    clock::{self, Boottime},
+    config::{FixedHeader, SignatureKey, Upstream, Upstreams},
+    effects::{Admitted, Away, client},
     ids::EffectId,
     signature::{Message, Signer, content_digest},
 };
@@ -22,8 +27,28 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 
+/// All configured services, by name. Whoever sends through one shares its connections, its breaker and its access token.
+#[derive(Clone, Debug)]
+pub struct Targets(BTreeMap<String, Arc<Target>>);
+
+impl Targets {
+    pub fn new(config: &Upstreams) -> Result<Self, UpstreamError> {
+        let mut targets = BTreeMap::new();
+        for (name, upstream) in config {
+            let target =
+                Target::new(name, upstream).map_err(|message| UpstreamError::Config { name: name.clone(), message })?;
+            targets.insert(name.clone(), Arc::new(target));
+        }
+        Ok(Self(targets))
+    }
+
+    pub(in crate::effects) fn get(&self, name: &str) -> Option<&Arc<Target>> {
+        self.0.get(name)
+    }
+}
+
 /// One configured service.
-pub(super) struct Target {
+pub(in crate::effects) struct Target {
     pub config: Upstream,
     pub base: Url,
     pub client: Client,
@@ -32,15 +57,16 @@ pub(super) struct Target {
     fixed: HeaderMap,
     tenant_header: Option<HeaderName>,
     signer: Option<Signer>,
+    google: Option<Google>,
     /// What must not come back to a guest.
     secrets: Vec<SecretString>,
 }
 
-/// A request as it goes out, once.
-pub(super) struct Signed {
-    pub request: reqwest::Request,
-    /// Only this try's.
-    pub signature: Option<String>,
+/// A request as it goes out, once, with what only this try has.
+struct Signed {
+    request: reqwest::Request,
+    signature: Option<String>,
+    token: Option<Arc<Token>>,
 }
 
 impl Target {
@@ -77,8 +103,53 @@ impl Target {
         let tenant_header = tenant_header.map_err(|e| format!("tenant_header: {e}"))?;
         let signer =
             config.signature.as_ref().map(|SignatureKey { key_id, key }| Signer::new(key_id, key.expose().as_bytes()));
+        let google = config.google.as_ref().map(|google| Google::new(google, config.timeout)).transpose()?;
         let breaker = Breaker::new(name, config.breaker);
-        Ok(Self { config: config.clone(), base, client, breaker, fixed, tenant_header, signer, secrets })
+        Ok(Self { config: config.clone(), base, client, breaker, fixed, tenant_header, signer, google, secrets })
+    }
+
+    /// Whether a call is worth trying: the breaker lets it pass, and its access token is at hand. Asked before anything is
+    /// journaled, so that no time goes by between the fence and the request.
+    pub async fn admit(&self) -> Result<Admitted, Away> {
+        let permit = self.breaker.admit(Boottime::now()).map_err(|after| Away {
+            message: format!(
+                "the upstream \"{}\" fails again and again, and is left alone for a while",
+                self.breaker.name
+            ),
+            after: Some(after),
+        })?;
+        if let Some(google) = &self.google {
+            let at = |message| format!("the upstream \"{}\" has no access token: {message}", self.breaker.name);
+            google.ready().await.map_err(|message| Away { message: at(message), after: None })?;
+        }
+        Ok(Admitted::keeping(permit))
+    }
+
+    /// Sends it, once. The key is the same on all tries; a signature is fresh.
+    pub async fn send(&self, id: EffectId, call: &Outgoing) -> Went {
+        let Signed { request, signature, token } = match self.request(id, call) {
+            Ok(signed) => signed,
+            Err(message) => return Went::NotSent(format!("nothing was sent: {message}")),
+        };
+        let own = [signature.as_deref().map(bare), token.as_deref().map(Token::expose)];
+        let secrets: Vec<_> =
+            self.secrets.iter().map(SecretString::expose_secret).chain(own.into_iter().flatten()).collect();
+        let (went, sound) = match self.client.execute(request).await {
+            Ok(response) => {
+                let reply = Reply::read(response, self.config.max_response, &secrets).await;
+                let sound = reply.is_sound();
+                (Went::Reply(reply), sound)
+            }
+            Err(error) if error.is_connect() => (Went::NotSent(reply::plain(&error)), false),
+            Err(error) => (Went::Lost(reply::plain(&error)), false),
+        };
+        self.breaker.ended(sound, Boottime::now());
+        if let (Went::Reply(reply), Some(google), Some(token)) = (&went, &self.google, &token)
+            && reply.status == StatusCode::UNAUTHORIZED
+        {
+            google.forget(token);
+        }
+        went
     }
 
     /// A guest may not set it.
@@ -101,10 +172,15 @@ impl Target {
         Ok(())
     }
 
-    /// One try. The key is the same on all of them; a signature is fresh.
-    pub fn request(&self, id: EffectId, call: &Outgoing) -> Result<Signed, String> {
+    fn request(&self, id: EffectId, call: &Outgoing) -> Result<Signed, String> {
         let mut request = reqwest::Request::new(call.method.into(), call.url.clone());
         *request.headers_mut() = call.headers.clone();
+        let token = self.google.as_ref().map(Google::token).transpose()?;
+        if let Some(token) = &token {
+            let mut header = value_of(&format!("Bearer {}", token.expose()))?;
+            header.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, header);
+        }
         if !call.method.is_read() {
             request.headers_mut().insert(IDEMPOTENCY_KEY, value_of(&id.to_string())?);
         }
@@ -113,7 +189,7 @@ impl Target {
         if let Some(body) = &call.body {
             *request.body_mut() = Some(body.clone().into());
         }
-        Ok(Signed { request, signature })
+        Ok(Signed { request, signature, token })
     }
 
     fn sign(&self, signer: &Signer, call: &Outgoing, headers: &mut HeaderMap) -> Result<String, String> {
@@ -144,10 +220,11 @@ impl Target {
         headers.insert(SIGNATURE, signature);
         Ok(signed.signature)
     }
+}
 
-    pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(SecretString::expose_secret)
-    }
+/// `label=:base64:` without what stands around it.
+fn bare(signature: &str) -> &str {
+    signature.split_once('=').map_or(signature, |(_, value)| value.trim_matches(':'))
 }
 
 /// Without repeating it: it may be a secret.

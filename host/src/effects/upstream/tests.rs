@@ -5,7 +5,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Http, Outgoing, Request, Response};
+use super::{Http, Outgoing, Request, Response, Targets};
 use crate::{
     config::{Breaker, GrantSet, Method, OnDoubt, Upstream},
     effects::{CallEnd, OnBehalf, Prepared, Provider, Refused},
@@ -27,10 +27,11 @@ fn http(base_url: String, idempotent: bool) -> Http {
         bearer: None,
         basic: None,
         signature: None,
+        google: None,
         max_response: 1_000,
         breaker: Breaker::default(),
     };
-    Http::new(&BTreeMap::from([("svc".to_owned(), upstream)])).expect("sound")
+    Http::new(&Targets::new(&BTreeMap::from([("svc".to_owned(), upstream)])).expect("sound"))
 }
 
 fn prepare(http: &Http, method: Method) -> Prepared<Outgoing> {
@@ -153,18 +154,20 @@ async fn what_a_closed_port_and_an_answer_mean_to_the_breaker() {
     let http = http(format!("http://127.0.0.1:{port}"), false);
     let call = prepare(&http, Method::Get).call;
     for _ in 0..Breaker::default().failures {
-        assert!(http.admit(&call).is_ok());
+        assert!(http.admit(&call).await.is_ok());
         http.call(id(), &call).await;
     }
-    let away = http.admit(&call).err().expect("open");
-    assert!(away.after <= Breaker::default().open_for && !away.after.is_zero(), "{away:?}");
+    let away = http.admit(&call).await.err().expect("open");
+    let after = away.after.expect("a time is said");
+    assert!(after <= Breaker::default().open_for && !after.is_zero(), "{after:?}");
 }
 
 #[test]
 fn a_tenant_that_reads_as_another_is_not_told() {
     let config = toml::from_str("base_url = \"http://h\"\nmethods = [\"GET\"]\ntenant_header = \"X-Tenant-ID\"\n");
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Http::new(&BTreeMap::from([("svc".to_owned(), config.expect("sound"))])).expect("sound");
+    let targets = Targets::new(&BTreeMap::from([("svc".to_owned(), config.expect("sound"))]));
+    let http = Http::new(&targets.expect("sound"));
     let ask = |tenant: &str| {
         let grants = Arc::new(GrantSet { upstream: vec!["svc".to_owned()], ..GrantSet::default() });
         let who = OnBehalf { job: JobId::new(), grants, tenant: tenant.to_owned(), venue: None };

@@ -1,6 +1,6 @@
 //! An upstream may send back what it was sent. Our credential does not reach a guest, or the journal, that way.
 
-use super::Response;
+use super::reply::Body;
 
 /// Shorter secrets are not looked for: they would be found where they are not.
 const SHORTEST: usize = 8;
@@ -8,23 +8,25 @@ const VEIL: &[u8] = b"***";
 
 /// Drops headers whose value holds one of the secrets, and puts `***` in its place in the body. Only the bytes as they were
 /// sent are found, not another encoding of them; a body of which the service says that it is encoded is not let through.
-pub(super) fn over(response: &mut Response, secrets: &[&str], is_encoded: bool) {
+pub(super) fn over(headers: &mut Vec<(String, String)>, body: &mut Body, secrets: &[&str], is_encoded: bool) {
     let secrets: Vec<_> = secrets.iter().filter(|secret| secret.len() >= SHORTEST).collect();
-    let there = response.headers.len();
-    response.headers.retain(|(_, value)| !secrets.iter().any(|secret| value.contains(**secret)));
-    let mut is_veiled = response.headers.len() < there;
-    if is_encoded && !secrets.is_empty() && !response.body.is_empty() {
-        response.body.clear();
-        is_veiled = true;
-    }
-    for secret in secrets {
-        if let Some(body) = without(&response.body, secret.as_bytes()) {
-            response.body = body;
+    let there = headers.len();
+    headers.retain(|(_, value)| !secrets.iter().any(|secret| value.contains(**secret)));
+    let mut is_veiled = headers.len() < there;
+    if let Body::Whole(bytes) = body {
+        if is_encoded && !secrets.is_empty() && !bytes.is_empty() {
+            bytes.clear();
             is_veiled = true;
+        }
+        for secret in secrets {
+            if let Some(veiled) = without(bytes, secret.as_bytes()) {
+                *bytes = veiled;
+                is_veiled = true;
+            }
         }
     }
     if is_veiled {
-        response.headers.push(("usher-redacted".to_owned(), "true".to_owned()));
+        headers.push(("usher-redacted".to_owned(), "true".to_owned()));
     }
 }
 
@@ -49,11 +51,12 @@ mod tests {
     use super::*;
 
     fn veiled(headers: &[(&str, &str)], body: &str, secrets: &[&str]) -> (Vec<String>, String) {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut response = Response { status: 200, headers, body: body.as_bytes().to_vec() };
-        over(&mut response, secrets, false);
-        let names = response.headers.into_iter().map(|(name, _)| name).collect();
-        (names, String::from_utf8(response.body).expect("text"))
+        let mut headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut body = Body::Whole(body.as_bytes().to_vec());
+        over(&mut headers, &mut body, secrets, false);
+        let Body::Whole(body) = body else { panic!("it was whole") };
+        let names = headers.into_iter().map(|(name, _)| name).collect();
+        (names, String::from_utf8(body).expect("text"))
     }
 
     #[test]
@@ -67,9 +70,10 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_through_is_dropped_where_there_is_a_secret() {
         for (secrets, kept) in [(&["canary-4711"][..], 0), (&[], 4)] {
-            let mut response = Response { status: 200, headers: Vec::new(), body: b"\x1f\x8b\x08\x00".to_vec() };
-            over(&mut response, secrets, true);
-            assert_eq!((response.body.len(), response.headers.len()), (kept, usize::from(kept == 0)));
+            let (mut headers, mut body) = (Vec::new(), Body::Whole(b"\x1f\x8b\x08\x00".to_vec()));
+            over(&mut headers, &mut body, secrets, true);
+            assert!(matches!(&body, Body::Whole(bytes) if bytes.len() == kept), "{body:?}");
+            assert_eq!(headers.len(), usize::from(kept == 0));
         }
     }
 

@@ -5,6 +5,8 @@ mod context;
 mod email;
 mod jobs;
 mod log;
+mod push;
+mod sms;
 #[cfg(feature = "solana")]
 mod solana;
 mod stripe;
@@ -38,6 +40,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::jobs::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::webhook::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::email::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    wit::sms::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    wit::push::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     #[cfg(feature = "solana")]
     wit::solana::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
     wit::stripe::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
