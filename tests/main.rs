@@ -7,6 +7,7 @@ mod support;
 
 mod arrows;
 mod batch;
+mod cards;
 mod compat;
 mod config;
 mod crash;

@@ -68,7 +68,8 @@ async fn mints(point: Point, harm: Harm) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_without_a_key_is_sent_once_or_left_to_a_person_wherever_the_host_dies_or_freezes() {
     cells::all("writes without a key", points(), async |(point, harm)| {
-        let what = json!({"do": "upstream", "method": "post", "path": "/once", "body": json!({"ticket": "t-1"}).to_string()});
+        let what =
+            json!({"do": "upstream", "method": "post", "path": "/once", "body": json!({"ticket": "t-1"}).to_string()});
         let ended = call(point, harm, "POST /once", what).await;
         let states: &[&str] = match (point, harm) {
             (Point::BeforeStart | Point::AfterEnd, _) => &["completed"],
@@ -112,7 +113,8 @@ async fn a_read_is_made_until_it_is_answered_wherever_the_host_dies_or_freezes()
         if journal.as_array().is_none_or(|rows| rows.len() != 1) {
             return Err(format!("the journal is {answer}"));
         }
-        let told: Value = serde_json::from_str(ended.job["result"]["body"].as_str().unwrap_or_default()).unwrap_or_default();
+        let told: Value =
+            serde_json::from_str(ended.job["result"]["body"].as_str().unwrap_or_default()).unwrap_or_default();
         match told["number"].as_u64() {
             Some(number) if (1..=reads as u64).contains(&number) && (point != Point::AfterEnd || number == 1) => Ok(()),
             _ => Err(format!("the guest was told {told}")),

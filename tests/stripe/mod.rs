@@ -36,10 +36,10 @@ pub fn payment(card: &str) -> Value {
 
 /// World, a way to it that breaks by script, a host.
 pub struct Rig {
-    world: StripeWorld,
-    proxy: FaultProxy,
-    db: Db,
-    host: Host,
+    pub world: StripeWorld,
+    pub proxy: FaultProxy,
+    pub db: Db,
+    pub host: Host,
 }
 
 impl Rig {
