@@ -27,6 +27,7 @@ mod pgbouncer;
 mod plugins;
 mod queue;
 mod rate_limits;
+mod redrive;
 mod retention;
 mod runtime;
 mod secrets;

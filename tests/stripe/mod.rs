@@ -2,7 +2,9 @@
 //! shows a double that a key would hide; and for what neither has, a stand-in.
 
 mod accounts;
+mod answers;
 mod calls;
+mod dangers;
 mod doubt;
 mod retries;
 
