@@ -19,7 +19,8 @@ async fn assert_nowhere(db: &Db) {
                   WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
     let tables = db.text(tables).await.unwrap();
     assert!(tables.contains("jobs_archive") && tables.contains("ledger") && tables.contains("alerts"), "{tables}");
-    for table in tables.split(' ') {
+    // Code, in which digits are but bytes.
+    for table in tables.split(' ').filter(|table| !table.ends_with(".releases")) {
         for number in [CARD, WRITTEN] {
             let sql = format!(
                 "SELECT string_agg((to_jsonb(t) - 'payload')::text, ' ') FROM {table} t \
@@ -149,7 +150,8 @@ async fn a_cards_number_that_a_provider_says_is_not_written_down() {
     assert_eq!(job["result"]["raw"]["description"], "by telephone, (card number)", "{job}");
     assert_eq!(job["result"]["raw"]["metadata"]["card"], "(card number)", "{job}");
     // A mail server has its own words.
-    sink.faults(&[&format!("550 5.7.1 {CARD} is a card's number")]).await;
+    let said = format!("550 5.7.1 {CARD} is a card's number");
+    sink.faults(&[&said]).await;
     let id = client.submit("guest-mail", json!({"do": "mail", "to": "anna@example.com"})).await;
     let job = client.wait(&id, "dead").await;
     assert!(job["errors"].to_string().contains("(card number) is a card's number"), "{job}");

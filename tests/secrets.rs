@@ -38,19 +38,18 @@ base_url = "http://RECEIVER"
 methods = ["GET"]
 bearer = { env = "CANARY_BEARER" }
 headers = { X-Api-Key = { env = "CANARY_HEADER" } }
-signature = { key_id = "k", key = { env = "CANARY_SIGNATURE" } }
 [upstreams.storage]
 base_url = "http://RECEIVER"
 methods = ["PUT"]
 basic = { username = "usher", password = { env = "CANARY_BASIC" } }
 [upstreams.minting]
-base_url = "http://127.0.0.1:1"
+base_url = "http://RECEIVER"
 methods = ["POST"]
 signature = { key_id = "k", key = { env = "CANARY_SIGNATURE" } }
-headers = { X-Api-Key = { env = "CANARY_HEADER" } }
 [upstreams.minting-rpc]
 base_url = "http://127.0.0.1:1"
 methods = ["POST"]
+bearer = { env = "CANARY_BEARER" }
 [solana]
 mint_key = { env = "CANARY_MINT_KEY" }
 [solana.profiles.main]
@@ -169,8 +168,9 @@ impl Rig {
         bodies.push(ended("guest-mail", mail("b@example.com"), "dead").await);
         let echoed = json!({"do": "upstream", "method": "get", "path": "/x"});
         bodies.push(ended("guest-mail", echoed, "completed").await);
-        // Stored by the one, and then the other is away.
-        let away = client.submit("guest-ticket", minting::mint("ticket", "t-1")).await;
+        // What is sent back is no answer of a minting service, and the other one is away.
+        bodies.push(ended("guest-ticket", minting::mint("ticket", "t-1"), "dead").await);
+        let away = client.submit("guest-ticket", minting::mint("ticket-by-rpc", "t-1")).await;
         bodies.push(client.wait_error(&away, "effect-snooze").await);
         for (n, kind) in ["none", "lost", "cut", "broken", "busy"].into_iter().enumerate() {
             self.cluster.fault("sendTransaction", kind, 1).await;
