@@ -119,3 +119,51 @@ async fn an_old_server_is_refused() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("too old") && said.contains("14 to 18"), "{said}");
 }
+
+#[tokio::test]
+async fn what_is_not_said_of_providers_is_the_products() {
+    let config = format!(
+        r#"{HS256}
+[upstreams.minting]
+base_url = "https://minting.internal"
+methods = ["POST"]
+[stripe.profiles.main]
+key = {{ env = "STRIPE" }}
+tenants = ["*"]
+[email.profiles.default]
+host = "smtp.example.com"
+from = "a@example.com"
+[solana]
+mint_key = {{ env = "KEY" }}
+[solana.profiles.main]
+wallet = {{ env = "WALLET" }}
+tenants = ["*"]
+endpoints = [{{ url = {{ env = "NODE" }} }}]
+"#
+    );
+    // The key pair that the libraries' documents show: 1, 2, 3, …
+    let wallet = "4Z7cXSyeFR8wNGMVXUE1TwtKn5D5Vu7FzEv69dokLv7KrQk7h6pu4LF8ZRR9yQBhc7uSM6RTTZtU1fmaxiNrxXrs";
+    let env = [("KEY", LONG), ("STRIPE", "sk_test_1"), ("NODE", "https://rpc.example.com"), ("WALLET", wallet)];
+    let (code, said) = run(&["config", "show"], Some(&config), &env);
+    assert_eq!(code, Some(0), "{said}");
+    let shown = |section: &str, line: &str| {
+        let start = said.find(&format!("[{section}]")).unwrap_or_else(|| panic!("{section}: {said}"));
+        let end = said[start + 1..].find("\n[").map_or(said.len(), |end| start + 1 + end);
+        assert!(said[start..end].lines().any(|one| one == line), "{section}: {line}: {said}");
+    };
+    for (section, line) in [
+        ("stripe.profiles.main", "timeout = \"30s\""),
+        ("stripe.profiles.main", "allow_live = false"),
+        ("email.profiles.default", "timeout = \"30s\""),
+        ("email.profiles.default", "on_doubt = \"resend\""),
+        ("solana.profiles.main", "timeout = \"30s\""),
+        ("solana.profiles.main", "commitment = \"finalized\""),
+        ("solana.profiles.main", "standard = \"token-2022\""),
+        ("upstreams.minting", "timeout = \"30s\""),
+        ("upstreams.minting", "idempotent = false"),
+        ("upstreams.minting", "on_doubt = \"park\""),
+        ("webhooks", "timeout = \"10s\""),
+    ] {
+        shown(section, line);
+    }
+}

@@ -7,6 +7,7 @@ mod support;
 
 mod arrows;
 mod batch;
+mod cards;
 mod compat;
 mod config;
 mod crash;
@@ -27,6 +28,7 @@ mod pgbouncer;
 mod plugins;
 mod queue;
 mod rate_limits;
+mod redrive;
 mod retention;
 mod runtime;
 mod secrets;

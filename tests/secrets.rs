@@ -9,11 +9,13 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
     email::dkim,
+    solana,
     stripe::payment,
     support::{
-        Db, Fault, FaultProxy, Host, HostOptions, Receiver, Reply, SECRET, Sink, StripeWorld, env, eventually, token,
-        usher,
+        Answer, Cluster, Db, Fault, FaultProxy, Host, HostOptions, Receiver, Reply, SECRET, Say, Sink, StripeWorld,
+        env, eventually, host::POLICY, token, usher,
     },
+    upstreams::minting,
 };
 
 const SMTP: &str = "canary-smtp-4711-password";
@@ -22,14 +24,40 @@ const DATABASE: &str = "canary_database_4713_password";
 const DIRECT: &str = "canary_database_4714_of_the_direct_url";
 const STRIPE: &str = "sk_test_canary4715ofstripe";
 const WEBHOOKS: &str = "canary-webhooks-4716-key-of-all-endpoints";
+const NODE: &str = "canary4717tokenofthenode";
+const MINT_KEY: &str = "canary-mint-4718-key-of-the-mints-long-enough";
+const BASIC: &str = "canary-basic-4719-password";
+const SIGNATURE: &str = "canary-signature-4720-key-long-enough-for-hmac";
+const HEADER: &str = "canary-header-4721-of-a-fixed-header";
 /// What the configuration says: each by the name of an environment variable.
 const CONFIG: &str = r#"
 [database]
 direct_url = { env = "CANARY_DIRECT" }
 [upstreams.rig]
-base_url = "http://127.0.0.1:1"
+base_url = "http://RECEIVER"
 methods = ["GET"]
 bearer = { env = "CANARY_BEARER" }
+headers = { X-Api-Key = { env = "CANARY_HEADER" } }
+[upstreams.storage]
+base_url = "http://RECEIVER"
+methods = ["PUT"]
+basic = { username = "usher", password = { env = "CANARY_BASIC" } }
+[upstreams.minting]
+base_url = "http://RECEIVER"
+methods = ["POST"]
+signature = { key_id = "k", key = { env = "CANARY_SIGNATURE" } }
+[upstreams.minting-rpc]
+base_url = "http://127.0.0.1:1"
+methods = ["POST"]
+bearer = { env = "CANARY_BEARER" }
+[solana]
+mint_key = { env = "CANARY_MINT_KEY" }
+[solana.profiles.main]
+wallet = { env = "CANARY_WALLET" }
+tenants = ["t1"]
+endpoints = [{ url = { env = "CANARY_NODE_AWAY" } }, { url = { env = "CANARY_NODE" } }]
+commitment = "confirmed"
+timeout = "4s"
 "#;
 
 /// A role of its own with all rights, and the way to this database as it.
@@ -50,6 +78,13 @@ struct Rig {
     world: StripeWorld,
     stripe: FaultProxy,
     receiver: Receiver,
+    /// Sends back all that it is sent.
+    echo: Receiver,
+    cluster: Cluster,
+    /// Who gets what is minted.
+    recipient: String,
+    /// The wallet's key as its file has it begins so, without and with spaces; and so its secret half in base58.
+    wallet: [String; 3],
     host: Host,
     /// The environment with all secrets.
     env: Vec<(&'static str, String)>,
@@ -65,20 +100,42 @@ impl Rig {
         let receiver = Receiver::start().await;
         let pem = fs::read_to_string(dkim::keys().0.join("rsa.pem")).unwrap();
         let dkim = pem.lines().nth(5).unwrap().to_owned();
+        let echo = Receiver::start().await;
+        echo.always(Say::Echo);
+        let cluster = Cluster::start().await;
+        let (wallet, recipient) = (cluster.wallet().await, cluster.key().await.address);
+        let bytes: Vec<u8> = serde_json::from_str(&wallet.secret).unwrap();
+        let part = |by: &str| bytes[..8].iter().map(u8::to_string).collect::<Vec<_>>().join(by);
+        let base58 = cluster.call("rig_base58", json!([bytes[..32].to_vec()])).await.as_str().unwrap().to_owned();
         let env = vec![
+            ("CANARY_BASIC", BASIC.to_owned()),
             ("CANARY_BEARER", BEARER.to_owned()),
             ("CANARY_DKIM", pem),
             ("CANARY_DIRECT", direct),
+            ("CANARY_HEADER", HEADER.to_owned()),
+            ("CANARY_MINT_KEY", MINT_KEY.to_owned()),
+            ("CANARY_NODE", format!("{}/{NODE}?api-key={NODE}", cluster.url())),
+            ("CANARY_NODE_AWAY", format!("http://127.0.0.1:1/{NODE}")),
+            ("CANARY_SIGNATURE", SIGNATURE.to_owned()),
             ("CANARY_STRIPE", STRIPE.to_owned()),
+            ("CANARY_WALLET", wallet.secret),
             ("CANARY_WEBHOOKS", WEBHOOKS.to_owned()),
             ("USHER_TEST_SMTP_PASSWORD", SMTP.to_owned()),
         ];
         let options = HostOptions {
-            plugins: vec!["guest-effects.wasm", "guest-money.wasm", "guest-webhook.wasm"],
+            plugins: vec![
+                "guest-effects.wasm",
+                "guest-money.wasm",
+                "guest-webhook.wasm",
+                "guest-mint.wasm",
+                "guest-ticket.wasm",
+            ],
+            policy: Some(format!("{POLICY}{}", minting::POLICY)),
             config: format!(
-                "{CONFIG}[stripe.profiles.main]\nkey = {{ env = \"CANARY_STRIPE\" }}\ntenants = [\"t1\"]\nbase_url = \"{}\"\n\
+                "{}[stripe.profiles.main]\nkey = {{ env = \"CANARY_STRIPE\" }}\ntenants = [\"t1\"]\nbase_url = \"{}\"\n\
                  [email.profiles.default.dkim]\ndomain = \"example.com\"\nselector = \"s\"\nkey = {{ env = \"CANARY_DKIM\" }}\n\
                  [webhooks]\nkey = {{ env = \"CANARY_WEBHOOKS\" }}\nallow_private = [{:?}]\n",
+                CONFIG.replace("RECEIVER", &echo.place()),
                 stripe.base,
                 receiver.place()
             ),
@@ -87,7 +144,8 @@ impl Rig {
             ..HostOptions::default()
         };
         let host = Host::start(db, Some(&sink), options).await;
-        Self { dkim, sink, world, stripe, receiver, host, env }
+        let wallet = [part(","), part(", "), base58];
+        Self { dkim, sink, world, stripe, receiver, echo, cluster, recipient, wallet, host, env }
     }
 
     /// An endpoint's secret, which its maker is told, and nobody else.
@@ -108,8 +166,17 @@ impl Rig {
         let mut bodies = vec![ended("guest-mail", mail("a@example.com"), "completed").await];
         self.sink.faults(&["550 5.1.1 no"]).await;
         bodies.push(ended("guest-mail", mail("b@example.com"), "dead").await);
-        let away = client.submit("guest-mail", json!({"do": "upstream", "method": "get", "path": "/x"})).await;
+        let echoed = json!({"do": "upstream", "method": "get", "path": "/x"});
+        bodies.push(ended("guest-mail", echoed, "completed").await);
+        // What is sent back is no answer of a minting service, and the other one is away.
+        bodies.push(ended("guest-ticket", minting::mint("ticket", "t-1"), "dead").await);
+        let away = client.submit("guest-ticket", minting::mint("ticket-by-rpc", "t-1")).await;
         bodies.push(client.wait_error(&away, "effect-snooze").await);
+        for (n, kind) in ["none", "lost", "cut", "broken", "busy"].into_iter().enumerate() {
+            self.cluster.fault("sendTransaction", kind, 1).await;
+            let mint = solana::mint(&format!("seat-{n}"), &self.recipient);
+            bodies.push(ended("guest-mint", mint, "completed").await);
+        }
 
         let declined = self.world.stripe.payment_method("tok_visa_chargeDeclined").await;
         bodies.push(ended("guest-money", payment(&declined), "dead").await);
@@ -125,15 +192,22 @@ impl Rig {
         // Three have failed, one has happened.
         self.receiver.wait(4).await;
 
-        bodies.push(client.post("{").await.body);
-        bodies.push(client.post(r#"{"type":"ghost","payload":{}}"#).await.body);
-        bodies.push(client.with_token(token("user", Some("t1")) + "x").get("/jobs").await.body);
-        for path in ["/health/ready", "/plugins", "/jobs"] {
-            bodies.push(client.get(path).await.body);
+        // With their headers.
+        bodies.push(whole(&client.post("{").await));
+        bodies.push(whole(&client.post(r#"{"type":"ghost","payload":{}}"#).await));
+        bodies.push(whole(&client.post(json!({"type": "guest-mail", "payload": {"do": "ok"}}).to_string()).await));
+        bodies.push(whole(&client.with_token(token("user", Some("t1")) + "x").get("/jobs").await));
+        for path in ["/health", "/health/live", "/health/ready", "/plugins", "/jobs", "/effects", "/queues", "/ghost"] {
+            bodies.push(whole(&client.get(path).await));
         }
-        for path in ["/effects", "/webhook-endpoints", "/providers", "/rate-limits", "/alerts", "/queues"] {
-            bodies.push(self.host.admin().get(path).await.body);
+        for path in
+            ["/effects", "/webhook-endpoints", "/providers", "/rate-limits", "/alerts", "/queues", "/queues/money"]
+        {
+            bodies.push(whole(&self.host.admin().get(path).await));
         }
+        bodies.push(whole(&self.host.admin().send(Method::POST, "/providers/stripe/resume", None).await));
+        bodies
+            .push(whole(&self.host.admin().send(Method::PUT, "/rate-limits/stripe", Some(json!({"rate": "x"}))).await));
         bodies
     }
 
@@ -144,7 +218,7 @@ impl Rig {
         let scan = json!({"do": "steps", "steps": [
             {"do": "mail", "to": "c@example.com"},
             payment(&card),
-            {"do": "upstream", "method": "delete", "path": "/x", "catch": true},
+            {"do": "upstream", "method": "get", "path": "/x"},
             {"do": "scan-memory", "needles": needles},
             {"do": "scan-memory", "needles": [needle("planted-to-be-found")], "plant": true},
             {"do": "progress", "percent": 50, "note": "half of it"},
@@ -155,7 +229,12 @@ impl Rig {
         assert_eq!(found[1]["status"], "succeeded", "{found}");
         assert_found_nothing(&found[3]);
         assert_found_something(&found[4]);
-        found
+        let mint = json!({"do": "steps", "steps": [
+            solana::mint("scanned", &self.recipient), {"do": "scan-memory", "needles": needles},
+        ]});
+        let minted = client.wait(&client.submit("guest-mint", mint).await, "completed").await["result"].clone();
+        assert_found_nothing(&minted[1]);
+        json!([found, minted])
     }
 
     /// What `usher config show` prints: where each secret comes from.
@@ -181,6 +260,11 @@ fn needle(text: &str) -> String {
     text.bytes().map(|byte| format!("{:02x}", byte ^ 0x5a)).collect()
 }
 
+/// An answer, headers and all.
+fn whole(answer: &Answer) -> Value {
+    json!([answer.status.as_u16(), format!("{:?}", answer.headers), answer.body])
+}
+
 fn dump(url: &str) -> String {
     let dump = Command::new("pg_dump").arg(url).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
@@ -193,7 +277,12 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
     let plain = db.url.clone();
     let rig = Rig::start(&mut db).await;
     let endpoint = rig.endpoint().await;
-    let secrets = [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, SECRET, endpoint.as_str(), &rig.dkim];
+    let secrets: Vec<_> =
+        [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, NODE, MINT_KEY, BASIC, SIGNATURE, HEADER, SECRET]
+            .into_iter()
+            .chain([&*endpoint, &*rig.dkim])
+            .chain(rig.wallet.iter().map(String::as_str))
+            .collect();
     let mut bodies = rig.use_all().await;
     bodies.push(rig.scan(&secrets).await);
     // The providers were told.
@@ -204,18 +293,41 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
             .all(|seen| { seen.request.header("authorization") == Some(&format!("Bearer {STRIPE}")) })
     );
 
+    let echoed = rig.echo.received();
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("usher:{BASIC}"));
+    for (name, value) in [
+        ("authorization", format!("Bearer {BEARER}")),
+        ("authorization", format!("Basic {pair}")),
+        ("x-api-key", HEADER.to_owned()),
+    ] {
+        assert!(echoed.iter().any(|came| came.headers.get(name) == Some(&value)), "nobody was told {name}: {value}");
+    }
+    assert!(echoed.iter().any(|came| came.headers.contains_key("signature")));
+    assert_eq!(rig.cluster.mints().await.len(), 6);
+
     // Progress is told at debug level, so the level is on.
     let is_there = |log: &String| log.lines().any(|line| line.contains("DEBUG") && line.contains("half of it"));
     let log = eventually("the debug log is there", async || Some(rig.host.log()).filter(is_there)).await;
     let dump = dump(&plain);
-    for part in ["a***@example.com", "create-payment-intent", "guest.happened", "generic_decline"] {
+    for part in ["a***@example.com", "create-payment-intent", "guest.happened", "generic_decline", "mint-nft"] {
         assert!(dump.contains(part), "the dump holds the journal: {part}");
     }
+    // Bodies of upstreams are journaled in base64.
+    let journal = db.text("SELECT string_agg(journal::text, '') FROM jobs_archive").await.unwrap();
+    let kept: Vec<_> = journal.split("\"body\": \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(kept.len() > 2, "{journal}");
+    for body in kept {
+        let body = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+        bodies.push(String::from_utf8_lossy(&body).into_owned().into());
+    }
     let show = rig.config_show(&db.url);
-    // As SMTP's AUTH writes a password, and as HTTP would a key.
-    for form in [format!("\0u\0{SMTP}"), SMTP.to_owned(), format!("{STRIPE}:"), WEBHOOKS.to_owned()] {
+    // As SMTP's AUTH writes a password, and as HTTP would a key or a pair.
+    for form in
+        [format!("\0u\0{SMTP}"), SMTP.to_owned(), format!("{STRIPE}:"), WEBHOOKS.to_owned(), format!("usher:{BASIC}")]
+    {
         let form = base64::engine::general_purpose::STANDARD.encode(form);
         assert!(!log.contains(&form) && !dump.contains(&form), "{form}, which is base64");
+        assert!(bodies.iter().all(|body| !body.to_string().contains(&form)), "{form}, which is base64");
     }
     for secret in secrets {
         assert!(!show.contains(secret), "{secret} in config show");

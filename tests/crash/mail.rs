@@ -50,7 +50,7 @@ async fn a_mail_is_sent_as_often_as_its_profile_allows_wherever_the_host_dies_or
             all.extend(Harm::ALL.map(|harm| (on_doubt, point, harm)));
         }
     }
-    cells::all(all, async |(on_doubt, point, harm)| {
+    cells::all("mail", all, async |(on_doubt, point, harm)| {
         let (db, sink) = (Db::new().await, Sink::start().await);
         let mut first = Host::start(&db, Some(&sink), options(on_doubt)).await;
         let client = first.client();

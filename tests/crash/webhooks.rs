@@ -33,7 +33,7 @@ async fn an_event_keeps_its_id_and_arrives_wherever_the_host_dies_or_freezes() {
     for point in [Point::BeforeSettle, Point::BeforeClaim, Point::WhileSending, Point::BeforeEnd] {
         all.extend(Harm::ALL.map(|harm| (point, harm)));
     }
-    cells::all(all, async |(point, harm)| {
+    cells::all("webhooks", all, async |(point, harm)| {
         let (db, receiver) = (Db::new().await, Receiver::start().await);
         let mut first = start(&db, &[&receiver]).await;
         let (id, _) = endpoint(&first, &receiver, &[]).await;

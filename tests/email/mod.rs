@@ -2,6 +2,7 @@
 
 mod attachments;
 mod codes;
+mod dangers;
 pub mod dkim;
 mod headers;
 mod recipients;

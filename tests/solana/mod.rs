@@ -1,6 +1,7 @@
 //! Mints through the gate, counted at the bank: LiteSVM runs the programs that the chain runs, and wallets' libraries read back
 //! what was minted.
 
+mod dangers;
 mod doubt;
 mod limits;
 mod minting;

@@ -2,7 +2,9 @@
 //! shows a double that a key would hide; and for what neither has, a stand-in.
 
 mod accounts;
+mod answers;
 mod calls;
+mod dangers;
 mod doubt;
 mod retries;
 
@@ -36,10 +38,10 @@ pub fn payment(card: &str) -> Value {
 
 /// World, a way to it that breaks by script, a host.
 pub struct Rig {
-    world: StripeWorld,
-    proxy: FaultProxy,
-    db: Db,
-    host: Host,
+    pub world: StripeWorld,
+    pub proxy: FaultProxy,
+    pub db: Db,
+    pub host: Host,
 }
 
 impl Rig {

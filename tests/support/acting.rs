@@ -1,5 +1,6 @@
 //! A service behind an upstream that does things, and counts how often it did them. `POST /mint` acts once under an
 //! `Idempotency-Key`, and gives the first answer again to whoever comes with it later; `POST /once` knows no keys and acts every time.
+//! `GET /reads` does nothing but tell how often it was asked.
 
 use std::{
     collections::HashMap,
@@ -27,6 +28,7 @@ pub struct Act {
 #[derive(Default)]
 struct Book {
     acts: Vec<Act>,
+    reads: usize,
     /// By key: the body it came with, and what was answered.
     answers: HashMap<String, (Vec<u8>, String)>,
 }
@@ -56,6 +58,10 @@ impl ActingService {
     pub fn acts(&self) -> Vec<Act> {
         self.book.lock().unwrap().acts.clone()
     }
+
+    pub fn reads(&self) -> usize {
+        self.book.lock().unwrap().reads
+    }
 }
 
 async fn serve(client: TcpStream, book: &Mutex<Book>) -> io::Result<()> {
@@ -71,6 +77,10 @@ async fn serve(client: TcpStream, book: &Mutex<Book>) -> io::Result<()> {
 
 impl Book {
     fn hear(&mut self, request: &Request) -> (u16, String) {
+        if request.method == "GET" && request.path == "/reads" {
+            self.reads += 1;
+            return (200, json!({"number": self.reads}).to_string());
+        }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let (Some(key), Some(ticket)) = (request.header("idempotency-key"), body["ticket"].as_str()) else {
             return (400, json!({"error": "a key and a ticket are needed"}).to_string());

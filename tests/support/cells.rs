@@ -3,17 +3,26 @@
 
 use std::{
     fmt::Debug,
+    io::{self, Write},
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, StreamExt, stream};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio::sync::Semaphore;
 
-use super::{Db, FaultProxy, Host, Sink, eventually};
+use super::{Cluster, Db, FaultProxy, Host, Sink, eventually};
 
-/// Cells at once: each has two hosts, and most of its time is waiting.
-const SIDE_BY_SIDE: usize = 5;
+/// Cells at once, of all matrices together: each has two hosts, and most of its time is waiting.
+const SIDE_BY_SIDE: usize = 6;
+static PLACES: Semaphore = Semaphore::const_new(SIDE_BY_SIDE);
+
+/// What a matrix may take.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Past the lease (1 s) and past the moment from which doubt may be settled (at most 3 s for the call, 0.5 s of margin).
+const OVER: Duration = Duration::from_secs(5);
 
 /// Where in a call's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +106,34 @@ impl Way for Sink {
     }
 }
 
+/// Calls to the nodes of a cluster.
+pub struct Rpc<'a> {
+    pub cluster: &'a Cluster,
+    /// The method by which `hold_before` knows the call; the cluster acts at `sendTransaction`.
+    pub before: &'a str,
+}
+
+impl Way for Rpc<'_> {
+    async fn hold_before(&self) {
+        self.cluster.fault(self.before, "hold-before", 1).await;
+    }
+
+    async fn hold_after(&self) {
+        self.cluster.fault("sendTransaction", "hold-after", 1).await;
+    }
+
+    async fn wait_held(&self) {
+        self.cluster.wait_held(1).await;
+    }
+
+    async fn release(&self) {
+        self.cluster.release().await;
+    }
+}
+
+/// Under this lock no call gets as far as the journal.
+pub const NO_START: &str = "LOCK TABLE provider_pauses IN ACCESS EXCLUSIVE MODE";
+
 /// What keeps a host at its point, beside the way.
 pub type Held = Option<Transaction<'static, Postgres>>;
 
@@ -104,7 +141,7 @@ pub type Held = Option<Transaction<'static, Postgres>>;
 pub async fn reach(point: Point, db: &Db, way: &impl Way, submit: impl AsyncFnOnce() -> String) -> (String, Held) {
     match point {
         Point::BeforeStart => {
-            let session = lock(db, "LOCK TABLE provider_pauses IN ACCESS EXCLUSIVE MODE").await;
+            let session = lock(db, NO_START).await;
             let job = submit().await;
             waits(db).await;
             (job, Some(session))
@@ -148,10 +185,8 @@ pub async fn strike(harm: Harm, first: &mut Host, db: &Db, held: Held, second: i
         session.rollback().await.unwrap();
     }
     if harm == Harm::Freeze {
-        // Past the lease (1 s) and past the moment from which doubt may be settled (2 s for the call, 0.5 s of margin).
-        let over = Duration::from_secs(4);
         let began = Instant::now();
-        while began.elapsed() < over && db.count("SELECT count(*) FROM jobs_archive").await == 0 {
+        while began.elapsed() < OVER && db.count("SELECT count(*) FROM jobs_archive").await == 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         first.signal("CONT");
@@ -168,12 +203,13 @@ pub async fn ended(db: &Db) -> String {
     .await
 }
 
-/// Runs all cells, some at once, and panics with a list of those that went wrong: which, and what it says.
-pub async fn all<C: Copy + Debug>(cells: Vec<C>, cell: impl AsyncFn(C) -> Result<(), String>) {
+/// Runs all cells, some at once, says how many and how long, and panics with a list of those that went wrong: which, and what it says.
+pub async fn all<C: Copy + Debug>(of_what: &str, cells: Vec<C>, cell: impl AsyncFn(C) -> Result<(), String>) {
     let (began, count) = (Instant::now(), cells.len());
     let cell = &cell;
     let wrong: Vec<_> = stream::iter(cells)
         .map(|which| async move {
+            let _place = PLACES.acquire().await.unwrap();
             match AssertUnwindSafe(cell(which)).catch_unwind().await {
                 Ok(Ok(())) => None,
                 Ok(Err(what)) => Some(format!("{which:?}: {what}")),
@@ -184,8 +220,11 @@ pub async fn all<C: Copy + Debug>(cells: Vec<C>, cell: impl AsyncFn(C) -> Result
         .filter_map(async |wrong| wrong)
         .collect()
         .await;
-    println!("{count} cells in {:.0} s", began.elapsed().as_secs_f64());
+    let took = began.elapsed();
+    // Not by `println!`, which is shown of tests that fail only.
+    let _ = writeln!(io::stderr(), "crash matrix, {of_what}: {count} cells in {:.0} s", took.as_secs_f64());
     assert_eq!(wrong, Vec::<String>::new());
+    assert!(took < LONGEST, "a matrix that takes {took:?} is run by nobody");
 }
 
 /// A session of ours that stands in the way.

@@ -95,7 +95,8 @@ backoff = "fixed"
 expiry = "6h"
 "#;
 
-const POLICY: &str = r#"
+/// Grants what most components here ask for.
+pub const POLICY: &str = r#"
 [plugins.policy.payments]
 jobs = ["send-email"]
 [plugins.policy.notifications]

@@ -8,6 +8,8 @@ use crate::support::{
     minting::{KEY, KEY_ID, by_npm},
 };
 
+pub const POLICY: &str = "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n";
+
 /// Storage and service at this base URL, as the example configuration has them.
 pub fn options(base: &str) -> HostOptions {
     HostOptions {
@@ -35,9 +37,7 @@ timeout = "2s"
 "#
         ),
         env: vec![("USHER_TEST_MINTING", KEY.to_owned())],
-        policy: Some(
-            "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n".to_owned(),
-        ),
+        policy: Some(POLICY.to_owned()),
         ..HostOptions::default()
     }
 }

@@ -6,10 +6,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    act, body, change, deliveries, endpoint, header, ids, manager, publish, published, restart, shown, start, verify,
-    wait_delivery,
+    act, body, change, deliveries, endpoint, header, ids, manager, options, publish, published, restart, shown, start,
+    verify, wait_delivery,
 };
-use crate::support::{Db, Received, Receiver, Say, eventually, token};
+use crate::support::{Db, Host, Received, Receiver, Say, eventually, token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_arrives_once_signed_as_the_libraries_of_receivers_verify_it() {
@@ -353,4 +353,35 @@ async fn an_endpoint_that_is_gone_or_fails_for_too_long_is_disabled_with_an_aler
         deliveries(&host, &failing).await.iter().all(|delivery| delivery["state"] == "delivered").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_events_of_the_product_and_others_come_under_the_operators_name() {
+    let (db, receiver) = (Db::new().await, Receiver::start().await);
+    let mut options = options(&[&receiver]);
+    options.config += "user_agent = \"Tickets/7 (+https://tickets.example.com)\"\n";
+    let host = Host::start(&db, None, options).await;
+    endpoint(&host, &receiver, &[]).await;
+    for (n, event) in ["payment.completed", "refund.completed", "nft.minted", "guest.happened"].into_iter().enumerate()
+    {
+        published(&host, event, json!({ "n": n })).await;
+        receiver.wait(n + 1).await;
+    }
+    let failed = host.client().submit("guest-webhook", json!({"do": "permanent"})).await;
+    let received = receiver.wait(5).await;
+    let came: Vec<_> =
+        received.iter().map(|r| (body(r)["type"].as_str().unwrap().to_owned(), body(r)["data"].clone())).collect();
+    let data = |n: usize| json!({ "n": n });
+    let wanted = [
+        ("payment.completed", data(0)),
+        ("refund.completed", data(1)),
+        ("nft.minted", data(2)),
+        ("guest.happened", data(3)),
+    ];
+    assert_eq!(came[..4], wanted.map(|(event, data)| (event.to_owned(), data)));
+    assert_eq!((came[4].0.as_str(), &came[4].1["jobId"]), ("operation.failed", &json!(failed)));
+    for one in &received {
+        assert_eq!(header(one, "user-agent"), "Tickets/7 (+https://tickets.example.com)");
+        assert_eq!(header(one, "content-type"), "application/json");
+    }
 }

@@ -7,6 +7,7 @@
 //! Tables: effects, ledger, provider_pauses, solana_tries (through `journal`).
 
 pub mod attempt;
+mod card;
 pub mod email;
 pub mod gate;
 pub mod push;

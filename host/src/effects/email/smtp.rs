@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{EmailProfile, SmtpSecurity},
-    effects::CallEnd,
+    effects::{CallEnd, card},
     journal::{Answer, Rejection},
 };
 
@@ -294,5 +294,5 @@ fn plain(error: &Error) -> String {
         }
     }
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    mask::words(&line).chars().take(MAX_REPLY).collect()
+    card::veiled(mask::words(&line)).chars().take(MAX_REPLY).collect()
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Boottime,
-    effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sent, Stop},
+    effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sent, Stop, card},
     journal::{Answer, Class, EffectState, Recorded, ledger::Source, store::Start},
     ratelimit::{Bucket, Pass},
 };
@@ -30,6 +30,8 @@ impl Gate {
             Err(refused) => (refused.function, &refused.identity, &Value::Null),
         };
         let request_hash = identity::request_hash(P::NAME, function, identity);
+        let mut redacted = redacted.clone();
+        card::veil(&mut redacted);
         // A row that a person had made anew has an id of its own.
         let recorded = attempt.recorded(seq);
         let generation = recorded.map_or(attempt.generation, |row| row.generation);
@@ -55,7 +57,7 @@ impl Gate {
         let open = match recorded {
             None => None,
             Some(row) if row.request_hash != request_hash => {
-                let message = identity::difference(row, P::NAME, function, redacted);
+                let message = identity::difference(row, P::NAME, function, &redacted);
                 return Err(Stop::Nondeterministic { message });
             }
             Some(Recorded { answer: Some(answer), ended_ms, .. }) => {
@@ -75,7 +77,7 @@ impl Gate {
                         let message = format!("effect {} is in doubt, and may not be asked for any more", row.seq);
                         Err(Stop::Park { message })
                     }
-                    _ => self.record_refusal(attempt, &start, refused.answer.clone()).await,
+                    _ => self.record_refusal(attempt, &start, card::refusal(refused.answer.clone())).await,
                 };
             }
         };
@@ -138,7 +140,8 @@ impl Gate {
         let backstop = prepared.timeout + Duration::from_secs(1);
         let end = tokio::time::timeout(backstop, provider.call(failpoint::key(&call), &prepared.call))
             .await
-            .unwrap_or_else(|_| CallEnd::doubt("no answer within the call's time-out"));
+            .unwrap_or_else(|_| CallEnd::doubt("no answer within the call's time-out"))
+            .without_cards();
         // An earlier try may have happened, and this answer is about this one only.
         let end = match end {
             CallEnd::Answer(answer)
@@ -236,7 +239,7 @@ impl Gate {
             message: format!("{} does not say what became of effect {}", P::NAME, row.seq),
             after: None,
         });
-        match asked {
+        match asked.without_cards() {
             Asked::Answer(answer) => self.answered(provider, call, prepared, answer, Source::Asked).await.map(Some),
             Asked::Absent if row.age < prepared.remembers => Ok(None),
             Asked::Absent => Err(Stop::Park {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::What;
 use crate::{
-    effects::CallEnd,
+    effects::{CallEnd, card},
     journal::{Answer, Rejection},
 };
 
@@ -42,7 +42,8 @@ impl Reply {
             }
         }
         // A gateway in between answers in HTML.
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let mut body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        card::veil(&mut body);
         Ok(Self { status, is_replayed, retry_after, body })
     }
 

@@ -7,6 +7,7 @@ use super::{
     account::Account,
     currency::{self, code},
 };
+use crate::effects::card;
 
 /// A request to Stripe, checked: where it goes and what it says. The marks that tell whose it is are put on when it is
 /// sent.
@@ -177,6 +178,7 @@ impl Form {
                 Some(key) if key.is_empty() || key.len() > MAX_KEY || key.contains(['[', ']']) || !is_text(key) => {
                     return invalid("extra: a metadata key has 1 to 40 characters and no brackets");
                 }
+                Some(key) if card::is_in(key) => return invalid("extra: a metadata key holds a card's number"),
                 Some(_) => metadata += 1,
                 None if allowed.contains(&name.as_str()) => {}
                 // Not quoted: it may be anything.
@@ -205,6 +207,10 @@ fn text(place: &str, value: &str) -> Result<String, No> {
     if value.is_empty() || value.len() > MAX_VALUE || !is_text(value) {
         return invalid(format!("{place}: a value has 1 to {MAX_VALUE} bytes and no control characters"));
     }
+    // Stripe would keep it, and show it again.
+    if card::is_in(value) {
+        return invalid(format!("{place}: holds a card's number"));
+    }
     Ok(value.to_owned())
 }
 
@@ -226,6 +232,7 @@ fn is_id(prefix: &str, id: &str) -> bool {
     id.starts_with(prefix)
         && (prefix.len() + 1..=255).contains(&id.len())
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !card::is_in(id)
 }
 
 fn id(place: &str, prefix: &str, id: Option<String>) -> Result<Option<String>, No> {
