@@ -15,11 +15,10 @@ use url::Url;
 
 pub use self::answer::Response;
 use self::target::{Signed, Target};
-use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused};
+use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending};
 use crate::{
     clock::Boottime,
     config::{Method, OnDoubt, Upstreams},
-    ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
 };
@@ -140,9 +139,9 @@ impl Provider for Http {
         })
     }
 
-    async fn call(&self, id: EffectId, call: &Outgoing) -> CallEnd {
+    async fn call(&self, sending: Sending, call: &Outgoing) -> CallEnd {
         let target = &call.target;
-        let Signed { request, signature } = match target.request(id, call) {
+        let Signed { request, signature } = match target.request(sending.id, call) {
             Ok(signed) => signed,
             Err(message) => return CallEnd::Unreachable(format!("nothing was sent: {message}")),
         };
