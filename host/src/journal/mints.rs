@@ -12,6 +12,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct Try {
     pub number: i32,
+    /// The one that signed it.
+    pub effect: EffectId,
     pub request_hash: Vec<u8>,
     pub mint: String,
     pub token_account: String,
@@ -105,7 +107,7 @@ pub enum Written {
 pub async fn tries(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Result<Vec<Try>> {
     let rows = sqlx::query!(
         r#"
-        SELECT number, request_hash, mint, token_account, signature, transaction, last_valid_block_height, fee_lamports,
+        SELECT number, effect_id, request_hash, mint, token_account, signature, transaction, last_valid_block_height, fee_lamports,
                rent_lamports, outcome
         FROM solana_tries WHERE job_id = $1 AND label = $2 ORDER BY number
         "#,
@@ -116,6 +118,7 @@ pub async fn tries(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Resu
     .await?;
     let tries = rows.into_iter().map(|row| Try {
         number: row.number,
+        effect: EffectId(row.effect_id),
         request_hash: row.request_hash,
         mint: row.mint,
         token_account: row.token_account,

@@ -235,7 +235,7 @@ impl Node {
 
     /// Whether it is of the profile's cluster: nothing else is asked before. What it says is remembered.
     async fn meet(&self, id: EffectId) -> Result<(), Fault> {
-        let met = self.genesis.get_or_try_init(async || {
+        let met = self.genesis.get_or_try_init(|| async {
             let genesis: String = self.exchange(id, RpcRequest::GetGenesisHash, json!([])).await?;
             if *self.cluster.get_or_init(|| genesis.clone()) != genesis {
                 tracing::error!(
@@ -301,7 +301,8 @@ impl Node {
 /// Which of the heights is the largest; of three and more, among those that are not far above what most others say.
 fn furthest(heights: &[u64]) -> Option<usize> {
     let is_sound = |n: usize| {
-        let mut others: Vec<_> = heights.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, height)| *height).collect();
+        let mut others: Vec<_> =
+            heights.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, height)| *height).collect();
         others.sort_unstable();
         // Of two nodes, one that is behind and one that lies look the same, and the former is the usual thing.
         others.len() < 2 || heights[n] <= others[others.len() / 2].saturating_add(AHEAD)
