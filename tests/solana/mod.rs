@@ -2,6 +2,7 @@
 //! what was minted.
 
 mod doubt;
+mod fences;
 mod limits;
 mod minting;
 mod nodes;

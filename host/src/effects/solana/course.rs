@@ -175,7 +175,7 @@ impl<'a> Course<'a> {
                     if look.is_current {
                         self.finalized = self.finalized.max(look.finalized_slot);
                     }
-                    looks.push(look);
+                    looks.push((node, look));
                     if !all {
                         profile.nodes.answered(node);
                         break;
@@ -184,9 +184,10 @@ impl<'a> Course<'a> {
                 Err(fault) => tracing::debug!(node = node.place, fault = %fault, "a node does not say what landed"),
             }
         }
+        profile.nodes.prefer_the_furthest(&looks);
         let (commitment, finalized) = (profile.config.commitment, self.finalized);
         let fate = |n, one| {
-            let words = looks.iter().map(|look| confirm::fate(look, n, one, commitment, finalized));
+            let words = looks.iter().map(|(_, look)| confirm::fate(look, n, one, commitment, finalized));
             Fate::together(words, profile.nodes.quorum())
         };
         tries.iter().enumerate().map(|(n, one)| fate(n, one)).collect()

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROUNDS: u32 = 3;
 /// How much further than the others a node may say that a blockhash is good, in blocks: two minutes.
 const AHEAD: u64 = 300;
+/// A node so many slots behind another one is not asked first.
+const BEHIND: u64 = 150;
 /// More lamports than that for an account without data is no answer; the chain takes less than a million.
 const ABSURD_RENT: u64 = 100_000_000;
 
@@ -176,6 +178,16 @@ impl Nodes {
     pub fn answered(&self, node: &Node) {
         if let Some(n) = self.nodes.iter().position(|other| std::ptr::eq(other, node)) {
             self.first.store(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Of those that have looked. One that stands still takes what is sent, and sends it nowhere: it must not stay the first.
+    pub fn prefer_the_furthest(&self, looks: &[(&Node, Look)]) {
+        let Some((furthest, ahead)) = looks.iter().max_by_key(|(_, look)| look.finalized_slot) else { return };
+        let is_first_behind =
+            looks.first().is_some_and(|(_, look)| look.finalized_slot.saturating_add(BEHIND) < ahead.finalized_slot);
+        if is_first_behind {
+            self.answered(furthest);
         }
     }
 
