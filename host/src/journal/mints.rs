@@ -193,25 +193,6 @@ pub async fn is_doubted(db: &mut PgConnection, job: JobId, effect: EffectId) -> 
     Ok(doubted.fetch_optional(db).await?.unwrap_or(true))
 }
 
-/// Whether another effect of the job has this mint in the ledger.
-pub async fn is_in_ledger(db: &mut PgConnection, job: JobId, mint: &str, effect: EffectId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-        SELECT EXISTS (
-            SELECT FROM ledger l
-            -- Its lines are found by the effects of the job, and written while these are there.
-            WHERE l.effect_id IN (SELECT e.effect_id FROM effects e WHERE e.job_id = $1 AND e.effect_id <> $3)
-              AND l.provider = 'solana' AND l.kind = 'mint' AND l.provider_id = $2
-        ) AS "there!"
-        "#,
-        job.0,
-        mint,
-        effect.0,
-    )
-    .fetch_one(db)
-    .await
-}
-
 /// What of a mint stands in the way of saying that it did not happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Alive {

@@ -84,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{effects::solana::rpc::Status, ids::JobId};
+    use crate::ids::JobId;
 
     fn one(last_valid_block_height: u64) -> Try {
         Try {

@@ -15,7 +15,7 @@ use crate::{
     clock::Boottime,
     effects::{Asked, CallEnd, Sending},
     journal::{
-        Answer,
+        Answer, ledger,
         mints::{self, Outcome, Try},
     },
 };
@@ -239,7 +239,7 @@ impl<'a> Course<'a> {
         if one.effect != self.sending.id {
             let asked = async {
                 let mut db = self.mints.pool.read().await?;
-                mints::is_in_ledger(&mut db, *job, &one.mint, self.sending.id).await
+                ledger::is_of_another(&mut db, *job, self.sending.id, "mint", &one.mint).await
             };
             match asked.await {
                 Ok(true) => lamports = None,

@@ -16,6 +16,7 @@ use crate::{
     config::TokenStandard,
     db,
     effects::CallEnd,
+    ids::Tier,
     journal::mints::{self, NewTry, Try, Written},
 };
 
@@ -34,7 +35,7 @@ impl Course<'_> {
             .plan(nft, collection, mint, rent)
             .map_err(|message| CallEnd::Answer(no("instructions", message)))?;
         let signed = profile.wallet.sign(&plan.instructions, recent.blockhash, mint);
-        let fee = super::wallet::fee(profile.config.compute_units, profile.config.priority_fee);
+        let fee = wallet::fee(profile.config.compute_units, profile.config.priority_fee);
         let new = NewTry {
             effect: self.sending.id,
             effect_try: self.sending.try_no,
