@@ -24,8 +24,6 @@ use crate::{
 const ALL_EVERY: u32 = 4;
 /// How soon a question about a transaction on its way is asked again.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
-/// How long the wallet's jobs wait when it cannot pay.
-pub(super) const UNFUNDED: Duration = Duration::from_secs(15);
 
 pub(super) struct Course<'a> {
     pub(super) mints: &'a Mints,
@@ -245,7 +243,7 @@ impl<'a> Course<'a> {
                 Ok(true) => lamports = None,
                 Ok(false) => {}
                 Err(error) => {
-                    away(&error);
+                    tracing::error!(error = %error, "a mint could not be looked for in the ledger");
                     return CallEnd::Doubt(UNREAD.to_owned());
                 }
             }

@@ -1,13 +1,17 @@
 //! What an error of a transaction means, whether a node's check foresaw it or the chain has it. The table in docs/security.md,
 //! in code.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::course::UNFUNDED;
 use crate::{
     effects::CallEnd,
     journal::{Answer, Rejection},
 };
+
+/// How long the wallet's jobs wait when it cannot pay.
+const UNFUNDED: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {

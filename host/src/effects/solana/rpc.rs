@@ -255,7 +255,7 @@ impl Node {
                     "a node is of another cluster than the others of its profile, and is not used"
                 );
             }
-            Ok(genesis)
+            Ok::<_, Fault>(genesis)
         });
         let genesis = met.await.map_err(|fault| match fault {
             // What was to be asked or sent was not.

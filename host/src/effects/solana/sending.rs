@@ -85,7 +85,7 @@ impl Course<'_> {
         let nodes = &self.call.profile.nodes;
         let mut outcome = Sent::Not(Fault::Away("the profile has no node".to_owned()));
         for node in nodes.in_order() {
-            let Err(fault) = node.send(self.id, transaction).await else {
+            let Err(fault) = node.send(self.sending.id, transaction).await else {
                 nodes.answered(node);
                 return Sent::Perhaps;
             };

@@ -116,7 +116,7 @@ impl Course<'_> {
             let durability = pool.synchronous_commit(Tier::Money);
             let written = mints::write(&mut db, durability, patience, &place, new, caps).await?;
             db.done().await?;
-            Ok(written)
+            sqlx::Result::Ok(written)
         };
         write.await.map_err(|error| if db::is_lock_timeout(&error) { busy() } else { away(&error) })
     }
