@@ -13,10 +13,15 @@ Steered by methods of its own:
       "cut"          done, then the connection is cut
       "broken"       not done, HTTP 500
       "current"      getLatestBlockhash of a node that is behind, as one that is not would answer
-  "busy"         not done, HTTP 429 with Retry-After: 1
+      "busy"         not done, HTTP 429 with Retry-After: 1
+      "odd"          not done, an error whose data are a string
+      "foreign"      getGenesisHash of another cluster
+      "unseen"       getAccountInfo of a node that does not know the account yet
+      "blind"        getSignatureStatuses knows none, until the next transaction comes
       "hold-before"  not before rig_release, be the client still there or not
       "hold-after"   done; the answer waits for rig_release
   rig_calm                       no further faults
+  rig_stall PORT                 that node stands still: it says "processed" of whatever is sent to it, which goes nowhere
   rig_release, rig_held          how many are held, since the start
   rig_warp N                     so many slots go by at once
   rig_program [ID, FILE]         a program from a file
@@ -85,14 +90,20 @@ class Node:
     """What one port knows: the bank, as it was `lag` slots ago."""
 
     def __init__(self, port, lag):
-        self.port, self.lag = port, lag
+        self.port, self.lag, self.stands_at, self.took = port, lag, None, {}
+
+    def now(self):
+        return bank["slot"] - self.lag if self.stands_at is None else self.stands_at
 
     def slot(self, config=None):
         back = {"finalized": FINAL, "confirmed": 1}.get((config or {}).get("commitment", "finalized"), 0)
-        return bank["slot"] - self.lag - back
+        return self.now() - back
 
     def context(self, value):
-        return {"context": {"apiVersion": "3.0.0", "slot": bank["slot"] - self.lag}, "value": value}
+        return {"context": {"apiVersion": "3.0.0", "slot": self.now()}, "value": value}
+
+    def getGenesisHash(self):
+        return ("2" if fault_of("getGenesisHash", self.port, ["foreign"]) else "1") * 32
 
     def getHealth(self):
         return "ok"
@@ -126,7 +137,7 @@ class Node:
 
     def getAccountInfo(self, key, config=None):
         account = svm.get_account(Pubkey.from_string(key))
-        if account is None:
+        if account is None or fault_of("getAccountInfo", self.port, ["unseen"]):
             return self.context(None)
         data = base64.b64encode(bytes(account.data)).decode()
         return self.context({"data": [data, "base64"], "executable": account.executable, "lamports": account.lamports,
@@ -136,6 +147,10 @@ class Node:
         return self.context([self.status(signature) for signature in signatures])
 
     def status(self, signature):
+        if self.stands_at is not None:
+            return self.took.get(signature)
+        if any(fault[1] == "blind" for fault in faults):
+            return None
         one = landed.get(signature)
         deep = bank["slot"] - self.lag - one["slot"] if one else -1
         if deep < 0:
@@ -152,6 +167,11 @@ class Node:
         transaction = VersionedTransaction.from_bytes(raw)
         signature = str(transaction.signatures[0])
         sent.append([self.port, signature])
+        faults[:] = [fault for fault in faults if fault[1] != "blind"]
+        if self.stands_at is not None:
+            self.took[signature] = {"slot": self.stands_at, "confirmations": 0, "err": None, "status": {"Ok": None},
+                                    "confirmationStatus": "processed"}
+            return signature
         if fault_of("sendTransaction", self.port, ["drop"]):
             return signature
 
@@ -186,6 +206,9 @@ class Node:
 
     def rig_calm(self):
         faults.clear()
+
+    def rig_stall(self, port):
+        ports[port].stands_at = bank["slot"]
 
     def rig_keypair(self):
         pair = Keypair()
@@ -257,11 +280,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with lock:
             if not method.startswith("rig_"):
                 calls.append([node.port, method])
-            fault = fault_of(method, node.port, ["broken", "busy", "hold-before", "lost", "cut", "hold-after"])
+            fault = fault_of(method, node.port, ["broken", "busy", "odd", "hold-before", "lost", "cut", "hold-after"])
             if fault == "broken":
                 return self.say(500, {})
             if fault == "busy":
                 return self.say(429, {}, [("Retry-After", "1")])
+            if fault == "odd":
+                return self.say(200, {**answer, "error": {"code": -32002, "message": "odd", "data": "a string"}})
             if fault == "hold-before":
                 hold()
             try:

@@ -40,7 +40,7 @@ async fn what_has_expired_is_signed_anew_and_both_are_kept() {
     rig.cluster.fault("sendTransaction", "drop", 1_000).await;
     let id = rig.submit(mint("a", &rig.recipient)).await;
     eventually("the first is sent", async || (!rig.cluster.sent().await.is_empty()).then_some(())).await;
-    rig.cluster.warp(400).await;
+    rig.cluster.warp(600).await;
     rig.cluster.calm().await;
     let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
     rig.is_the_only_one(&minted).await;
@@ -75,20 +75,98 @@ async fn a_node_that_is_behind_is_not_believed_when_it_knows_nothing() {
     assert_eq!(rig.outcomes().await, "landed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mint_that_nobody_can_account_for_is_left_to_a_person() {
-    let mut rig = Rig::start("timeout = \"3s\"").await;
+/// A host that dies while its transaction lands, and another one that comes after it: with what, `meanwhile` may change.
+async fn succeed(rig: &mut Rig, meanwhile: impl AsyncFnOnce(&Rig), change: impl FnOnce(&mut HostOptions)) -> String {
     rig.cluster.fault("sendTransaction", "hold-after", 1).await;
     let id = rig.submit(mint("a", &rig.recipient)).await;
     rig.cluster.wait_held(1).await;
     rig.host.kill9();
     rig.cluster.release().await;
-    // What no host does: the record of what was signed is gone.
+    meanwhile(rig).await;
+    let mut again = options(&rig.wallet, &[rig.cluster.url()], "timeout = \"3s\"");
+    again.data_dir = Some(rig.host.data_dir.clone());
+    change(&mut again);
+    rig.host = Host::start(&rig.db, None, again).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_off_and_is_on_the_chain_all_the_same_is_the_answer() {
+    let mut rig = Rig::start("timeout = \"3s\"").await;
+    let meanwhile = async |rig: &Rig| {
+        rig.cluster.warp(600).await;
+        // Until the next transaction comes, the node has forgotten all.
+        rig.cluster.fault("getSignatureStatuses", "blind", 1).await;
+    };
+    let id = succeed(&mut rig, meanwhile, |_| {}).await;
+    let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
+    rig.is_the_only_one(&minted).await;
+    assert_eq!(rig.outcomes().await, "landed refused", "signed anew, and the mint was there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_another_mint_key_nothing_is_signed_anew() {
+    let mut rig = Rig::start("timeout = \"3s\"").await;
+    // Long dead, and another key would make another mint.
+    rig.cluster.fault("sendTransaction", "drop", 1_000).await;
+    let meanwhile = async |rig: &Rig| rig.cluster.warp(600).await;
+    let id = succeed(&mut rig, meanwhile, |options| {
+        options.env.retain(|(name, _)| *name != "USHER_TEST_MINT_KEY");
+        options.env.push(("USHER_TEST_MINT_KEY", "another mint key of the integration tests".to_owned()));
+    })
+    .await;
+    let parked = rig.host.client().wait(&id, "dead").await;
+    assert_eq!(parked["reason"], "unknown-outcome", "{parked}");
+    assert!(parked.to_string().contains("solana.mint_key"), "{parked}");
+    assert_eq!(rig.db.count("SELECT count(*) FROM solana_tries").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_says_that_it_did_not_happen_while_it_still_may() {
+    let mut rig = Rig::start("timeout = \"3s\"").await;
+    // Parked as one of which there is no record; then there is one after all.
+    let meanwhile = async |rig: &Rig| {
+        rig.db.execute("CREATE TABLE kept AS SELECT * FROM solana_tries").await;
+        rig.db.execute("DELETE FROM solana_tries").await;
+    };
+    let id = succeed(&mut rig, meanwhile, |_| {}).await;
+    rig.host.client().wait(&id, "dead").await;
+    rig.db.execute("INSERT INTO solana_tries SELECT * FROM kept").await;
+
+    let (admin, path) = (rig.host.admin(), format!("/effects/{id}/0/resolve"));
+    let says = async |outcome: &str| {
+        let body = json!({"outcome": outcome, "evidence": "not in an explorer"});
+        admin.send(Method::POST, &path, Some(body)).await
+    };
+    for outcome in ["void", "resend"] {
+        let refused = says(outcome).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+        assert!(refused.body.to_string().contains("may still land; ask again in "), "{}", refused.body);
+    }
+    rig.db.execute("UPDATE solana_tries SET outcome = 'landed', outcome_at = now()").await;
+    let refused = says("void").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
     let signature = rig.db.text("SELECT signature FROM solana_tries").await.unwrap();
-    let token_account = rig.db.text("SELECT token_account FROM solana_tries").await.unwrap();
-    rig.db.execute("DELETE FROM solana_tries").await;
-    let again = options(&rig.wallet, &[rig.cluster.url()], "timeout = \"3s\"");
-    rig.host = Host::start(&rig.db, None, HostOptions { data_dir: Some(rig.host.data_dir.clone()), ..again }).await;
+    assert!(refused.body.to_string().contains(&signature), "{}", refused.body);
+    // Nothing lands so long after it was signed; and what is known to be dead need not be waited for.
+    rig.db
+        .execute("UPDATE solana_tries SET outcome = NULL, outcome_at = NULL, created_at = now() - interval '5 minutes'")
+        .await;
+    let resolved = says("void").await;
+    assert_eq!(resolved.status, StatusCode::OK, "{}", resolved.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mint_that_nobody_can_account_for_is_left_to_a_person() {
+    let mut rig = Rig::start("timeout = \"3s\"").await;
+    // What no host does: the record of what was signed is gone.
+    let meanwhile = async |rig: &Rig| {
+        rig.db.execute("CREATE TABLE kept AS SELECT * FROM solana_tries").await;
+        rig.db.execute("DELETE FROM solana_tries").await;
+    };
+    let id = succeed(&mut rig, meanwhile, |_| {}).await;
+    let signature = rig.db.text("SELECT signature FROM kept").await.unwrap();
+    let token_account = rig.db.text("SELECT token_account FROM kept").await.unwrap();
     let parked = rig.host.client().wait(&id, "dead").await;
     assert_eq!(parked["reason"], "unknown-outcome", "{parked}");
     let mints = rig.cluster.mints().await;

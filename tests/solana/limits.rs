@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Rig, mint};
-use crate::support::eventually;
+use super::{Rig, mint, options};
+use crate::support::{Client, Cluster, Db, Host, eventually, token};
 
 /// What one mint as here takes, with the test's fees.
 async fn price(rig: &Rig) -> i64 {
@@ -74,4 +74,60 @@ async fn a_tenants_jobs_together_spend_no_more_in_an_hour() {
     let mints = rig.cluster.mints().await;
     assert_eq!(mints.len(), 8);
     assert!(mints.values().all(|mint| mint.succeeded == 1), "{mints:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purse_that_somebody_holds_puts_its_own_jobs_off_and_no_others() {
+    let cluster = Cluster::start().await;
+    let (wallet, recipient, db) = (cluster.wallet().await, cluster.key().await.address, Db::new().await);
+    let mut options = options(&wallet, &[cluster.url()], "");
+    options.config = options.config.replace("tenants = [\"t1\"]", "tenants = [\"*\"]");
+    let host = Host::start(&db, None, options).await;
+    // A host that is frozen there would hold it so.
+    let mut session = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('usher_solana/main/t1', 0))")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let (client, other) = (host.client(), Client::new(&host.base, token("user", Some("t2"))));
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        waiting.push(client.submit("guest-mint", mint(&format!("seat-{n}"), &recipient)).await);
+    }
+    for id in &waiting {
+        let error = client.wait_error(id, "effect-snooze").await;
+        assert!(error["message"].as_str().unwrap().contains("counting lamports"), "{error}");
+    }
+    let id = other.submit("guest-mint", mint("seat", &recipient)).await;
+    other.wait(&id, "completed").await;
+    assert_eq!(db.count("SELECT count(*) FROM solana_tries WHERE tenant = 't1'").await, 0);
+    assert!(db.count("SELECT max(attempt) FROM jobs").await <= 1, "no attempt was burnt");
+    session.rollback().await.unwrap();
+    for id in &waiting {
+        client.wait(id, "completed").await;
+    }
+    assert_eq!(cluster.mints().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_judged_dead_does_not_count_even_if_that_could_not_be_written_down() {
+    // Room for one mint, and not for two.
+    let rig = Rig::start("max_lamports_per_job = 8000000").await;
+    rig.cluster.fault("sendTransaction", "drop", 1_000).await;
+    let id = rig.submit(mint("a", &rig.recipient)).await;
+    eventually("the first is sent", async || (!rig.cluster.sent().await.is_empty()).then_some(())).await;
+    rig.db
+        .execute(
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+             CREATE TRIGGER no BEFORE UPDATE ON solana_tries FOR EACH ROW WHEN (NEW.outcome = 'expired') \
+             EXECUTE FUNCTION no()",
+        )
+        .await;
+    rig.cluster.warp(600).await;
+    rig.cluster.calm().await;
+    let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
+    rig.is_the_only_one(&minted).await;
+    let outcomes = rig.outcomes().await;
+    assert!(outcomes.starts_with("open") && outcomes.ends_with("landed"), "{outcomes}");
+    assert!(2 * price(&rig).await > 8_000_000, "there is room for one only");
 }

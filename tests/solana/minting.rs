@@ -104,4 +104,6 @@ async fn a_label_is_one_mint_of_its_job() {
     let mints = rig.cluster.mints().await;
     assert_eq!(mints.len(), 3);
     assert!(mints.values().all(|mint| (mint.succeeded, mint.supply) == (1, 1)), "{mints:?}");
+    let lines = "SELECT count(*) FROM ledger";
+    assert_eq!(rig.db.count(lines).await, 3, "a line a mint, however often it is asked for");
 }

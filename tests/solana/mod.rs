@@ -3,6 +3,7 @@
 
 mod dangers;
 mod doubt;
+mod fences;
 mod limits;
 mod minting;
 mod nodes;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Rig, mint, options};
-use crate::support::{Cluster, Db, Host, HostOptions};
+use crate::support::{Cluster, Db, Host, HostOptions, eventually};
 
 /// Nobody listens there.
 const AWAY: &str = "http://127.0.0.1:1";
@@ -88,4 +88,77 @@ async fn each_node_has_its_own_rate_limit() {
     }
     assert_eq!(cluster.mints().await.len(), 3);
     assert!(db.count("SELECT count(*) FROM rate_buckets WHERE bucket LIKE 'destination/solana/%'").await == 1);
+}
+
+fn at(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_errors_are_of_no_known_shape_is_passed_over() {
+    let cluster = Cluster::start().await;
+    let odd = cluster.node(0).await;
+    let urls = [at(odd), cluster.url()];
+    let rig = Rig::with(cluster, &urls, "").await;
+    for method in ["getMinimumBalanceForRentExemption", "getEpochInfo", "sendTransaction"] {
+        rig.cluster.fault(&format!("{method}@{odd}"), "odd", 1_000).await;
+    }
+    let minted = rig.mint("a").await;
+    rig.is_the_only_one(&minted).await;
+    assert!(rig.cluster.met().await.contains(&"odd".to_owned()), "the fault acted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stands_still_and_says_processed_for_ever_holds_nothing_up() {
+    let cluster = Cluster::start().await;
+    let stalled = cluster.node(0).await;
+    cluster.warp(400).await;
+    let urls = [at(stalled), cluster.url()];
+    let rig = Rig::with(cluster, &urls, "").await;
+    rig.cluster.stall(stalled).await;
+    rig.cluster.warp(400).await;
+    let minted = rig.mint("a").await;
+    rig.is_the_only_one(&minted).await;
+    let callers = rig.cluster.callers("sendTransaction").await;
+    assert_eq!(callers.first(), Some(&u64::from(stalled)), "it took it first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_alone_is_not_believed_that_something_is_dead() {
+    let cluster = Cluster::start().await;
+    let other = cluster.node(0).await;
+    let urls = [cluster.url(), at(other)];
+    let rig = Rig::with(cluster, &urls, "").await;
+    rig.cluster.fault("sendTransaction", "drop", 1_000).await;
+    let id = rig.submit(mint("a", &rig.recipient)).await;
+    eventually("the first is sent", async || (!rig.cluster.sent().await.is_empty()).then_some(())).await;
+    rig.cluster.fault(&format!("getEpochInfo@{other}"), "broken", 100_000).await;
+    rig.cluster.warp(600).await;
+    let asked = rig.cluster.callers("getSignatureStatuses").await.len();
+    eventually("the one is asked", async || {
+        (rig.cluster.callers("getSignatureStatuses").await.len() > asked + 10).then_some(())
+    })
+    .await;
+    assert_eq!(rig.outcomes().await, "open", "nothing was signed anew");
+    rig.cluster.calm().await;
+    let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
+    rig.is_the_only_one(&minted).await;
+    assert_eq!(rig.outcomes().await, "expired landed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_cluster_is_asked_for_nothing_else() {
+    let cluster = Cluster::start().await;
+    let foreign = cluster.node(0).await;
+    let urls = [cluster.url(), at(foreign)];
+    let rig = Rig::with(cluster, &urls, "").await;
+    rig.cluster.fault(&format!("getGenesisHash@{foreign}"), "foreign", 1_000).await;
+    for label in ["a", "b"] {
+        rig.mint(label).await;
+    }
+    let calls = rig.cluster.call("rig_calls", json!([])).await;
+    let its = calls.as_array().unwrap().iter().filter(|call| call[0] == foreign).collect::<Vec<_>>();
+    assert_eq!(its.iter().map(|call| &call[1]).collect::<Vec<_>>(), ["getGenesisHash"], "once, and nothing else");
+    let log = rig.host.log();
+    assert_eq!(log.matches("a node is of another cluster").count(), 1, "{log}");
 }

@@ -64,6 +64,28 @@ async fn metaplex_keeps_attributes_in_the_file_and_knows_what_a_collection_is() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_one_node_does_not_know_yet_is_found_at_another() {
+    let cluster = Cluster::start().await;
+    let behind = cluster.node(0).await;
+    let urls = [format!("http://127.0.0.1:{behind}"), cluster.url()];
+    let rig = Rig::with(cluster, &urls, "standard = \"metaplex\"\ncollections = [\"*\"]").await;
+    let collection = rig.mint("collection").await;
+    rig.cluster.fault(&format!("getAccountInfo@{behind}"), "unseen", 1_000).await;
+    let minted = rig.run(with("seat", &rig.recipient, "collection", collection["mint"].clone())).await;
+    assert!(minted["mint"].is_string(), "{minted}");
+    assert!(rig.cluster.met().await.contains(&"unseen".to_owned()), "the fault acted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_fails_and_does_not_say_why_is_no_refusal() {
+    let rig = Rig::start("").await;
+    rig.cluster.fault("sendTransaction", "odd", 1).await;
+    let minted = rig.mint("a").await;
+    rig.is_the_only_one(&minted).await;
+    assert_eq!(rig.outcomes().await, "landed", "the same bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_chain_refuses_for_good_is_rejected_by_its_own_word() {
     let rig = Rig::start("standard = \"metaplex\"\ncompute_units = 50000").await;
     let refused = rig.run(with("a", &rig.recipient, "name", "x".into())).await;
@@ -79,8 +101,18 @@ async fn a_wallet_that_cannot_pay_is_waited_for() {
     let id = rig.submit(mint("a", &rig.recipient)).await;
     let error = rig.host.client().wait_error(&id, "effect-retry").await;
     assert!(error["message"].as_str().unwrap().contains("cannot pay"), "{error}");
+    // Its profile is held for a while, and then the same is said of the same bytes.
+    let errors = eventually("it is tried again", async || {
+        let errors = rig.host.client().job(&id).await["errors"].as_array().cloned().unwrap_or_default();
+        (errors.len() > 1).then_some(errors)
+    })
+    .await;
+    for error in &errors {
+        assert_eq!(error["kind"], "effect-retry", "{error}");
+        assert!(error["message"].as_str().unwrap().contains("cannot pay"), "{error}");
+    }
+    assert_eq!(rig.outcomes().await, "open");
     rig.cluster.fund(&rig.wallet, 1_000_000_000).await;
-    // Its profile is held for a while.
     let minted = rig.host.client().wait(&id, "completed").await["result"].clone();
     rig.is_the_only_one(&minted).await;
 }

@@ -78,6 +78,11 @@ impl Cluster {
         self.call("rig_calm", json!([])).await;
     }
 
+    /// That node stands still from now on.
+    pub async fn stall(&self, port: u16) {
+        self.call("rig_stall", json!([port])).await;
+    }
+
     pub async fn warp(&self, slots: u64) {
         self.call("rig_warp", json!([slots])).await;
     }

@@ -20,7 +20,7 @@ pub struct SolanaProfile {
     pub wallet: Secret,
     /// Whose jobs use it; `"*"`: those of every tenant that no other profile names.
     pub tenants: Vec<String>,
-    /// Asked in this order; the next one when one is away, busy or behind.
+    /// Asked in this order, going round from the one that answered last; the next one when one is away, busy or behind.
     pub endpoints: Vec<SolanaEndpoint>,
     #[serde(default)]
     pub standard: TokenStandard,

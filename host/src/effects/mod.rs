@@ -50,8 +50,8 @@ pub trait Provider: Send + Sync + 'static {
         std::future::ready(Ok(Admitted::default()))
     }
 
-    /// Sends it, once, within `Prepared::timeout`. Never retries by itself. `id` is the same on every try.
-    fn call(&self, id: EffectId, call: &Self::Call) -> impl Future<Output = CallEnd> + Send;
+    /// Sends it, once, within `Prepared::timeout`. Never retries by itself.
+    fn call(&self, sending: Sending, call: &Self::Call) -> impl Future<Output = CallEnd> + Send;
 
     /// Asks what became of a call whose sender is surely gone. For `Class::Asked`.
     fn ask(&self, _id: EffectId, _sent: Sent, _call: &Self::Call) -> impl Future<Output = Asked> + Send {
@@ -135,6 +135,15 @@ impl CallEnd {
     pub fn doubt(message: impl Into<String>) -> Self {
         Self::Doubt { message: message.into(), retry_after: None }
     }
+}
+
+/// Which effect is sent, and which try of it this is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// The same on every try.
+    pub id: EffectId,
+    /// `effects.tries`, as this try's start left it.
+    pub try_no: i32,
 }
 
 /// When a call in doubt was sent, by Postgres's clock.

@@ -3,6 +3,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::ids::{EffectId, JobId};
+
 /// What finance needs to know of an effect that moved money, or was to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -90,5 +92,31 @@ pub async fn between(
         to,
     )
     .fetch_all(db)
+    .await
+}
+
+/// Whether another effect of the job has a line of this kind and id.
+pub async fn is_of_another(
+    db: &mut PgConnection,
+    job: JobId,
+    effect: EffectId,
+    kind: &str,
+    provider_id: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT FROM ledger l
+            -- By its key: the job's effects are there for as long as anything of it goes on.
+            WHERE l.effect_id IN (SELECT e.effect_id FROM effects e WHERE e.job_id = $1 AND e.effect_id <> $2)
+              AND l.kind = $3 AND l.provider_id = $4
+        ) AS "there!"
+        "#,
+        job.0,
+        effect.0,
+        kind,
+        provider_id,
+    )
+    .fetch_one(db)
     .await
 }

@@ -1,11 +1,19 @@
-use sqlx::{PgConnection, Postgres, Transaction};
+use std::time::Duration;
+
+use sqlx::PgConnection;
 
 use crate::ids::{EffectId, JobId};
+
+/// A blockhash is good for 150 blocks, which take 60 to 90 s; nodes send what they were given on until then. So long after
+/// it was signed, nothing lands.
+const LONGEST_LIFE: Duration = Duration::from_secs(300);
 
 /// A transaction that a mint was signed as.
 #[derive(Clone, Debug)]
 pub struct Try {
     pub number: i32,
+    /// The one that signed it.
+    pub effect: EffectId,
     pub request_hash: Vec<u8>,
     pub mint: String,
     pub token_account: String,
@@ -58,6 +66,8 @@ pub struct Place<'a> {
 #[derive(Debug)]
 pub struct NewTry<'a> {
     pub effect: EffectId,
+    /// Which try of the effect this call is.
+    pub effect_try: i32,
     /// One more than the last one.
     pub number: i32,
     pub request_hash: [u8; 32],
@@ -85,7 +95,7 @@ pub struct Caps {
 pub enum Written {
     /// It may be sent.
     Yes,
-    /// The effect is answered, this call is over, or somebody else wrote a try of that number.
+    /// The effect is answered or somebody else's by now, this call is over, or somebody else wrote that try or a later one.
     Overtaken,
     /// The job would spend more than its cap; what it spent already.
     JobCap(u64),
@@ -97,7 +107,7 @@ pub enum Written {
 pub async fn tries(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Result<Vec<Try>> {
     let rows = sqlx::query!(
         r#"
-        SELECT number, request_hash, mint, token_account, signature, transaction, last_valid_block_height, fee_lamports,
+        SELECT number, effect_id, request_hash, mint, token_account, signature, transaction, last_valid_block_height, fee_lamports,
                rent_lamports, outcome
         FROM solana_tries WHERE job_id = $1 AND label = $2 ORDER BY number
         "#,
@@ -108,6 +118,7 @@ pub async fn tries(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Resu
     .await?;
     let tries = rows.into_iter().map(|row| Try {
         number: row.number,
+        effect: EffectId(row.effect_id),
         request_hash: row.request_hash,
         mint: row.mint,
         token_account: row.token_account,
@@ -122,60 +133,35 @@ pub async fn tries(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Resu
     Ok(tries.collect())
 }
 
-/// Writes a try, if the caps have room for it and the effect is still under way. The caller commits before it sends.
+/// Writes a try, durably, if the caps have room for it and this call is still its effect's. It is committed when it has
+/// returned (through a pooler: by `done`), and only then sent.
 ///
-/// All who spend of one purse (profile and tenant) stand behind one lock until they have committed, and the sums are read
-/// by a statement that begins after it: two at once cannot both pass where there is room for one. The effect's row is
-/// locked too, so that nothing is signed for a call that was answered, or whose time is over.
+/// All who spend of one purse (profile and tenant) stand behind one lock, in a function of the database's so that no client
+/// is waited for under it: two at once cannot both pass where there is room for one. Longer than `patience` nobody stands there
+/// (an error that is a lock time-out).
 pub async fn write(
-    tx: &mut Transaction<'static, Postgres>,
+    db: &mut PgConnection,
+    durability: &str,
+    patience: Duration,
     place: &Place<'_>,
     new: &NewTry<'_>,
     caps: Caps,
 ) -> sqlx::Result<Written> {
-    sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('usher_solana/' || $1 || '/' || $2, 0))",
-        place.profile,
-        place.tenant,
-    )
-    .execute(&mut **tx)
-    .await?;
     let row = sqlx::query!(
         r#"
-        WITH paid AS (
-            SELECT job_id, created_at,
-                   -- What is not known to have been spared counts whole.
-                   CASE WHEN outcome IN ('expired', 'refused') THEN 0 WHEN outcome = 'failed' THEN fee_lamports
-                        ELSE fee_lamports + rent_lamports END AS lamports
-            FROM solana_tries
-            WHERE profile = $5 AND tenant = $4 AND (created_at > now() - interval '1 hour' OR job_id = $1)
-        ), spent AS (
-            SELECT coalesce(sum(lamports) FILTER (WHERE job_id = $1), 0)::bigint AS job,
-                   coalesce(sum(lamports) FILTER (WHERE created_at > now() - interval '1 hour'), 0)::bigint AS hour
-            FROM paid
-        ), mine AS (
-            SELECT e.effect_id FROM effects e
-            WHERE e.job_id = $1 AND e.effect_id = $6 AND e.state = 'started' AND e.deadline_at > now()
-            FOR SHARE
-        ), written AS (
-            INSERT INTO solana_tries (job_id, label, number, effect_id, tenant, profile, request_hash, mint, token_account,
-                                      signature, transaction, blockhash, last_valid_block_height, fee_lamports, rent_lamports)
-            SELECT $1, $2, $3, mine.effect_id, $4, $5, $7, $8, $9, $10, $11, $12, $13, $14, $15
-            FROM mine, spent
-            WHERE spent.job <= $16::bigint - ($14::bigint + $15::bigint) AND spent.hour <= $17::bigint - ($14::bigint + $15::bigint)
-            ON CONFLICT DO NOTHING
-            RETURNING number
-        )
-        SELECT spent.job AS "job!", spent.hour AS "hour!", EXISTS (SELECT FROM mine) AS "mine!",
-               EXISTS (SELECT FROM written) AS "written!"
-        FROM spent
+        SELECT result AS "result!", coalesce(spent, 0) AS "spent!"
+        FROM usher_solana_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
         "#,
+        durability,
+        // 0 would be for ever.
+        patience.as_millis().max(1).to_string(),
         place.job.0,
         place.label,
         new.number,
+        new.effect.0,
+        new.effect_try,
         place.tenant,
         place.profile,
-        new.effect.0,
         &new.request_hash,
         new.mint,
         new.token_account,
@@ -188,19 +174,54 @@ pub async fn write(
         lamports(caps.job),
         lamports(caps.hour),
     )
-    .fetch_one(&mut **tx)
+    .fetch_one(db)
     .await?;
-    let (job, hour) = (row.job.cast_unsigned(), row.hour.cast_unsigned());
-    let cost = new.fee_lamports.saturating_add(new.rent_lamports);
-    Ok(match (row.written, row.mine) {
-        (true, _) => Written::Yes,
-        (false, true) if job.saturating_add(cost) > caps.job => Written::JobCap(job),
-        (false, true) if hour.saturating_add(cost) > caps.hour => Written::HourCap(hour),
-        (false, _) => Written::Overtaken,
+    let spent = row.spent.cast_unsigned();
+    Ok(match row.result.as_str() {
+        "written" => Written::Yes,
+        "job-cap" => Written::JobCap(spent),
+        "hour-cap" => Written::HourCap(spent),
+        _ => Written::Overtaken,
     })
 }
 
-/// What became of a try. What was seen first stays, but for what was thought not to have been sent.
+/// Whether an earlier try of this effect's may have happened, for all that its caller knew.
+pub async fn is_doubted(db: &mut PgConnection, job: JobId, effect: EffectId) -> sqlx::Result<bool> {
+    let doubted =
+        sqlx::query_scalar!("SELECT doubted FROM effects WHERE job_id = $1 AND effect_id = $2", job.0, effect.0);
+    // Unknown is the careful reading.
+    Ok(doubted.fetch_optional(db).await?.unwrap_or(true))
+}
+
+/// What of a mint stands in the way of saying that it did not happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Alive {
+    /// This signature minted.
+    Landed(String),
+    /// For so long, something that was signed may still land.
+    For(Duration),
+}
+
+/// `None`: nothing that was signed under this label can land any more, as the chain or the clock says.
+pub async fn alive(db: &mut PgConnection, job: JobId, label: &str) -> sqlx::Result<Option<Alive>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT max(signature) FILTER (WHERE outcome = 'landed') AS landed,
+               max(extract(epoch FROM created_at - now()) + $3::float8) FILTER (WHERE outcome IS NULL)::float8 AS left
+        FROM solana_tries WHERE job_id = $1 AND label = $2
+        "#,
+        job.0,
+        label,
+        LONGEST_LIFE.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await?;
+    let left = row.left.filter(|left| *left > 0.0).and_then(|left| Duration::try_from_secs_f64(left).ok());
+    Ok(row.landed.map(Alive::Landed).or(left.map(Alive::For)))
+}
+
+/// What became of a try. What was seen first stays, but for what was thought not to have been sent; and what landed has
+/// landed, whatever was thought before.
 pub async fn conclude(
     db: &mut PgConnection,
     job: JobId,
@@ -211,7 +232,8 @@ pub async fn conclude(
     sqlx::query!(
         r#"
         UPDATE solana_tries SET outcome = $4, outcome_at = now()
-        WHERE job_id = $1 AND label = $2 AND number = $3 AND (outcome IS NULL OR outcome = 'refused' AND $4 <> 'expired')
+        WHERE job_id = $1 AND label = $2 AND number = $3 AND outcome IS DISTINCT FROM $4
+          AND (outcome IS NULL OR $4 = 'landed' OR outcome = 'refused' AND $4 <> 'expired')
         "#,
         job.0,
         label,

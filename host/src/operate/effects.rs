@@ -8,6 +8,7 @@ use crate::{
     journal::{
         Answer, Rejection, VOID,
         ledger::{Line, Source},
+        mints::{self, Alive},
         pauses::{self, Pause},
         store::{self as journal, End, Filter, Open, Outcome, Seen, Teller, Terms},
     },
@@ -71,6 +72,9 @@ impl Operator {
                 open.settle_in.as_secs_f64().ceil()
             );
             return Err(OperateError::conflict("sender-alive", message));
+        }
+        if !matches!(resolution, Resolution::Happened { .. }) {
+            check_that_it_is_dead(&mut tx, id, &open).await?;
         }
         match &resolution {
             Resolution::Happened { answer } => {
@@ -155,5 +159,23 @@ impl Operator {
         }
         tx.commit().await?;
         Ok(changed)
+    }
+}
+
+/// What was signed for Solana lands without its sender, which may be long gone: nodes send it on until its time is over.
+async fn check_that_it_is_dead(db: &mut PgConnection, job: JobId, open: &Open) -> Result<(), OperateError> {
+    if open.provider != "solana" {
+        return Ok(());
+    }
+    match mints::alive(db, job, open.request["label"].as_str().unwrap_or_default()).await? {
+        None => Ok(()),
+        Some(Alive::Landed(signature)) => {
+            let message = format!("It is on the chain, by the signature {signature}: say that it happened.");
+            Err(OperateError::conflict("it-happened", message))
+        }
+        Some(Alive::For(left)) => {
+            let message = format!("What was signed may still land; ask again in {} s.", left.as_secs_f64().ceil());
+            Err(OperateError::conflict("may-still-land", message))
+        }
     }
 }

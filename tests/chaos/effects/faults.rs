@@ -255,8 +255,8 @@ impl Chain {
             return;
         }
         match kind {
-            // Beyond the 150 blocks of its hash, and what is finalized beyond them, too.
-            "chain-expire" => rig.cluster.warp(250).await,
+            // Beyond the 150 blocks of its hash and as many again, and what is finalized beyond them, too.
+            "chain-expire" => rig.cluster.warp(450).await,
             "chain-hold" => rig.cluster.release().await,
             _ => {}
         }

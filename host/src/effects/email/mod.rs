@@ -25,10 +25,9 @@ use self::{
     smtp::Server,
     templates::{Filled, Templates},
 };
-use super::{CallEnd, OnBehalf, Prepared, Provider, Refused};
+use super::{CallEnd, OnBehalf, Prepared, Provider, Refused, Sending};
 use crate::{
     config::{Email, OnDoubt},
-    ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
 };
@@ -141,8 +140,8 @@ impl Provider for Smtp {
         })
     }
 
-    async fn call(&self, id: EffectId, mail: &Mail) -> CallEnd {
-        match mail.letter.message(id, &mail.server.from, mail.server.signer.as_ref()) {
+    async fn call(&self, sending: Sending, mail: &Mail) -> CallEnd {
+        match mail.letter.message(sending.id, &mail.server.from, mail.server.signer.as_ref()) {
             Ok((message_id, bytes)) => mail.server.send(&mail.letter, &message_id, &bytes).await,
             // It was checked by `prepare`; nothing has been sent.
             Err(message) => CallEnd::Answer(Answer::Invalid(message)),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Boottime,
-    effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sent, Stop, card},
+    effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sending, Sent, Stop, card},
     journal::{Answer, Class, EffectState, Recorded, ledger::Source, store::Start},
     ratelimit::{Bucket, Pass},
 };
@@ -138,7 +138,8 @@ impl Gate {
         failpoint::reach(Point::AfterStart, &call);
         // The provider keeps its own time-out; this one is for the day it does not.
         let backstop = prepared.timeout + Duration::from_secs(1);
-        let end = tokio::time::timeout(backstop, provider.call(failpoint::key(&call), &prepared.call))
+        let sending = Sending { id: failpoint::key(&call), try_no: call.try_no };
+        let end = tokio::time::timeout(backstop, provider.call(sending, &prepared.call))
             .await
             .unwrap_or_else(|_| CallEnd::doubt("no answer within the call's time-out"))
             .without_cards();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Told,
+    Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Told,
     upstream::{Outgoing, Target, Targets, Went},
 };
 use crate::{
@@ -152,7 +152,7 @@ impl Provider for Push {
         notification.outgoing.admit().await
     }
 
-    async fn call(&self, id: EffectId, notification: &Notification) -> CallEnd {
+    async fn call(&self, sending: Sending, notification: &Notification) -> CallEnd {
         let body = match notification.adapter {
             PushAdapter::Fcm => fcm::body(id, notification),
         };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Told,
+    Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Told,
     upstream::{Outgoing, Target, Targets, Went},
 };
 use crate::{
@@ -121,8 +121,8 @@ impl Provider for Sms {
         message.outgoing.admit().await
     }
 
-    async fn call(&self, id: EffectId, message: &Message) -> CallEnd {
-        match message.outgoing.send(id).await {
+    async fn call(&self, sending: Sending, message: &Message) -> CallEnd {
+        match message.outgoing.send(sending.id).await {
             Went::NotSent(why) => CallEnd::Unreachable(why),
             Went::Lost(why) => CallEnd::doubt(why),
             Went::Reply(reply) => match message.adapter {

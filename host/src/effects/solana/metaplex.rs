@@ -68,7 +68,8 @@ pub(super) fn plan(
     if let Some(own) = collection.filter(|collection| collection.update_authority == *wallet) {
         all.push(verify(own, wallet, mint));
     }
-    let rents = [MINT, TOKEN_ACCOUNT, METADATA, EDITION].into_iter().map(|size| rent.of(size)).sum();
+    let sizes = [MINT, TOKEN_ACCOUNT, METADATA, EDITION];
+    let rents = sizes.into_iter().fold(0, |sum: u64, size| sum.saturating_add(rent.of(size)));
     Ok(Plan { instructions: all, token_account: token, costs: Costs { rent: rents, extra: PROGRAM_FEE } })
 }
 

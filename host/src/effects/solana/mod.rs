@@ -8,15 +8,24 @@
 mod build;
 mod confirm;
 mod course;
+mod meaning;
 mod metaplex;
 mod mint;
 mod nft;
 mod rpc;
+mod sending;
+mod signing;
 mod token2022;
 mod transport;
+mod verdict;
 mod wallet;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -31,7 +40,7 @@ use self::{
     rpc::Nodes,
     wallet::{MAX_TRANSACTION, Wallet},
 };
-use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sent, Told};
+use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Sent, Told};
 use crate::{
     config::{self, Secret, SolanaProfile, TokenStandard},
     db::Pool,
@@ -59,7 +68,11 @@ pub struct Mints {
     mint_key: Option<Secret>,
     /// By tenant; `*` is all others.
     routes: BTreeMap<String, Arc<Profile>>,
+    /// Whose turn it is on this host to spend, by profile and tenant. Only those that are asked for are there.
+    purses: Mutex<HashMap<(String, String), Arc<Turn>>>,
 }
+
+type Turn = tokio::sync::Mutex<()>;
 
 /// One configured profile.
 struct Profile {
@@ -106,7 +119,13 @@ impl Mints {
                 routes.insert(tenant.clone(), Arc::clone(&profile));
             }
         }
-        Ok(Self { pool: pool.clone(), mint_key: config.mint_key.clone(), routes })
+        Ok(Self { pool: pool.clone(), mint_key: config.mint_key.clone(), routes, purses: Mutex::default() })
+    }
+
+    fn purse(&self, profile: &str, tenant: &str) -> Arc<Turn> {
+        let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
+        purses.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(purses.entry((profile.to_owned(), tenant.to_owned())).or_default())
     }
 }
 
@@ -201,12 +220,13 @@ impl Provider for Mints {
         })
     }
 
-    async fn call(&self, id: EffectId, call: &Call) -> CallEnd {
-        Course::new(self, id, call).run().await
+    async fn call(&self, sending: Sending, call: &Call) -> CallEnd {
+        Course::new(self, sending, call).run().await
     }
 
     async fn ask(&self, id: EffectId, _: Sent, call: &Call) -> Asked {
-        Course::new(self, id, call).ask().await
+        // Nothing is signed, so no try is this one.
+        Course::new(self, Sending { id, try_no: 0 }, call).ask().await
     }
 
     fn ledger(&self, call: &Call, value: &Value) -> Option<ledger::Line> {
@@ -214,7 +234,7 @@ impl Provider for Mints {
     }
 }
 
-/// What the wallet paid at most: rent of the accounts, and the fee.
+/// What the wallet paid at most: rent of the accounts, and the fee. None where another effect of the job has the line.
 fn line(profile: &str, value: &Value) -> Option<ledger::Line> {
     Some(ledger::Line {
         profile: profile.to_owned(),

@@ -71,6 +71,6 @@ pub(super) fn plan(nft: &Nft, wallet: &Pubkey, mint: &Pubkey, rent: Rent) -> Res
     Ok(Plan {
         instructions: all,
         token_account: token,
-        costs: Costs { rent: rent.of(whole) + rent.of(owned), extra: 0 },
+        costs: Costs { rent: rent.of(whole).saturating_add(rent.of(owned)), extra: 0 },
     })
 }

@@ -4,6 +4,7 @@
 use std::{future::Future, io, pin::Pin, time::Duration};
 
 use reqwest::{Client, StatusCode, header};
+use serde::Deserialize;
 use serde_json::Value;
 use solana_client::{
     client_error::{ClientError, ClientErrorKind},
@@ -91,18 +92,38 @@ impl Wire {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let mut answer: Value =
-            serde_json::from_slice(&bytes).map_err(|_| Fault::Lost("the node's answer is no JSON".to_owned()))?;
-        let error = &mut answer["error"];
-        if error.is_object() {
-            let message = error["message"].as_str().unwrap_or_default();
-            return Err(Fault::Said {
-                code: error["code"].as_i64().unwrap_or_default(),
-                message: message.chars().filter(|c| !c.is_control()).take(300).collect(),
-                err: error["data"]["err"].take(),
-            });
-        }
-        Ok(answer["result"].take())
+        read(&bytes)
+    }
+}
+
+/// JSON-RPC 2.0, section 5. What is not of that shape is no answer.
+#[derive(Deserialize)]
+struct Reply {
+    result: Option<Value>,
+    error: Option<Error>,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    code: i64,
+    #[serde(default)]
+    message: String,
+    /// Whatever a node likes to say.
+    #[serde(default)]
+    data: Value,
+}
+
+/// A result that is null is none: of what is asked here, nothing has one.
+fn read(bytes: &[u8]) -> Result<Value, Fault> {
+    let none = || Fault::Lost("the node's answer is none".to_owned());
+    let reply: Reply = serde_json::from_slice(bytes).map_err(|_| none())?;
+    match reply.error {
+        Some(Error { code, message, mut data }) => Err(Fault::Said {
+            code,
+            message: message.chars().filter(|c| !c.is_control()).take(300).collect(),
+            err: data.get_mut("err").map(Value::take).unwrap_or_default(),
+        }),
+        None => reply.result.ok_or_else(none),
     }
 }
 
@@ -131,5 +152,53 @@ impl RpcSender for Wire {
     /// Whoever prints a client prints this.
     fn url(&self) -> String {
         "(a node of a profile)".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(bytes: &str) -> (i64, Value) {
+        match read(bytes.as_bytes()) {
+            Err(Fault::Said { code, err, .. }) => (code, err),
+            other => panic!("{bytes}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_lost_whatever_its_shape() {
+        for bytes in [
+            "",
+            "no json",
+            "[]",
+            "7",
+            "\"text\"",
+            "null",
+            "{}",
+            r#"{"result": null}"#,
+            r#"{"error": "text"}"#,
+            r#"{"error": ["text"]}"#,
+            r#"{"error": 7}"#,
+            r#"{"error": {}}"#,
+            r#"{"error": {"code": "text", "message": "x"}}"#,
+            r#"{"error": {"code": -1, "message": 7}}"#,
+        ] {
+            assert!(matches!(read(bytes.as_bytes()), Err(Fault::Lost(_))), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_read_whatever_its_data_are() {
+        for data in ["\"text\"", "[1]", "7", "null", "true", "{}", r#"{"err": null}"#] {
+            let bytes = format!(r#"{{"error": {{"code": -32002, "message": "x", "data": {data}}}}}"#);
+            assert_eq!(said(&bytes), (-32002, Value::Null), "{bytes}");
+        }
+        let bytes = r#"{"error": {"code": -32002, "message": "x", "data": {"err": {"InstructionError": [2, "X"]}}}}"#;
+        assert_eq!(said(bytes), (-32002, json!({"InstructionError": [2, "X"]})));
+        assert_eq!(said(r#"{"error": {"code": -32005}, "result": null}"#), (-32005, Value::Null));
+        assert_eq!(read(br#"{"jsonrpc": "2.0", "id": 1, "result": "x", "error": null}"#), Ok(json!("x")));
     }
 }

@@ -22,7 +22,7 @@ use self::{
     answer::Reply,
     request::No,
 };
-use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sent, Told};
+use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Sent, Told};
 use crate::{
     clock::Boottime,
     config,
@@ -203,7 +203,7 @@ impl Provider for Stripe {
         })
     }
 
-    async fn call(&self, id: EffectId, call: &Call) -> CallEnd {
+    async fn call(&self, sending: Sending, call: &Call) -> CallEnd {
         let asked = Boottime::now();
         if let Some(end) = call.is_anothers().await {
             return end;
@@ -213,7 +213,7 @@ impl Provider for Stripe {
         }
         let sent = match &call.what {
             What::Get { .. } => call.account.request(reqwest::Method::GET, &call.path, call.on.as_deref()).send().await,
-            _ => call.account.post(call, id).send().await,
+            _ => call.account.post(call, sending.id).send().await,
         };
         let response = match sent {
             Ok(response) => response,

@@ -23,7 +23,7 @@ pub(super) use self::{
     reply::{Reply, Went},
     target::Target,
 };
-use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused};
+use super::{Admitted, Away, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending};
 use crate::{
     config::{Method, OnDoubt},
     ids::EffectId,
@@ -166,8 +166,8 @@ impl Provider for Http {
         call.admit().await
     }
 
-    async fn call(&self, id: EffectId, call: &Outgoing) -> CallEnd {
-        match call.send(id).await {
+    async fn call(&self, sending: Sending, call: &Outgoing) -> CallEnd {
+        match call.send(sending.id).await {
             Went::Reply(reply) => answer::meaning(call.method, reply, call.target.config.max_response),
             Went::NotSent(message) => CallEnd::Unreachable(message),
             Went::Lost(message) => answer::lost(call.method, &message),

@@ -8,8 +8,8 @@ use tokio::{
 use super::{Http, Outgoing, Request, Response, Targets};
 use crate::{
     config::{Breaker, GrantSet, Method, OnDoubt, Upstream},
-    effects::{CallEnd, OnBehalf, Prepared, Provider, Refused},
-    ids::{EffectId, JobId},
+    effects::{CallEnd, OnBehalf, Prepared, Provider, Refused, Sending},
+    ids::JobId,
     journal::{Answer, Class},
 };
 
@@ -61,12 +61,12 @@ async fn ask(method: Method, idempotent: bool, answer: &'static str) -> (CallEnd
         String::from_utf8_lossy(&asked[..n]).into_owned()
     });
     let call = prepare(&http, method).call;
-    let end = http.call(id(), &call).await;
+    let end = http.call(sending(), &call).await;
     (end, server.await.expect("no panic"))
 }
 
-fn id() -> EffectId {
-    JobId(uuid::Uuid::from_u128(1)).effect(0, 0)
+fn sending() -> Sending {
+    Sending { id: JobId(uuid::Uuid::from_u128(1)).effect(0, 0), try_no: 1 }
 }
 
 fn response(end: CallEnd) -> Response {
@@ -84,7 +84,7 @@ async fn answers_are_answers_up_to_4xx() {
     assert_eq!((got.status, got.body.as_slice()), (201, b"ok".as_slice()));
     assert!(got.headers.iter().any(|(n, _)| n == "x-a") && !got.headers.iter().any(|(n, _)| n == "set-cookie"));
     assert!(asked.starts_with("POST /base/x HTTP/1.1"), "{asked}");
-    assert!(asked.to_lowercase().contains(&format!("idempotency-key: {}", id())), "{asked}");
+    assert!(asked.to_lowercase().contains(&format!("idempotency-key: {}", sending().id)), "{asked}");
     let (end, _) = ask(Method::Get, false, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(response(end).status, 404);
     let (end, _) =
@@ -132,7 +132,7 @@ async fn nobody_there_is_an_outage() {
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("bound").port();
     let http = http(format!("http://127.0.0.1:{port}"), false);
-    let end = http.call(id(), &prepare(&http, Method::Post).call).await;
+    let end = http.call(sending(), &prepare(&http, Method::Post).call).await;
     assert!(matches!(end, CallEnd::Unreachable(_)), "{end:?}");
 }
 
@@ -155,7 +155,7 @@ async fn what_a_closed_port_and_an_answer_mean_to_the_breaker() {
     let call = prepare(&http, Method::Get).call;
     for _ in 0..Breaker::default().failures {
         assert!(http.admit(&call).await.is_ok());
-        http.call(id(), &call).await;
+        http.call(sending(), &call).await;
     }
     let away = http.admit(&call).await.err().expect("open");
     let after = away.after.expect("a time is said");
