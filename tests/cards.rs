@@ -38,8 +38,20 @@ fn assert_not_in(what: &str, text: &str) {
 async fn assert_not_told(host: &Host) {
     assert_not_in("the log", &host.log());
     for path in ["/effects", "/alerts", "/jobs", "/providers"] {
-        let answer = host.admin().get(path).await;
+        let mut answer = host.admin().get(path).await;
+        without_payloads(&mut answer.body);
         assert_not_in(path, &format!("{:?} {}", answer.headers, answer.body));
+    }
+}
+
+fn without_payloads(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("payload");
+            fields.values_mut().for_each(without_payloads);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_payloads),
+        _ => {}
     }
 }
 

@@ -141,9 +141,13 @@ tenants = ["*"]
 endpoints = [{{ url = {{ env = "NODE" }} }}]
 "#
     );
-    // The key pair that the libraries' documents show: 1, 2, 3, …
-    let wallet = "4Z7cXSyeFR8wNGMVXUE1TwtKn5D5Vu7FzEv69dokLv7KrQk7h6pu4LF8ZRR9yQBhc7uSM6RTTZtU1fmaxiNrxXrs";
-    let env = [("KEY", LONG), ("STRIPE", "sk_test_1"), ("NODE", "https://rpc.example.com"), ("WALLET", wallet)];
+    // That of the seed of zeroes, as Solana's tools write it: 32 bytes of seed, 32 of public key.
+    const PUBLIC: &str = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29";
+    let public = (0..32).map(|n| u8::from_str_radix(&PUBLIC[2 * n..2 * n + 2], 16).unwrap());
+    let wallet: Vec<u8> = [0; 32].into_iter().chain(public).collect();
+    let wallet = format!("{wallet:?}");
+    let env =
+        [("KEY", LONG), ("STRIPE", "sk_test_1"), ("NODE", "https://rpc.example.com"), ("WALLET", wallet.as_str())];
     let (code, said) = run(&["config", "show"], Some(&config), &env);
     assert_eq!(code, Some(0), "{said}");
     let shown = |section: &str, line: &str| {

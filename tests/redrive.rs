@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Db, Host, HostOptions, Sink, component, eventually, place, scratch};
 
-/// The same component as its next version: the manifest is text inside of it, and stays as long as it was.
+/// The same component as its next version: the manifest is a JSON string inside of it, and stays as long as it was.
 fn next_version(name: &str) -> std::path::PathBuf {
     let mut bytes = fs::read(component(name)).unwrap();
-    let (old, new) = (b"version = \"0.1.0\"", b"version = \"0.1.1\"");
+    let (old, new) = (br#"version = \"0.1.0\""#, br#"version = \"0.1.1\""#);
     let places: Vec<_> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
     assert_eq!(places.len(), 1, "one manifest");
     bytes[places[0]..places[0] + new.len()].copy_from_slice(new);
@@ -25,8 +25,8 @@ fn plugins() -> HostOptions {
 
 /// Puts it into the folder, and waits until it is what new jobs run on. Returns its digest, as jobs name it.
 async fn release(host: &Host, file: &Path) -> String {
-    place(file, &host.plugins().join("guest-effects.wasm"));
     let before = runs_on(host).await;
+    place(file, &host.plugins().join("guest-effects.wasm"));
     eventually("the new release serves", async || Some(runs_on(host).await).filter(|digest| *digest != before)).await
 }
 

@@ -45,12 +45,7 @@ async fn endless(greeting: &'static [u8], again: &'static [u8]) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_without_end_is_cut_and_the_job_waits() {
-    for (greeting, again) in [
-        (&b""[..], &b"220-more\r\n"[..]),
-        (b"220 here\r\n", b"250-X-MORE\r\n"),
-        (b"220-", b"more and "),
-        (b"220 here\r\n", b"x"),
-    ] {
+    for (greeting, again) in [(&b""[..], &b"220-more\r\n"[..]), (b"220 here\r\n", b"250-X-MORE\r\n")] {
         let (db, port) = (Db::new().await, endless(greeting, again).await);
         let env = vec![
             ("USHER_EMAIL__PROFILES__DEFAULT__PORT", port.to_string()),
