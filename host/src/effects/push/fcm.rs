@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Notification, To, short};
 use crate::{
@@ -118,6 +118,7 @@ fn shown(to: &To, said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use std::time::Duration;
 
     use reqwest::StatusCode;

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     config::{self, OnDoubt, PushAdapter, PushProfile},
-    ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
 };
@@ -154,9 +153,9 @@ impl Provider for Push {
 
     async fn call(&self, sending: Sending, notification: &Notification) -> CallEnd {
         let body = match notification.adapter {
-            PushAdapter::Fcm => fcm::body(id, notification),
+            PushAdapter::Fcm => fcm::body(sending.id, notification),
         };
-        match notification.outgoing.clone().with_body(body).send(id).await {
+        match notification.outgoing.clone().with_body(body).send(sending.id).await {
             Went::NotSent(why) => CallEnd::Unreachable(why),
             Went::Lost(why) => CallEnd::doubt(why),
             Went::Reply(reply) => match notification.adapter {

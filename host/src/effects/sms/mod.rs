@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     config::{self, OnDoubt, SmsAdapter, SmsProfile},
-    ids::EffectId,
     journal::{Answer, Class},
     ratelimit::Bucket,
 };

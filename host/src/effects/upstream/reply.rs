@@ -38,7 +38,8 @@ impl Reply {
     pub(super) async fn read(mut response: reqwest::Response, max_body: usize, secrets: &[&str]) -> Self {
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let is_encoded = response.headers().get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity");
+        let is_encoded =
+            response.headers().get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity");
         let mut headers: Vec<_> = response
             .headers()
             .iter()
