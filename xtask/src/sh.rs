@@ -92,6 +92,16 @@ pub fn cache() -> PathBuf {
 
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells us of our own package, build scripts of dependencies would take for news, and a third of all would be
+    // compiled again whenever somebody calls cargo by hand in between.
+    for (name, _) in env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
+        });
+        if is_ours {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(root());
     command
 }
