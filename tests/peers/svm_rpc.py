@@ -23,6 +23,7 @@ Steered by methods of its own:
   rig_calm                       no further faults
   rig_stall PORT                 that node stands still: it says "processed" of whatever is sent to it, which goes nowhere
   rig_release, rig_held          how many are held, since the start
+  rig_pause YES                  no slot goes by by itself
   rig_warp N                     so many slots go by at once
   rig_program [ID, FILE]         a program from a file
   rig_keypair                    a new one: its address, and its 64 bytes
@@ -47,7 +48,7 @@ FINAL, WINDOW, BEHIND, LONGEST = 32, 150, 300, 1232
 lock = threading.RLock()
 released = threading.Condition(lock)
 svm = LiteSVM().with_blockhash_check(False)
-bank = {"slot": 1000, "held": 0, "releases": 0}
+bank = {"slot": 1000, "held": 0, "releases": 0, "paused": False}
 hashes, landed, faults, met, calls, sent, ports = {}, {}, [], [], [], [], {}
 
 
@@ -72,7 +73,8 @@ def tick():
 def go_on():
     while True:
         time.sleep(SLOT)
-        tick()
+        if not bank["paused"]:
+            tick()
 
 
 def told(error):
@@ -223,6 +225,9 @@ class Node:
 
     def rig_held(self):
         return bank["held"]
+
+    def rig_pause(self, yes):
+        bank["paused"] = yes
 
     def rig_warp(self, slots):
         for _ in range(slots):

@@ -136,7 +136,7 @@ async fn one_node_alone_is_not_believed_that_something_is_dead() {
     rig.cluster.warp(600).await;
     let asked = rig.cluster.callers("getSignatureStatuses").await.len();
     eventually("the one is asked", async || {
-        (rig.cluster.callers("getSignatureStatuses").await.len() > asked + 10).then_some(())
+        (rig.cluster.callers("getSignatureStatuses").await.len() > asked + 5).then_some(())
     })
     .await;
     assert_eq!(rig.outcomes().await, "open", "nothing was signed anew");

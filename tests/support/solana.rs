@@ -83,6 +83,11 @@ impl Cluster {
         self.call("rig_stall", json!([port])).await;
     }
 
+    /// Whether slots go by.
+    pub async fn pause(&self, yes: bool) {
+        self.call("rig_pause", json!([yes])).await;
+    }
+
     pub async fn warp(&self, slots: u64) {
         self.call("rig_warp", json!([slots])).await;
     }
