@@ -70,7 +70,7 @@ async fn measure(runtime: &Runtime, release: &Release, attempts: usize) -> Resul
             attempt: 1,
             max_attempts: 11,
         };
-        let held = Held { job: id, tier: Tier::Money, lease: Lease::random(), generation: 0 };
+        let held = Held { job: id, tier: Tier::Money, lease: Lease::random(), generation: 0, is_ending: false };
         let cancel = CancellationToken::new();
         let began = Instant::now();
         let who = OnBehalf { grants: Arc::clone(&release.grants), tenant: job.tenant.clone(), venue: None, job: id };

@@ -52,7 +52,7 @@ async fn a_text_is_sent_as_often_as_its_profile_allows_wherever_the_host_dies_or
             all.extend(Harm::ALL.map(|harm| (on_doubt, point, harm)));
         }
     }
-    cells::all(all, async |(on_doubt, point, harm)| {
+    cells::all("texts", all, async |(on_doubt, point, harm)| {
         let (db, twilio) = (Db::new().await, Twilio::start().await);
         let proxy = FaultProxy::start(&twilio.base).await;
         let way = Requests { proxy: &proxy, path: "POST /2010-04-01/" };
@@ -87,7 +87,7 @@ async fn the_copies_of_a_notification_bear_one_name_wherever_the_host_dies_or_fr
         ("park", Point::AfterSend, Harm::Kill),
         ("park", Point::AfterReply, Harm::Freeze),
     ];
-    cells::all(cells.to_vec(), async |(on_doubt, point, harm)| {
+    cells::all("notifications", cells.to_vec(), async |(on_doubt, point, harm)| {
         let (db, tokens, fcm) = (Db::new().await, TokenService::start().await, Fcm::start().await);
         let proxy = FaultProxy::start(&fcm.base).await;
         let account = tokens.account(&tokens.base).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Rig, mint};
-use crate::support::{Client, Db, Host, HostOptions, eventually, token};
+use crate::support::{Client, Cluster, Db, Host, HostOptions, eventually, token};
 
 fn with(label: &str, recipient: &str, field: &str, value: Value) -> Value {
     let mut job = mint(label, recipient);

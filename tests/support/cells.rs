@@ -18,9 +18,6 @@ use super::{Cluster, Db, FaultProxy, Host, Sink, eventually};
 const SIDE_BY_SIDE: usize = 6;
 static PLACES: Semaphore = Semaphore::const_new(SIDE_BY_SIDE);
 
-/// What a matrix may take.
-const LONGEST: Duration = Duration::from_secs(600);
-
 /// Past the lease (1 s) and past the moment from which doubt may be settled (at most 3 s for the call, 0.5 s of margin).
 const OVER: Duration = Duration::from_secs(5);
 
@@ -224,7 +221,6 @@ pub async fn all<C: Copy + Debug>(of_what: &str, cells: Vec<C>, cell: impl Async
     // Not by `println!`, which is shown of tests that fail only.
     let _ = writeln!(io::stderr(), "crash matrix, {of_what}: {count} cells in {:.0} s", took.as_secs_f64());
     assert_eq!(wrong, Vec::<String>::new());
-    assert!(took < LONGEST, "a matrix that takes {took:?} is run by nobody");
 }
 
 /// A session of ours that stands in the way.

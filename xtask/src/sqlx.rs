@@ -20,7 +20,8 @@ pub fn refresh(tools: &Tools) -> Result<()> {
     let server = Server::start(&tools.postgres.dir)?;
     migrate(tools, &server)?;
     let dir = scratch()?;
-    sh::run(&mut online(sh::cargo().args(["check", "--quiet", "--package", "usher-host"]), &server, &dir)?)?;
+    // The same packages as the lints, so that dependencies are checked once.
+    sh::run(&mut online(sh::cargo().args(["check", "--quiet", "--workspace", "--all-targets"]), &server, &dir)?)?;
     let _ = fs::remove_dir_all(committed());
     fs::create_dir_all(committed()).or_fail("make host/.sqlx")?;
     let fresh = read(&dir)?;
