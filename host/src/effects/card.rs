@@ -130,7 +130,7 @@ fn is_number(text: &[u8], at: Range<usize>) -> bool {
             twice => twice / 10 + twice % 10,
         })
         .sum();
-    (b'2'..=b'6').contains(&text[at.start]) && sum % 10 == 0 && !touches(before) && !touches(text.get(at.end))
+    (b'2'..=b'6').contains(&text[at.start]) && sum.is_multiple_of(10) && !touches(before) && !touches(text.get(at.end))
 }
 
 #[cfg(test)]

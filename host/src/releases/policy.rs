@@ -209,8 +209,8 @@ mod tests {
             ("push", GrantSet { push: lists("main"), ..GrantSet::default() }),
         ] {
             let import = imports(&[format!("usher:plugin/{grant}@0.1.0").as_str()]);
-            assert!(check(&manifest("communication", set.clone()), &import, &self::config(set.clone())).is_ok());
-            let error = check(&manifest("background", set.clone()), &import, &self::config(set)).expect_err("tier 3");
+            assert!(check(&manifest("communication", set.clone()), &import, &config(set.clone())).is_ok());
+            let error = check(&manifest("background", set.clone()), &import, &config(set)).expect_err("tier 3");
             assert!(matches!(error, PolicyError::WrongTier { needs: "1 or 2", .. }), "{error}");
             let error = check(&manifest("money", GrantSet::default()), &import, &policy).expect_err("no grant");
             assert!(matches!(error, PolicyError::ImportWithoutGrant { .. }), "{error}");

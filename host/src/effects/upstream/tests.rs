@@ -23,6 +23,7 @@ fn http(base_url: String, idempotent: bool) -> Http {
         tenant_header: None,
         timeout: Duration::from_secs(2),
         idempotent,
+        remembers: Duration::from_secs(3_600),
         on_doubt: OnDoubt::Park,
         bearer: None,
         basic: None,
