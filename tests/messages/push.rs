@@ -40,7 +40,7 @@ async fn a_notification_reaches_a_device_or_a_topic_as_the_description_allows() 
             topic.len() <= 32 && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
             "{topic}"
         );
-        assert_eq!(message["android"]["collapse_key"], Value::Null, "FCM keeps four of them");
+        assert_eq!(message["android"]["collapseKey"], Value::Null, "FCM keeps four of them");
     }
     assert_ne!(first["android"], second["android"]);
     assert_ne!(first["webpush"], second["webpush"]);
