@@ -15,6 +15,7 @@ use crate::support::{
 
 const POLICY: &str = r#"
 [plugins.policy.guest-messages]
+jobs = ["guest-message"]
 sms = ["default"]
 push = ["default"]
 [plugins.policy.sms]

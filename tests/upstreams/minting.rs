@@ -8,7 +8,7 @@ use crate::support::{
     minting::{KEY, KEY_ID, by_npm},
 };
 
-pub const POLICY: &str = "[plugins.policy.guest-ticket]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n";
+pub const POLICY: &str = "[plugins.policy.guest-ticket]\njobs = [\"guest-ticket\"]\nupstream = [\"storage\", \"minting\", \"minting-rpc\"]\n";
 
 /// Storage and service at this base URL, as the example configuration has them.
 pub fn options(base: &str) -> HostOptions {
