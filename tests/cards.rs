@@ -173,7 +173,7 @@ async fn a_cards_number_that_a_provider_says_is_not_written_down() {
         assert_not_in("a job", &job.to_string());
     }
     // The last alert is told to the log, too.
-    eventually("the log is there", async || host.log().contains("DEBUG").then_some(())).await;
+    eventually("the log is there", async || host.log().contains("INFO").then_some(())).await;
     assert_nowhere(&db).await;
     assert_not_told(&host).await;
 }

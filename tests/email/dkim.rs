@@ -120,7 +120,7 @@ async fn a_key_that_cannot_sign_stops_the_start() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("email.profiles.default.dkim.key"), "{said}");
-        assert!(key.lines().all(|line| !said.contains(line)), "{said}");
+        assert!(key.lines().filter(|line| !line.starts_with("-----")).all(|line| !said.contains(line)), "{said}");
     }
 }
 

@@ -83,7 +83,8 @@ async fn what_is_no_number_or_no_text_or_not_granted_never_leaves() {
     ] {
         asked.push((json!({"do": "sms", "to": to, "text": "Hi", "catch": true}), "invalid", "to: "));
     }
-    for words in ["".to_owned(), "x".repeat(1_601), "a\0b".to_owned(), "\u{1b}[2J".to_owned()] {
+    // (A payload has no NUL.)
+    for words in ["".to_owned(), "x".repeat(1_601), "\u{1b}[2J".to_owned()] {
         asked.push((json!({"do": "sms", "to": ANNA, "text": words, "catch": true}), "invalid", "text: "));
     }
     for profile in ["other", "ghost", ""] {

@@ -53,7 +53,7 @@ def read(content):
     text, html = m.get_body(("plain",)), m.get_body(("html",))
     line = lambda name: None if m[name] is None else ", ".join(
         f'"{a.display_name}" <{a.addr_spec}>' if "," in a.display_name else str(a) for a in m[name].addresses)
-    body = lambda part: None if part is None else part.get_content().removesuffix("\n")
+    body = lambda part: None if part is None else part.get_content().replace("\r\n", "\n").removesuffix("\n")
     files = [(part, part.get_payload(decode=True)) for part in m.iter_attachments()] if m.is_multipart() else []
     return {
         "to": line("to"), "replyTo": line("reply-to"), "subject": m["subject"], "text": body(text), "html": body(html),

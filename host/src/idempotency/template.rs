@@ -91,10 +91,7 @@ impl Template {
                 Part::Hour => Value::from(now.format("%Y-%m-%dT%H").to_string()),
                 Part::Fields(fields) => pick(payload, fields)?,
             };
-            match &value {
-                Value::String(s) => text.push_str(s),
-                other => text.push_str(&other.to_string()),
-            }
+            text.push_str(&in_words(&value));
             values.push(value);
         }
         // For people; the hash is over the values, so nothing is lost by cutting it.
@@ -105,6 +102,18 @@ impl Template {
     }
 }
 
+fn is_plain(value: &Value) -> bool {
+    value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64()
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
 fn pick(payload: &Value, fields: &[String]) -> Result<Value, NoKey> {
     let found = fields.iter().find_map(|field| {
         let value = field.split('.').try_fold(payload, |at, step| at.get(step))?;
@@ -112,12 +121,13 @@ fn pick(payload: &Value, fields: &[String]) -> Result<Value, NoKey> {
     });
     let pointer = |field: &str| format!("/{}", field.replace('.', "/"));
     match found {
-        Some((_, value)) if value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64() => {
-            Ok(value.clone())
-        }
+        Some((_, value)) if is_plain(value) => Ok(value.clone()),
+        // Such as several recipients, in their order.
+        Some((_, Value::Array(items))) if !items.is_empty() && items.iter().all(is_plain) => Ok(items.clone().into()),
         Some((field, _)) => Err(NoKey {
             pointer: pointer(field),
-            message: "is part of the idempotency key and must be a string, an integer or a boolean".to_owned(),
+            message: "is part of the idempotency key and must be a string, an integer, a boolean, or a list of these"
+                .to_owned(),
         }),
         None => Err(NoKey {
             pointer: pointer(&fields[0]),
@@ -161,9 +171,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_another_than_its_words() {
+        let (several, text) = render("mail-{to}", &json!({"to": ["a@b.example", "c@d.example"]})).expect("key");
+        assert_eq!(text, "mail-a@b.example,c@d.example");
+        let (one, same) = render("mail-{to}", &json!({"to": "a@b.example,c@d.example"})).expect("key");
+        assert_eq!(text, same);
+        assert_ne!(Key::derived("t", &several, text).hash, Key::derived("t", &one, same).hash);
+    }
+
+    #[test]
     fn a_missing_or_inexact_field_is_named() {
         assert_eq!(render("{a or b}", &json!({})).expect_err("missing").pointer, "/a");
-        for inexact in [json!({"a": 1.5}), json!({"a": [1]}), json!({"a": {}})] {
+        for inexact in [json!({"a": 1.5}), json!({"a": []}), json!({"a": [[1]]}), json!({"a": {}})] {
             assert_eq!(render("{a}", &inexact).expect_err("inexact").pointer, "/a");
         }
     }

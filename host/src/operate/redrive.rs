@@ -140,6 +140,18 @@ async fn take_keys_again(db: &mut PgConnection, id: JobId, job: &Finished) -> Re
     wanted.sort_unstable_by_key(|wanted| wanted.hash);
     let taken = keys::take(db, job.tier, &wanted).await?;
     let holders = keys::holders(db, job.tier, &wanted).await?;
+    for want in &wanted {
+        let Some(holder) = holders.iter().find(|holder| holder.hash == want.hash) else { continue };
+        // Its own too is taken anew, which locks it: a submit that saw this job dead must not take it meanwhile.
+        let free = holder.job == id || !holder.holds;
+        let ours = free && keys::take_over(db, job.tier, want, holder).await?;
+        if !ours {
+            return Err(OperateError::conflict(
+                "key-taken",
+                format!("Job {} holds this job's idempotency key by now; cancel it first, or submit anew.", holder.job),
+            ));
+        }
+    }
     // A key that was another's meanwhile, or that nobody has had for so long that its row is gone (it is ours since a moment ago).
     let lost: Vec<_> = wanted
         .iter()
@@ -156,18 +168,6 @@ async fn take_keys_again(db: &mut PgConnection, id: JobId, job: &Finished) -> Re
             "key-used",
             format!("Job {later} has done the work of this idempotency key since; to do it once more, submit it anew."),
         ));
-    }
-    for want in &wanted {
-        let Some(holder) = holders.iter().find(|holder| holder.hash == want.hash) else { continue };
-        // Its own too is taken anew, which locks it: a submit that saw this job dead must not take it meanwhile.
-        let free = holder.job == id || !holder.holds;
-        let ours = free && keys::take_over(db, job.tier, want, holder).await?;
-        if !ours {
-            return Err(OperateError::conflict(
-                "key-taken",
-                format!("Job {} holds this job's idempotency key by now; cancel it first, or submit anew.", holder.job),
-            ));
-        }
     }
     Ok(())
 }
