@@ -32,13 +32,14 @@ fn promised(on_doubt: OnDoubt, point: Point, harm: Harm) -> (usize, usize, &'sta
         (_, Point::BeforeStart | Point::AfterEnd, _) | (OnDoubt::Resend, Point::AfterStart, _) => {
             (1, 1, &["completed"])
         }
-        (OnDoubt::Resend, Point::AfterSend | Point::AfterReply, Harm::Kill) => (2, 2, &["completed"]),
-        // Who wakes with an answer at hand may write it down before it is asked for.
-        (OnDoubt::Resend, Point::AfterSend | Point::AfterReply, Harm::Freeze) => (1, 2, &["completed"]),
+        (OnDoubt::Resend, Point::AfterSend, Harm::Kill) => (2, 2, &["completed"]),
+        // Who wakes with an answer at hand may write it down before it is asked for, and what a host has told PostgreSQL may be
+        // written down after its death.
+        (OnDoubt::Resend, Point::AfterSend | Point::AfterReply, _) => (1, 2, &["completed"]),
         // That nothing was sent is known to nobody but the mail server.
         (OnDoubt::Park, Point::AfterStart, _) => (0, 0, &["dead"]),
-        (OnDoubt::Park, Point::AfterSend, _) | (OnDoubt::Park, Point::AfterReply, Harm::Kill) => (1, 1, &["dead"]),
-        (OnDoubt::Park, Point::AfterReply, Harm::Freeze) => (1, 1, &["completed", "dead"]),
+        (OnDoubt::Park, Point::AfterSend, _) => (1, 1, &["dead"]),
+        (OnDoubt::Park, Point::AfterReply, _) => (1, 1, &["completed", "dead"]),
     }
 }
 

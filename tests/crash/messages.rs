@@ -23,13 +23,14 @@ fn promised(on_doubt: &str, point: Point, harm: Harm) -> (usize, usize, &'static
         (_, Point::BeforeStart | Point::AfterEnd, _) => (1, 1, &["completed"]),
         // What was held on its way may arrive, late.
         ("resend", Point::AfterStart, _) => (1, 2, &["completed"]),
-        ("resend", _, Harm::Kill) => (2, 2, &["completed"]),
-        // Who wakes with an answer at hand may write it down before it is asked for.
-        ("resend", _, Harm::Freeze) => (1, 2, &["completed"]),
+        ("resend", Point::AfterSend, Harm::Kill) => (2, 2, &["completed"]),
+        // Who wakes with an answer at hand may write it down before it is asked for, and what a host has told PostgreSQL may be
+        // written down after its death.
+        ("resend", _, _) => (1, 2, &["completed"]),
         // That nothing was sent is known to nobody but the provider.
         (_, Point::AfterStart, _) => (0, 1, &["dead"]),
-        (_, Point::AfterSend, _) | (_, Point::AfterReply, Harm::Kill) => (1, 1, &["dead"]),
-        (_, Point::AfterReply, Harm::Freeze) => (1, 1, &["completed", "dead"]),
+        (_, Point::AfterSend, _) => (1, 1, &["dead"]),
+        (_, Point::AfterReply, _) => (1, 1, &["completed", "dead"]),
     }
 }
 

@@ -50,7 +50,8 @@ fn config(key: &Path) -> String {
 
 /// Of every shape, and with what relays and canonical forms are known to stumble over.
 fn mails() -> Vec<Value> {
-    let mail = |text: &str| json!({"do": "mail", "to": "Zoë <zoe@example.com>", "subject": "Grüße  an 你好  x", "text": text});
+    let mail =
+        |text: &str| json!({"do": "mail", "to": "Zoë <zoe@example.com>", "subject": "Grüße  an 你好  x", "text": text});
     let mut full = mail("Grüße\n");
     full["html"] = json!("<p>Grüße</p>\n");
     full["replyTo"] = json!("Büro <office@example.com>");

@@ -131,6 +131,7 @@ async fn nobody_says_that_it_did_not_happen_while_it_still_may() {
     };
     let id = succeed(&mut rig, meanwhile, |_| {}).await;
     rig.host.client().wait(&id, "dead").await;
+    rig.db.execute("DELETE FROM solana_tries").await;
     rig.db.execute("INSERT INTO solana_tries SELECT * FROM kept").await;
 
     let (admin, path) = (rig.host.admin(), format!("/effects/{id}/0/resolve"));

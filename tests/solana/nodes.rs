@@ -73,7 +73,7 @@ async fn each_node_has_its_own_rate_limit() {
     let host = Host::start(&db, None, HostOptions { ..options }).await;
     let list = host.client().get("/rate-limits").await.body;
     let bucket = format!("destination/solana/127.0.0.1:{}", cluster.port());
-    let limits = list["items"].as_array().cloned().unwrap_or_default();
+    let limits = list["rateLimits"].as_array().cloned().unwrap_or_default();
     let limit = limits.iter().find(|limit| limit["bucket"] == bucket.as_str());
     let limit = limit.unwrap_or_else(|| panic!("{bucket} is listed: {list}"));
     assert_eq!((&limit["rate"], &limit["burst"]), (&json!("10/s"), &json!(4)), "{limit}");

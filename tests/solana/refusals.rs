@@ -124,7 +124,11 @@ async fn a_plugin_mints_only_where_the_operator_grants_it() {
     let host = Host::start(
         &db,
         None,
-        HostOptions { plugins: vec!["guest-mint.wasm"], policy: Some(String::new()), ..HostOptions::default() },
+        HostOptions {
+            plugins: vec!["guest-mint.wasm"],
+            policy: Some("[plugins.policy.guest-mint]\njobs = [\"guest-mint\"]\n".to_owned()),
+            ..HostOptions::default()
+        },
     )
     .await;
     let refused = eventually("the plugin is refused", async || {
