@@ -13,7 +13,7 @@ use super::options;
 use crate::support::{Db, Host, HostOptions, Sink, env, scratch, usher};
 
 fn python(args: &[&str], input: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/dkim.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/dkim_peer.py");
     let mut child = Command::new(env("USHER_TEST_PYTHON"))
         .arg(script)
         .args(args)

@@ -1,7 +1,7 @@
 """The other side of DKIM: keys as operators make them, and dkimpy as receivers verify.
 
-usage: dkim.py keys FOLDER    writes rsa.pem (PKCS#8), rsa1.pem (PKCS#1), ed25519.pem; prints their DNS records as JSON, by name
-       dkim.py verify         reads {"mail": …, "records": {name: text}} from stdin; prints "good" or "bad"
+usage: dkim_peer.py keys FOLDER    writes rsa.pem (PKCS#8), rsa1.pem (PKCS#1), ed25519.pem; prints their DNS records as JSON, by name
+       dkim_peer.py verify         reads {"mail": …, "records": {name: text}} from stdin; prints "good" or "bad"
 """
 import base64, json, sys
 
