@@ -1,12 +1,12 @@
 //! Amounts for people.
 
-/// Digits after the point of the currencies that don't have two (ISO 4217).
+/// Digits after the point, as Stripe counts (<https://docs.stripe.com/currencies>): what a mail says must be what is charged. ISK and
+/// UGX have no smaller unit, and two digits all the same.
 fn digits(currency: &str) -> u32 {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND" | "VUV"
-        | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        "CLF" | "UYW" => 4,
+        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND" | "VUV" | "XAF" | "XOF"
+        | "XPF" => 0,
+        "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
         _ => 2,
     }
 }
@@ -31,5 +31,6 @@ mod tests {
         assert_eq!(written(5, "USD"), "0.05 USD");
         assert_eq!(written(1250, "JPY"), "1250 JPY");
         assert_eq!(written(1250, "KWD"), "1.250 KWD");
+        assert_eq!(written(50000, "UGX"), "500.00 UGX");
     }
 }
