@@ -21,6 +21,9 @@ pub struct Manifest {
     pub name: String,
     pub version: String,
     pub grants: GrantSet,
+    /// Packages such as `wasi:sockets` that the toolchain imports and the plugin never calls: a call ends the attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_imports: Vec<String>,
     pub jobs: Vec<JobType>,
 }
 

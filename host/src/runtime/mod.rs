@@ -12,6 +12,7 @@ pub mod check;
 pub mod compile;
 mod engine;
 mod folder;
+mod guest_log;
 pub mod inspect;
 mod limits;
 pub mod pack;
@@ -21,6 +22,7 @@ mod release;
 mod run;
 mod state;
 mod track_0_1;
+mod wasi;
 
 use std::sync::Arc;
 
@@ -80,6 +82,7 @@ impl Runtime {
         let engine = engine::pooled(settings).map_err(RuntimeError::Engine)?;
         let mut linker = Linker::new(&engine);
         track_0_1::link(&mut linker).map_err(RuntimeError::Engine)?;
+        wasi::link(&mut linker).map_err(RuntimeError::Engine)?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("guest")

@@ -60,9 +60,11 @@ impl PublishError {
             Self::Inspect(InspectError::Damaged(_)) => "damaged",
             Self::Inspect(InspectError::Section(_)) | Self::Manifest(_) | Self::Schema(_) => "manifest-invalid",
             Self::NoManifest => "no-manifest",
-            Self::Policy(PolicyError::UnknownImport { .. } | PolicyError::ImportWithoutGrant { .. }) => {
-                "import-not-granted"
-            }
+            Self::Policy(
+                PolicyError::UnknownImport { .. }
+                | PolicyError::ImportWithoutGrant { .. }
+                | PolicyError::Sockets { .. },
+            ) => "import-not-granted",
             Self::Policy(_) => "policy",
             Self::Compile(error) => error.slug(),
             Self::Link(_) => "does-not-link",
@@ -182,6 +184,8 @@ impl Registry {
             attempt: 1,
             max_attempts: 1,
         };
+        // It waits its turn like a job: a pool full of jobs says nothing about this component.
+        let Ok(_admitted) = self.runtime.admit(release).await else { return Ok(()) };
         let cpu = Arc::new(Cpu::default());
         let mut store = self.runtime.store(limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);

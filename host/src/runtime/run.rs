@@ -1,12 +1,15 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 use super::{
     Release, Runtime,
+    guest_log::GuestLog,
     limits::{Charged, Cpu, Memory},
-    state::{GuestLog, Halt, State},
+    state::{Halt, State},
     track_0_1::{Failure, Job},
 };
 use crate::{
@@ -70,6 +73,10 @@ pub enum TrapKind {
     StackOverflow,
     /// A panic, or an abort.
     Unreachable,
+    /// `exit` of WASI: its job has no result.
+    Exit,
+    /// A call of what is not there.
+    NotThere,
     /// Too much passed to or returned from a host call, or text that is none.
     HostcallLimit,
     ResultTooLarge,
@@ -86,6 +93,8 @@ impl fmt::Display for TrapKind {
             Self::MemoryLimit => "memory-limit",
             Self::StackOverflow => "stack-overflow",
             Self::Unreachable => "trap-unreachable",
+            Self::Exit => "exit",
+            Self::NotThere => "not-there",
             Self::HostcallLimit => "hostcall-limit",
             Self::ResultTooLarge => "result-too-large",
             Self::ResultInvalid => "result-invalid",
@@ -129,13 +138,19 @@ impl Runtime {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
-        // Admitted before the store is made: the pool would say no with an error that looks like the guest's.
+        // No clock of the attempt runs while it waits.
         let admitted = tokio::select! {
-            admitted = self.admission.acquire_many(release.units().min(self.slots)) => admitted,
+            admitted = self.admit(release) => admitted,
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
         self.attempt(release, limits, job, attempt, cancel).await
+    }
+
+    /// Room in the pool for one instance, before its store is made. In order of asking: a release that needs much waits no
+    /// longer than those that came before it take.
+    pub(super) async fn admit(&self, release: &Release) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.admission.acquire_many(release.units().min(self.slots)).await
     }
 
     async fn attempt(
@@ -170,7 +185,9 @@ impl Runtime {
                 }
             }
         };
-        let state = store.into_data();
+        let mut state = store.into_data();
+        // A line that was not ended is one now; it may be the reason of a trap.
+        state.wasi = None;
         let peak_memory = state.memory.used();
         let verdict = match verdict {
             None => trapped(TrapKind::WallLimit, format!("it ran longer than {:?}", limits.wall)),
@@ -200,7 +217,8 @@ impl Runtime {
             children: Vec::new(),
             published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
-            log: GuestLog::default(),
+            log: GuestLog::new(job.id, &job.job_type),
+            wasi: None,
             stop: None,
         };
         let mut store = Store::new(&self.engine, state);
@@ -226,6 +244,11 @@ fn trapped(kind: TrapKind, message: String) -> Verdict {
     Verdict::Trapped { kind, message }
 }
 
+/// The host's lack, not the guest's fault: no attempt is burnt.
+fn crowded() -> Verdict {
+    Verdict::Stopped(Stop::Snooze { message: "this host has no room for the guest now".to_owned(), after: None })
+}
+
 fn completed(result: String) -> Verdict {
     if result.len() > MAX_RESULT {
         return trapped(
@@ -248,12 +271,20 @@ fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &
             return stop
                 .map_or_else(|| trapped(TrapKind::HostcallLimit, "ended in a host call".to_owned()), Verdict::Stopped);
         }
+        Some(Halt::Crowded) => return crowded(),
+        Some(halt @ Halt::NotThere(_)) => return trapped(TrapKind::NotThere, halt.to_string()),
         None => {}
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return crowded();
     }
     let last_words = || log.last_words().map(|words| format!(": {words}")).unwrap_or_default();
     if memory.denied {
         let message = format!("it asked for more than {} bytes of memory{}", limits.memory, last_words());
         return trapped(TrapKind::MemoryLimit, message);
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return trapped(TrapKind::Exit, format!("it exited with status {status}{}", last_words()));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => trapped(TrapKind::StackOverflow, "the call stack is exhausted".to_owned()),
