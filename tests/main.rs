@@ -17,6 +17,7 @@ mod engine;
 mod failover;
 mod failpoints;
 mod idle;
+mod languages;
 mod limits;
 mod line;
 mod operate;

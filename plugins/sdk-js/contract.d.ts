@@ -1,5 +1,6 @@
 // The contract of track 0.1 (wit/usher.wit) as componentize-qjs shows it. A function whose result is a `result` returns
-// the value or throws the error; `option` is null where there is nothing; u64 is a number, exact up to 2^53.
+// the value or throws an Error with the WIT error as its `payload`; `option` is null where there is nothing; u64 is a number, exact up to
+// 2^53.
 
 declare module 'usher:plugin/types@0.1.0' {
   export interface Job {
@@ -22,7 +23,7 @@ declare module 'usher:plugin/types@0.1.0' {
     message: string;
     status: number | null;
   }
-  /** Thrown by the host's functions. */
+  /** The `payload` of what the host's functions throw. */
   export type HostError = { tag: 'denied'; val: string } | { tag: 'invalid'; val: string } | { tag: 'rejected'; val: Rejected };
   export type Pairs = [string, string][];
 }

@@ -1,4 +1,4 @@
-// Randomness that an attempt draws again as it was. Import this first, in every plugin.
+// Randomness that an attempt draws again as it was.
 //
 // The runtime's own Math.random is seeded while the component is built: each instance would draw the same numbers. Its clock
 // needs no help: Date goes through WASI, where time is that of the journal.

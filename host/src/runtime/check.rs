@@ -69,7 +69,7 @@ async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Cand
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
+pub(super) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());

@@ -23,7 +23,7 @@ const FIBER_STACK: usize = 2 << 20;
 /// Of a slot's memory that stays with the process: a Rust guest has 1 MiB of stack before its data.
 const KEEP_RESIDENT: usize = 1280 << 10;
 /// Most core instances, memories and tables of one component. A component of componentize-py has 38 core instances.
-const PER_COMPONENT: u32 = 64;
+pub(super) const PER_COMPONENT: u32 = 64;
 
 /// All that decides what compiled code looks like. The compiling child and the host must agree on it to the letter.
 fn common() -> Config {

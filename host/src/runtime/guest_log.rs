@@ -1,7 +1,4 @@
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Level;
 
@@ -28,7 +25,7 @@ struct Inner {
 struct Book {
     bytes: usize,
     lines: usize,
-    complaints: VecDeque<String>,
+    complaint: Option<(Level, String)>,
 }
 
 impl GuestLog {
@@ -52,7 +49,7 @@ impl GuestLog {
             Level::ERROR => tracing::error!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
         }
         if level <= Level::WARN {
-            self.book().remember(line);
+            self.book().remember(level, line);
         }
     }
 
@@ -62,9 +59,9 @@ impl GuestLog {
         }
     }
 
-    /// The last warning or error: likely the reason of the trap that followed.
+    /// The last error, or else the last warning: likely the reason of the trap that followed.
     pub fn last_words(&self) -> Option<String> {
-        self.book().complaints.back().cloned()
+        self.book().complaint.as_ref().map(|(_, line)| line.clone())
     }
 }
 
@@ -84,11 +81,11 @@ impl Book {
         Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
-    fn remember(&mut self, line: String) {
-        if self.complaints.len() == 3 {
-            self.complaints.pop_front();
+    /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose.
+    fn remember(&mut self, level: Level, line: String) {
+        if self.complaint.as_ref().is_none_or(|(held, _)| level <= *held) {
+            self.complaint = Some((level, line));
         }
-        self.complaints.push_back(line);
     }
 }
 
@@ -115,8 +112,10 @@ mod tests {
     #[test]
     fn only_complaints_are_last_words() {
         let log = GuestLog::new(JobId::new(), "a");
+        log.write(Level::WARN, "odd");
         log.write(Level::ERROR, "broken");
         log.write(Level::INFO, "fine");
+        log.write(Level::WARN, "note: no backtrace");
         assert_eq!(log.last_words().as_deref(), Some("broken"));
     }
 }

@@ -305,3 +305,6 @@ impl OutputStream for Output {
         Ok(MAX_WRITE)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,9 @@
 // Confirms an order: the TypeScript one of three.
-import './sdk/replay.js';
 import { nowMs } from 'usher:plugin/context@0.1.0';
 import { send } from 'usher:plugin/email@0.1.0';
-import { write } from 'usher:plugin/log@0.1.0';
-import type { Job, Rejected } from 'usher:plugin/types@0.1.0';
 import { call, type Response } from 'usher:plugin/upstream@0.1.0';
 import { publish } from 'usher:plugin/webhook@0.1.0';
-import { permanent, rejection, retry } from './sdk/usher.js';
+import { permanent, plugin, rejection, retry } from './sdk/usher.js';
 
 interface Order {
   orderId: string;
@@ -16,32 +13,27 @@ interface Order {
   trouble?: string;
 }
 
-export const handler = {
-  process(job: Job): string {
-    const order: Order = JSON.parse(job.payload);
-    if (order.items.length === 0) throw permanent(`order ${order.orderId} has no items`);
-    const none = order.items.find((item) => item.quantity === 0);
-    if (none) throw permanent(`order ${order.orderId}: none of ${none.sku} is ordered`);
-    if (order.trouble) return JSON.stringify(make(order.trouble));
+export const handler = plugin<Order>((order, job) => {
+  if (order.items.length === 0) throw permanent(`order ${order.orderId} has no items`);
+  const none = order.items.find((item) => item.quantity === 0);
+  if (none) throw permanent(`order ${order.orderId}: none of ${none.sku} is ordered`);
+  if (order.trouble) return make(order.trouble);
 
-    const before = seen();
-    const asked = ask('get', `/orders/${order.orderId}`);
-    if (asked.status === 404) throw permanent(`the shop knows no order ${order.orderId}`);
-    if (asked.status !== 200) throw permanent(`the shop answered ${asked.status}`);
-    const known: { total: number; currency: string } = JSON.parse(utf8(asked.body));
-    const number = Math.floor(Math.random() * 2 ** 53).toString(16).padStart(16, '0');
+  const before = seen();
+  const asked = ask('get', `/orders/${order.orderId}`);
+  if (asked.status === 404) throw permanent(`the shop knows no order ${order.orderId}`);
+  if (asked.status !== 200) throw permanent(`the shop answered ${asked.status}`);
+  const { total, currency }: { total: number; currency: string } = JSON.parse(utf8(asked.body));
+  const number = Math.floor(Math.random() * 2 ** 53).toString(16).padStart(16, '0');
 
-    const mail = confirm(order, number);
-    const told = ask('post', `/orders/${order.orderId}/confirmed`, JSON.stringify({ number }));
-    const after = seen();
-    publish('order.confirmed', JSON.stringify({ order: order.orderId, number }));
-    const done = JSON.stringify({
-      order: order.orderId, total: known.total, currency: known.currency, number, mail, told: told.status, before, after,
-    });
-    if (order.failOnce && job.attempt === 1) throw retry(done);
-    return done;
-  },
-};
+  const mail = confirm(order, number);
+  const told = ask('post', `/orders/${order.orderId}/confirmed`, JSON.stringify({ number }));
+  const after = seen();
+  publish('order.confirmed', JSON.stringify({ order: order.orderId, number }));
+  const done = { order: order.orderId, total, currency, number, mail, told: told.status, before, after };
+  if (order.failOnce && job.attempt === 1) throw retry(JSON.stringify(done));
+  return done;
+});
 
 function confirm(order: Order, number: string): { sent: string } | { rejected: string } {
   try {
@@ -57,7 +49,7 @@ function confirm(order: Order, number: string): { sent: string } | { rejected: s
     return { sent: sent.messageId };
   } catch (error) {
     // The order stands, mail or not.
-    const no: Rejected | null = rejection(error);
+    const no = rejection(error);
     if (no) return { rejected: no.code };
     throw error;
   }
@@ -90,7 +82,7 @@ function make(trouble: string): unknown {
     }
     case 'print':
       console.log('said by the guest');
-      console.error('complained by the guest');
+      console.warn('complained by the guest');
       return null;
     case 'flood':
       for (let n = 0; n < 20_000; n++) console.log(`flood ${n} ${'x'.repeat(100)}`);
@@ -113,7 +105,6 @@ function make(trouble: string): unknown {
       return { random: Math.random(), bytes: Array.from(drawn), uuid: crypto.randomUUID() };
     }
     default:
-      write('warn', 'no such trouble', [['trouble', trouble]]);
       throw permanent(`no such trouble: ${trouble}`);
   }
 }
