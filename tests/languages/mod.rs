@@ -14,6 +14,22 @@ use tokio::sync::OnceCell;
 use self::shop::Shop;
 use crate::support::{Db, FaultProxy, Host, HostOptions, Sink, component, place, within};
 
+/// Two attempts are enough to see both.
+const QUEUES: &str = r#"
+[queues.communication]
+tier = 2
+retries = 1
+delay = "100ms"
+backoff = "fixed"
+expiry = "12h"
+[queues.money]
+tier = 1
+retries = 1
+delay = "100ms"
+backoff = "fixed"
+expiry = "24h"
+"#;
+
 /// As the job types end.
 pub const LANGUAGES: [&str; 3] = ["rust", "ts", "py"];
 
@@ -31,6 +47,7 @@ pub fn options(shop: &str) -> HostOptions {
         plugins: vec!["order-rust.wasm", "order-ts.wasm", "order-py.wasm"],
         config,
         policy: Some(policy.concat()),
+        queues: Some(QUEUES.to_owned()),
         ..HostOptions::default()
     }
 }

@@ -70,6 +70,9 @@ pub struct Needs {
     pub core_instances: u32,
     pub memories: u32,
     pub tables: u32,
+    /// Of all its memories at the start, in pages of 64 KiB; 0: not known.
+    #[serde(default)]
+    pub memory_pages: u32,
 }
 
 /// A release without its bytes.

@@ -1,6 +1,6 @@
 use std::{fmt, path::Path, sync::Arc};
 
-use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, inspect, publish::Candidate};
+use super::{PublishError, Registry, Release, Runtime, admission, compile::MAX_COMPONENT, inspect, publish::Candidate};
 use crate::{
     config::{Config, GrantSet},
     db::Pool,
@@ -129,8 +129,12 @@ impl fmt::Display for Report {
         if let Some(needs) = self.needs {
             writeln!(
                 f,
-                "needs: {} core instances, {} memories, {} tables",
-                needs.core_instances, needs.memories, needs.tables
+                "needs: {} core instances, {} memories, {} tables: {} slots; {} KiB of memory at the start",
+                needs.core_instances,
+                needs.memories,
+                needs.tables,
+                admission::slots(&needs),
+                64 * u64::from(needs.memory_pages)
             )?;
         }
         match &self.refusal {

@@ -7,6 +7,7 @@
 //! Invariant: a guest ends: by itself, at a limit with a name, or because its host ends. It never takes the host along.
 //! Tables: none of its own (through `releases`).
 
+mod admission;
 mod artifacts;
 pub mod check;
 pub mod compile;
@@ -26,10 +27,11 @@ mod wasi;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
-use self::{artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State};
+use self::{
+    admission::Admission, artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State,
+};
 pub use self::{
     folder::Folder,
     publish::{PublishError, Published},
@@ -62,9 +64,7 @@ pub struct Runtime {
     gate: Gate,
     submitter: Submitter,
     memory: Arc<MemoryBudget>,
-    /// In units of the pool: core instances, memories, tables, whichever a release needs most of.
-    admission: Arc<Semaphore>,
-    slots: u32,
+    admission: Admission,
     /// Guests must not starve the runtime that answers HTTP and Postgres.
     threads: Option<tokio::runtime::Runtime>,
     thread_count: usize,
@@ -97,8 +97,7 @@ impl Runtime {
             gate,
             submitter,
             memory: MemoryBudget::new(settings.memory_budget),
-            admission: Arc::new(Semaphore::new(settings.slots as usize)),
-            slots: settings.slots,
+            admission: Admission::new(settings),
             threads: Some(threads),
             thread_count: settings.threads,
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,

@@ -1,6 +1,5 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
@@ -140,17 +139,11 @@ impl Runtime {
         };
         // No clock of the attempt runs while it waits.
         let admitted = tokio::select! {
-            admitted = self.admit(release) => admitted,
+            admitted = self.admission.admit(&release.needs) => admitted,
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
         self.attempt(release, limits, job, attempt, cancel).await
-    }
-
-    /// Room in the pool for one instance, before its store is made. In order of asking: a release that needs much waits no
-    /// longer than those that came before it take.
-    pub(super) async fn admit(&self, release: &Release) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.admission.acquire_many(release.units().min(self.slots)).await
     }
 
     async fn attempt(

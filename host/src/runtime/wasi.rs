@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Bytes;
 use rand::TryRng;
 use tokio::io::{AsyncWrite, empty};
 use tracing::Level;
@@ -32,7 +31,7 @@ use wasmtime_wasi::{
     },
     random::{WasiRandom, WasiRandomView},
 };
-use wasmtime_wasi_io::IoView;
+use wasmtime_wasi_io::{IoView, bytes::Bytes};
 
 use super::{
     guest_log::{GuestLog, MAX_LINE},
@@ -81,6 +80,8 @@ pub(super) fn cut(
 ) -> wasmtime::Result<()> {
     /// No value of it is ever made.
     struct Nothing;
+    /// Resources that others borrow from wasi:io; they are linked there.
+    const OF_IO: [&str; 4] = ["error", "input-stream", "output-stream", "pollable"];
     for (interface, import) in component.component_type().imports(engine) {
         let package = interface.split('/').next().unwrap_or_default();
         let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
@@ -94,8 +95,7 @@ pub(super) fn cut(
                     let called = format!("{interface}#{name}");
                     at.func_new(name, move |_, _, _, _| Err(Halt::NotThere(called.clone()).into()))?;
                 }
-                // What belongs to another interface is linked there.
-                ComponentItem::Resource(_) => {
+                ComponentItem::Resource(_) if !OF_IO.contains(&name) => {
                     at.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
                 }
                 _ => {}

@@ -1,7 +1,3 @@
-use std::sync::Arc;
-
-use wasmtime::component::Component;
-
 use super::*;
 use crate::{
     config::Config,
