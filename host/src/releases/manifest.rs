@@ -148,8 +148,13 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
         }
         jobs.push(job);
     }
-    let File { plugin: Plugin { name, version, unused_imports }, grants, .. } = file;
-    Ok(Manifest { name, version, grants, unused_imports, jobs })
+    Ok(Manifest {
+        name: file.plugin.name,
+        version: file.plugin.version,
+        grants: file.grants,
+        unused_imports: file.plugin.unused_imports,
+        jobs,
+    })
 }
 
 /// Names of the files that a manifest names, for whoever packs it.

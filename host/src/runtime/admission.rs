@@ -21,7 +21,9 @@ struct Room {
 }
 
 /// Gives its room back when it goes.
-pub(super) struct Admitted<'a>(#[expect(dead_code, reason = "held")] [SemaphorePermit<'a>; 2]);
+pub(super) struct Admitted<'a> {
+    _room: [SemaphorePermit<'a>; 2],
+}
 
 impl Admission {
     pub fn new(settings: &Settings) -> Self {
@@ -39,7 +41,7 @@ impl Admission {
     pub async fn admit(&self, needs: &Needs) -> Result<Admitted<'_>, AcquireError> {
         let pages = self.pages.take(needs.memory_pages.max(1)).await?;
         let slots = self.slots.take(slots(needs)).await?;
-        Ok(Admitted([pages, slots]))
+        Ok(Admitted { _room: [pages, slots] })
     }
 }
 

@@ -143,8 +143,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                     }
                 }
             }
-            Payload::MemorySection(section) => found.needs.memories += section.count(),
-            Payload::TableSection(section) => found.needs.tables += section.count(),
+            Payload::MemorySection(section) => {
+                found.needs.memories = found.needs.memories.saturating_add(section.count())
+            }
+            Payload::TableSection(section) => found.needs.tables = found.needs.tables.saturating_add(section.count()),
             Payload::CustomSection(section) if outermost && section.name() == SECTION => {
                 if found.embedded.is_some() || section.data().len() > MAX_SECTION {
                     return Err(InspectError::Section("there twice, or too large".to_owned()));

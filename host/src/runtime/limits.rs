@@ -158,7 +158,7 @@ mod tests {
         assert!(one.denied);
         let mut two = Memory::new(Arc::clone(&budget), 80);
         let crowded = two.memory_growing(0, 50, None).expect_err("beyond the host's budget");
-        assert!(matches!(crowded.downcast_ref(), Some(Halt::Crowded)) && !two.denied);
+        assert!(matches!(crowded.downcast_ref::<Halt>(), Some(Halt::Crowded)) && !two.denied);
         drop(one);
         assert!(two.memory_growing(0, 50, None).expect("no error"));
     }

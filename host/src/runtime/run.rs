@@ -59,6 +59,8 @@ pub enum Verdict {
         kind: TrapKind,
         message: String,
     },
+    /// The host's lack, not the guest's fault: its pool or its memory for guests is used up.
+    Crowded,
     /// The host ends.
     Cancelled,
 }
@@ -237,11 +239,6 @@ fn trapped(kind: TrapKind, message: String) -> Verdict {
     Verdict::Trapped { kind, message }
 }
 
-/// The host's lack, not the guest's fault: no attempt is burnt.
-fn crowded() -> Verdict {
-    Verdict::Stopped(Stop::Snooze { message: "this host has no room for the guest now".to_owned(), after: None })
-}
-
 fn completed(result: String) -> Verdict {
     if result.len() > MAX_RESULT {
         return trapped(
@@ -264,12 +261,12 @@ fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &
             return stop
                 .map_or_else(|| trapped(TrapKind::HostcallLimit, "ended in a host call".to_owned()), Verdict::Stopped);
         }
-        Some(Halt::Crowded) => return crowded(),
+        Some(Halt::Crowded) => return Verdict::Crowded,
         Some(halt @ Halt::NotThere(_)) => return trapped(TrapKind::NotThere, halt.to_string()),
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return crowded();
+        return Verdict::Crowded;
     }
     let last_words = || log.last_words().map(|words| format!(": {words}")).unwrap_or_default();
     if memory.denied {

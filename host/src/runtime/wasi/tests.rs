@@ -79,7 +79,7 @@ async fn a_wait_for_the_clock_is_over_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_for_ever_uses_up_the_cpu_budget() {
     let error = start(&sleeper("(loop (call $hour) (br 0))")).await.expect_err("it never ends by itself");
-    assert!(matches!(error.downcast_ref(), Some(Halt::Cpu)), "{error:?}");
+    assert!(matches!(error.downcast_ref::<Halt>(), Some(Halt::Cpu)), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ def make(trouble: str):
         return None
     if trouble == "probe":
         return {
-            "environment": len(os.environ),
+            "environment": any(name in os.environ for name in ("PATH", "HOME", "DATABASE_URL", "USHER_TEST_JWT")),
             "file": can(lambda: open("/etc/hostname").read()),
             "folder": can(lambda: os.listdir("/")),
             "written": can(lambda: open("/tmp/usher", "w").write("x")),

@@ -92,7 +92,7 @@ function make(trouble: string): unknown {
       const world = globalThis as Record<string, unknown>;
       const there = (name: string) => world[name] !== undefined;
       return {
-        environment: 0,
+        environment: false,
         file: there('std') || there('require'),
         folder: there('os'),
         written: there('process'),

@@ -112,7 +112,7 @@ fn make(trouble: &str) -> Result<Value, Failure> {
             Ok(Value::Null)
         }
         "probe" => Ok(json!({
-            "environment": std::env::vars().count(),
+            "environment": std::env::var_os("PATH").is_some(),
             "file": fs::read("/etc/hostname").is_ok(),
             "folder": fs::read_dir("/").is_ok(),
             "written": fs::write("/tmp/usher", "x").is_ok(),
