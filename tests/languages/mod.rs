@@ -29,6 +29,12 @@ retries = 1
 delay = "100ms"
 backoff = "fixed"
 expiry = "24h"
+[queues.background]
+tier = 3
+retries = 1
+delay = "100ms"
+backoff = "fixed"
+expiry = "6h"
 "#;
 
 /// As the job types end.
@@ -115,5 +121,5 @@ async fn compiled() {
         })
         .await;
     };
-    COMPILED.get_or_init(compile).await;
+    COMPILED.get_or_init(|| async { compile().await }).await;
 }
