@@ -201,8 +201,6 @@ impl Runtime {
     /// A fresh store. Nothing of one attempt is left for the next.
     pub(super) fn store(&self, limits: Limits, job: &JobInput, attempt: Arc<Attempt>, cpu: Arc<Cpu>) -> Store<State> {
         let state = State {
-            job: job.id,
-            job_type: job.job_type.clone(),
             attempt,
             gate: self.gate.clone(),
             submitter: self.submitter.clone(),

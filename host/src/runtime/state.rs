@@ -7,15 +7,12 @@ use super::{
 };
 use crate::{
     effects::{Attempt, Gate, Stop},
-    ids::JobId,
     submit::{ChildOf, PreparedJob, Submitter},
     webhooks::Publication,
 };
 
 /// The host's side of one attempt.
 pub(super) struct State {
-    pub job: JobId,
-    pub job_type: String,
     pub attempt: Arc<Attempt>,
     pub gate: Gate,
     pub submitter: Submitter,
