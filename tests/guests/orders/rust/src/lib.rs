@@ -2,15 +2,9 @@
 
 use std::{fs, hint::black_box, net::TcpStream};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use usher_plugin::{
-    Error, Failure, Job, context,
-    email::Message,
-    log, upstream,
-    upstream::{Method, Request},
-    webhook,
-};
+use usher_plugin::{Error, Failure, Job, context, email::Message, log, upstream::Request, webhook};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,7 +24,7 @@ struct Item {
 }
 
 /// What the shop knows.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 struct Known {
     total: u64,
     currency: String,
@@ -63,8 +57,8 @@ fn process(job: Job<Order>) -> Result<Value, Failure> {
         Err(Error::Rejected(no)) => json!({"rejected": no.code}),
         Err(error) => return Err(error.into()),
     };
-    let told: upstream::Response =
-        Request::new(Method::Post, "rig", format!("/orders/{}/confirmed", order.order_id)).json(&json!({"number": number}))?.call()?;
+    let confirmed = Request::post("rig", format!("/orders/{}/confirmed", order.order_id));
+    let told = confirmed.json(&json!({"number": number}))?.call()?;
     let after = seen();
     webhook::publish("order.confirmed", &json!({"order": order.order_id, "number": number}))?;
     let done = json!({
