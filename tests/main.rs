@@ -26,6 +26,7 @@ mod pgbouncer;
 mod plugins;
 mod queue;
 mod rate_limits;
+mod releases;
 mod retention;
 mod runtime;
 mod secrets;

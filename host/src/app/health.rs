@@ -24,10 +24,7 @@ pub(super) async fn run(
         let mut now = BTreeMap::new();
         now.insert(
             "plugins".to_owned(),
-            match registry.served().len() {
-                0 => degraded("no release serves any job type"),
-                _ => ok(),
-            },
+            plugins(&registry),
         );
         now.insert(
             "heartbeat".to_owned(),
@@ -48,6 +45,19 @@ pub(super) async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = lifecycle.stopping() => return,
         }
+    }
+}
+
+/// Loaded or not: another node may run what this one cannot.
+fn plugins(registry: &Registry) -> Part {
+    // Why, `GET /plugins` says to those who may know.
+    let unserved = registry.unserved();
+    if !unserved.is_empty() {
+        return degraded(&format!("these job types do not run here: {}; see GET /plugins", unserved.join(", ")));
+    }
+    match registry.served().len() {
+        0 => degraded("no release serves any job type"),
+        _ => ok(),
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::{
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
     load::{ConfigError, load},
     log::{Log, LogFormat},
-    plugins::{GrantSet, Plugins},
+    plugins::{GrantSet, Plugins, Quarantine, TrustedKey},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
     runtime::Runtime,

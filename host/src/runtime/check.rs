@@ -5,6 +5,7 @@ use crate::{
     config::{Config, GrantSet},
     db::Pool,
     effects::{Gate, email::Smtp, gate::Providers, stripe::Stripe, upstream::Http},
+    ids::NodeId,
     lifecycle::Pulse,
     queue::{Bell, Lanes},
     ratelimit::Limiter,
@@ -69,7 +70,7 @@ async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Cand
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
+pub(crate) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
@@ -96,7 +97,7 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
         &Lanes::default(),
     );
     let runtime = Runtime::new(&config, gate, submitter)?;
-    Ok(Registry::new(Arc::new(runtime), catalog, config))
+    Ok(Registry::new(Arc::new(runtime), catalog, config, NodeId::random()))
 }
 
 impl fmt::Display for Report {

@@ -13,9 +13,12 @@ pub mod compile;
 mod engine;
 mod folder;
 pub mod inspect;
+mod judging;
 mod limits;
 pub mod pack;
+mod place;
 mod publish;
+mod ready;
 mod registry;
 mod release;
 mod run;
@@ -30,8 +33,9 @@ use wasmtime::{Engine, component::Linker};
 use self::{artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State};
 pub use self::{
     folder::Folder,
-    publish::{PublishError, Published},
-    registry::Registry,
+    place::Place,
+    publish::{Offer, PublishError, Published},
+    registry::{Refreshed, Registry},
     release::Release,
     run::{Ended, JobInput, TrapKind, Verdict},
 };

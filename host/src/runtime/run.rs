@@ -37,6 +37,8 @@ pub struct Ended {
     pub cpu: Duration,
     /// Bytes of linear memory.
     pub peak_memory: u64,
+    /// Of log lines, also of those that were cut off.
+    pub log_bytes: u64,
     pub children: Vec<PreparedJob>,
     /// In the order in which it published.
     pub published: Vec<Publication>,
@@ -76,6 +78,12 @@ pub enum TrapKind {
     ResultInvalid,
     /// Another trap of WebAssembly.
     Wasm(Trap),
+}
+
+impl TrapKind {
+    /// How the names of all of them begin.
+    pub const NAMES: [&str; 7] =
+        ["cpu-limit", "wall-limit", "memory-limit", "stack-overflow", "trap-", "hostcall-limit", "result-"];
 }
 
 impl fmt::Display for TrapKind {
@@ -183,7 +191,14 @@ impl Runtime {
             Some(Ok(Err(Failure::Permanent(message)))) => Verdict::GuestPermanent(message),
             Some(Err(error)) => classify(&error, state.stop, &state.memory, &state.log, limits),
         };
-        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children, published: state.published }
+        Ended {
+            verdict,
+            cpu: cpu.used(),
+            peak_memory,
+            log_bytes: state.log.bytes(),
+            children: state.children,
+            published: state.published,
+        }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
@@ -219,7 +234,14 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() }
+    Ended {
+        verdict,
+        cpu: Duration::ZERO,
+        peak_memory: 0,
+        log_bytes: 0,
+        children: Vec::new(),
+        published: Vec::new(),
+    }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {

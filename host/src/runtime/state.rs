@@ -45,6 +45,8 @@ const MAX_LINE: usize = 4 << 10;
 /// A guest's log: bounded, and remembered in part for the error of an attempt that traps.
 #[derive(Debug, Default)]
 pub(super) struct GuestLog {
+    /// Of all that it said.
+    said: u64,
     bytes: usize,
     lines: usize,
     complaints: VecDeque<String>,
@@ -53,6 +55,7 @@ pub(super) struct GuestLog {
 impl GuestLog {
     /// The line as it may be logged; `None`: over the limit. The first line over it says so.
     pub fn admit(&mut self, message: &str) -> Option<String> {
+        self.said += message.len() as u64;
         if self.lines > MAX_LINES {
             return None;
         }
@@ -64,6 +67,10 @@ impl GuestLog {
         }
         // One line stays one line, and no terminal is steered.
         Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.said
     }
 
     /// A warning or error: likely the reason of a trap that follows.

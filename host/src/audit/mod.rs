@@ -1,9 +1,14 @@
+//! What people did.
+//!
+//! Owns: the rows of `audit_log`, each written in the transaction that does what it says.
+//! Refuses: secrets and payloads; an entry names what it is about.
+//! Invariant: append-only, also for us.
+//! Tables: audit_log.
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
-
-use super::{OperateError, Operator};
 
 /// What somebody did.
 #[derive(Debug, Serialize)]
@@ -20,7 +25,7 @@ pub struct Entry {
 }
 
 /// In the transaction that does it.
-pub(super) async fn write(
+pub async fn write(
     db: &mut PgConnection,
     by: &str,
     tenant: Option<&str>,
@@ -41,27 +46,24 @@ pub(super) async fn write(
     Ok(())
 }
 
-impl Operator {
-    /// Newest first.
-    pub async fn audit(
-        &self,
-        target: Option<&str>,
-        before: Option<i64>,
-        limit: i64,
-    ) -> Result<Vec<Entry>, OperateError> {
-        let mut db = self.pool.read().await?;
-        Ok(sqlx::query_as!(
-            Entry,
-            r#"
-            SELECT id, at, subject, tenant, action, target, detail FROM audit_log
-            WHERE ($1::text IS NULL OR target = $1) AND ($2::bigint IS NULL OR id < $2)
-            ORDER BY id DESC LIMIT $3
-            "#,
-            target,
-            before,
-            limit,
-        )
-        .fetch_all(&mut *db)
-        .await?)
-    }
+/// Newest first.
+pub async fn list(
+    db: &mut PgConnection,
+    target: Option<&str>,
+    before: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<Entry>> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        SELECT id, at, subject, tenant, action, target, detail FROM audit_log
+        WHERE ($1::text IS NULL OR target = $1) AND ($2::bigint IS NULL OR id < $2)
+        ORDER BY id DESC LIMIT $3
+        "#,
+        target,
+        before,
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }

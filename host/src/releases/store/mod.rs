@@ -1,11 +1,26 @@
+//! All SQL over releases, by duty.
+
+mod activate;
+mod listing;
+mod retire;
+mod standing;
+mod usage;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+pub use self::{
+    activate::{
+        Activation, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin, newest, quarantine, serves_since,
+        stop_serving, take_effect, take_types, withdraw,
+    },
+    listing::{Listed, Node, Past, history, listing, nodes},
+    retire::{Retirement, begin_retirement, delete, end_retirement, retirements, retiring, types_of},
+    standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
+    usage::{Used, add_usage, clear_usage, usage},
+};
 use super::{Manifest, Needs, Stored};
 use crate::ids::Digest;
-
-/// Channel: another release was activated.
-pub const CHANNEL: &str = "usher_activation";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -13,18 +28,31 @@ pub enum StoreError {
     VersionTaken { plugin: String, version: String, digest: Digest },
     #[error("the job type \"{job_type}\" belongs to the plugin \"{owner}\"")]
     TypeTaken { job_type: String, owner: String },
+    #[error("{plugin} {version} is in quarantine, since most of its last jobs trapped; publish a new version, or activate it by name")]
+    Quarantined { plugin: String, version: String },
+    #[error("the plugin \"{plugin}\" is being retired; activate a release of it to call that off")]
+    Retiring { plugin: String },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Stores a release; the same bytes again are no change.
-pub async fn put(db: &mut PgConnection, release: &Stored, wasm: &[u8], by: &str) -> Result<(), StoreError> {
+/// Stores a release; the same bytes again are no change. True: it was not there, or its bytes were deleted.
+pub async fn put(
+    db: &mut PgConnection,
+    release: &Stored,
+    wasm: &[u8],
+    signed_by: Option<&str>,
+    by: &str,
+) -> Result<bool, StoreError> {
     let Stored { digest, manifest, needs } = release;
-    sqlx::query!(
+    let done = sqlx::query!(
         r#"
-        INSERT INTO releases (digest, plugin, version, manifest, wasm, needs, published_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        ON CONFLICT DO NOTHING
+        INSERT INTO releases AS r (digest, plugin, version, manifest, wasm, needs, signed_by, published_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (plugin, version) DO UPDATE
+        SET wasm = excluded.wasm, signed_by = excluded.signed_by, deleted_at = NULL, deleted_by = NULL,
+            published_at = now(), published_by = excluded.published_by
+        WHERE r.digest = excluded.digest AND r.deleted_at IS NOT NULL
         "#,
         digest.as_bytes(),
         manifest.name,
@@ -32,6 +60,7 @@ pub async fn put(db: &mut PgConnection, release: &Stored, wasm: &[u8], by: &str)
         serde_json::json!(manifest),
         wasm,
         serde_json::json!(needs),
+        signed_by,
         by,
     )
     .execute(&mut *db)
@@ -44,7 +73,7 @@ pub async fn put(db: &mut PgConnection, release: &Stored, wasm: &[u8], by: &str)
     .fetch_one(db)
     .await?;
     match Digest::from_slice(&stored) {
-        Some(stored) if stored == *digest => Ok(()),
+        Some(stored) if stored == *digest => Ok(done.rows_affected() == 1),
         stored => Err(StoreError::VersionTaken {
             plugin: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -53,76 +82,31 @@ pub async fn put(db: &mut PgConnection, release: &Stored, wasm: &[u8], by: &str)
     }
 }
 
-/// Makes a stored release the one that serves its plugin. False: it already does. The caller commits.
-pub async fn activate(db: &mut PgConnection, release: &Stored, by: &str) -> Result<bool, StoreError> {
-    let manifest = &release.manifest;
-    // Two publishers of one plugin take turns, so that generations tell an order.
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('usher_plugin:' || $1))", manifest.name)
-        .execute(&mut *db)
-        .await?;
-    let types: Vec<_> = manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
-    sqlx::query!(
-        "INSERT INTO job_types (job_type, plugin) SELECT t, $2 FROM unnest($1::text[]) AS t ORDER BY t ON CONFLICT DO NOTHING",
-        &types,
-        manifest.name,
-    )
-    .execute(&mut *db)
-    .await?;
-    let foreign = sqlx::query!(
-        "SELECT job_type, plugin FROM job_types WHERE job_type = ANY ($1) AND plugin <> $2 ORDER BY job_type LIMIT 1",
-        &types,
-        manifest.name,
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    if let Some(row) = foreign {
-        return Err(StoreError::TypeTaken { job_type: row.job_type, owner: row.plugin });
-    }
-    let activated = sqlx::query!(
-        r#"
-        INSERT INTO activations (plugin, digest, activated_by)
-        SELECT $1, $2, $3
-        WHERE $2 IS DISTINCT FROM
-              (SELECT digest FROM activations WHERE plugin = $1 ORDER BY generation DESC LIMIT 1)
-        "#,
-        manifest.name,
-        release.digest.as_bytes(),
-        by,
-    )
-    .execute(&mut *db)
-    .await?;
-    if activated.rows_affected() == 0 {
-        return Ok(false);
-    }
-    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL).execute(db).await?;
-    Ok(true)
-}
-
-/// What serves now, by plugin.
-pub async fn active(db: &mut PgConnection) -> sqlx::Result<Vec<Stored>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT r.digest, r.manifest, r.needs
-        FROM (SELECT DISTINCT ON (plugin) plugin, digest FROM activations ORDER BY plugin, generation DESC) a
-        JOIN releases r ON r.digest = a.digest
-        ORDER BY a.plugin
-        "#
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(|row| stored(&row.digest, row.manifest, row.needs)).collect()
-}
-
 /// One release, whether it serves or not.
 pub async fn get(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<Stored>> {
-    let row = sqlx::query!("SELECT digest, manifest, needs FROM releases WHERE digest = $1", digest.as_bytes())
-        .fetch_optional(db)
-        .await?;
+    let row = sqlx::query!(
+        "SELECT digest, manifest, needs FROM releases WHERE digest = $1 AND deleted_at IS NULL",
+        digest.as_bytes()
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| stored(&row.digest, row.manifest, row.needs)).transpose()
+}
+
+/// The release of that version, if its bytes are there.
+pub async fn by_version(db: &mut PgConnection, plugin: &str, version: &str) -> sqlx::Result<Option<Stored>> {
+    let row = sqlx::query!(
+        "SELECT digest, manifest, needs FROM releases WHERE plugin = $1 AND version = $2 AND deleted_at IS NULL",
+        plugin,
+        version,
+    )
+    .fetch_optional(db)
+    .await?;
     row.map(|row| stored(&row.digest, row.manifest, row.needs)).transpose()
 }
 
 pub async fn wasm(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!("SELECT wasm FROM releases WHERE digest = $1", digest.as_bytes()).fetch_optional(db).await
+    sqlx::query_scalar!("SELECT wasm FROM releases WHERE digest = $1 AND deleted_at IS NULL", digest.as_bytes()).fetch_optional(db).await
 }
 
 fn stored(digest: &[u8], manifest: serde_json::Value, needs: serde_json::Value) -> sqlx::Result<Stored> {
@@ -197,45 +181,6 @@ pub async fn refusals(db: &mut PgConnection) -> sqlx::Result<Vec<Refusal>> {
             refused_at: row.refused_at,
         })
         .collect())
-}
-
-/// An active release, for people.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    pub plugin: String,
-    pub version: String,
-    pub digest: Digest,
-    pub generation: i64,
-    pub job_types: Vec<String>,
-    pub activated_at: DateTime<Utc>,
-}
-
-pub async fn listing(db: &mut PgConnection) -> sqlx::Result<Vec<Listed>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT a.plugin AS "plugin!", a.generation AS "generation!", a.activated_at AS "activated_at!", r.digest, r.version,
-               ARRAY(SELECT job ->> 'type' FROM jsonb_array_elements(r.manifest -> 'jobs') AS job) AS "job_types!: Vec<String>"
-        FROM (SELECT DISTINCT ON (plugin) plugin, generation, digest, activated_at FROM activations
-              ORDER BY plugin, generation DESC) a
-        JOIN releases r ON r.digest = a.digest
-        ORDER BY a.plugin
-        "#
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Listed {
-                plugin: row.plugin,
-                version: row.version,
-                digest: Digest::from_slice(&row.digest)
-                    .ok_or_else(|| sqlx::Error::Decode("releases: digest".into()))?,
-                generation: row.generation,
-                job_types: row.job_types,
-                activated_at: row.activated_at,
-            })
-        })
-        .collect()
 }
 
 /// A job type as submits by SQL must know it.
