@@ -34,7 +34,12 @@ async fn releases_are_managed_by_command() {
     let (v1, v2) = (component("analytics.wasm"), component("analytics-v2.wasm"));
     let (v1, v2) = (v1.to_str().unwrap(), v2.to_str().unwrap());
     let said = run(&["publish", v1]);
-    assert_eq!((said.code, said.out.starts_with("analytics 0.1.0 serves (generation ")), (Some(0), true), "{}", said.out);
+    assert_eq!(
+        (said.code, said.out.starts_with("analytics 0.1.0 serves (generation ")),
+        (Some(0), true),
+        "{}",
+        said.out
+    );
     let said = run(&["publish", v2, "--no-activate"]);
     assert!(said.code == Some(0) && said.out.contains("usher plugin activate analytics 0.2.0"), "{}", said.out);
     let said = run(&["activate", "analytics", "0.2.0", "--json"]);
@@ -47,7 +52,11 @@ async fn releases_are_managed_by_command() {
     let said = run(&["releases", "analytics"]);
     let lines: Vec<_> = said.out.lines().collect();
     assert_eq!(lines.len(), 5, "{}", said.out);
-    assert!(lines[0].starts_with("GEN") && lines[1].contains("serving") && lines[1].contains("rollback"), "{}", said.out);
+    assert!(
+        lines[0].starts_with("GEN") && lines[1].contains("serving") && lines[1].contains("rollback"),
+        "{}",
+        said.out
+    );
     let said = run(&["retire", "analytics", "--drain"]);
     assert!(said.code == Some(0) && said.out.contains("is being retired (drain)"), "{}{}", said.out, said.err);
 }
@@ -84,7 +93,14 @@ async fn a_command_that_is_refused_ends_with_1_and_one_that_is_wrong_with_2() {
         assert!(said.out.is_empty(), "{args:?}: {}", said.out);
     }
     let without = |args: &[&str], env: &[(&str, &str)]| {
-        let output = usher().arg("plugin").args(args).env_remove("USHER_TOKEN").env_remove("USHER_HOST").envs(env.iter().copied()).output().unwrap();
+        let output = usher()
+            .arg("plugin")
+            .args(args)
+            .env_remove("USHER_TOKEN")
+            .env_remove("USHER_HOST")
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, said) = without(&["releases", "analytics"], &[]);

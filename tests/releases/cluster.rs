@@ -52,7 +52,8 @@ async fn a_node_that_cannot_run_a_release_says_so_and_leaves_its_jobs_to_others(
     let serving = plugin(&two.client(), "guest").await;
     assert_eq!((&serving["state"], &serving["next"]), (&json!("active"), &json!(null)), "{serving}");
     assert_eq!((&serving["nodes"][0]["ready"], &serving["nodes"][1]["ready"]), (&json!(true), &json!(false)));
-    let waited = db.count("SELECT (extract(epoch FROM effective_at - activated_at) * 1000)::bigint FROM activations").await;
+    let waited =
+        db.count("SELECT (extract(epoch FROM effective_at - activated_at) * 1000)::bigint FROM activations").await;
     assert!(waited >= 2_000, "{waited} ms: the others were given time");
 
     // Its own submits too run elsewhere, and it claims none of them.

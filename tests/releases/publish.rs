@@ -60,7 +60,11 @@ async fn what_is_stored_only_serves_when_somebody_says_so() {
     ] {
         is(&change(&admin, "analytics", "activate", Some(body)).await, status, slug);
     }
-    is(&change(&admin, "nobody", "activate", Some(json!({"version": "1.0.0"}))).await, StatusCode::NOT_FOUND, "not-found");
+    is(
+        &change(&admin, "nobody", "activate", Some(json!({"version": "1.0.0"}))).await,
+        StatusCode::NOT_FOUND,
+        "not-found",
+    );
     is(&offer(&admin, "/plugins?activate=maybe", Vec::new(), &[]).await, StatusCode::BAD_REQUEST, "invalid-query");
 }
 
@@ -89,7 +93,8 @@ async fn two_publishers_at_once_leave_one_version_with_one_content() {
     let (one, two) = (bare(&db).await, bare(&db).await);
     published(&one.admin(), built("analytics.wasm")).await;
     // The same version, other bytes, on two hosts at once.
-    let (a, b) = (analytics("0.5.0"), super::version("analytics-v2.wasm", "../plugins/analytics/plugin.v2.toml", "0.5.0"));
+    let (a, b) =
+        (analytics("0.5.0"), super::version("analytics-v2.wasm", "../plugins/analytics/plugin.v2.toml", "0.5.0"));
     let (first, second) = (one.admin(), two.admin());
     let (first, second) = tokio::join!(publish(&first, a), publish(&second, b));
     let mut codes = [first.status, second.status];

@@ -29,8 +29,11 @@ const TOUCHED: &str = "SELECT count(*) FROM (SELECT id, errors FROM jobs_archive
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_traps_on_every_job_is_rolled_back_by_itself_and_kills_none() {
     let db = Db::new().await;
-    let hosts =
-        [Host::start(&db, None, judged()).await, Host::start(&db, None, judged()).await, Host::start(&db, None, judged()).await];
+    let hosts = [
+        Host::start(&db, None, judged()).await,
+        Host::start(&db, None, judged()).await,
+        Host::start(&db, None, judged()).await,
+    ];
     published(&hosts[0].admin(), built("guest.wasm")).await;
     serves(&hosts[2].client(), "guest", "0.1.0").await;
     let (submitted, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -87,10 +90,8 @@ async fn without_a_good_one_its_jobs_wait_and_a_persons_word_counts() {
     }
     let alert = alert(&host).await;
     assert_eq!(alert["detail"]["nowServes"], json!(null), "{alert}");
-    eventually("it says so", async || {
-        (plugin(&host.client(), "guest").await["state"] == "quarantined").then_some(())
-    })
-    .await;
+    eventually("it says so", async || (plugin(&host.client(), "guest").await["state"] == "quarantined").then_some(()))
+        .await;
     // Submits are taken, and wait.
     let late = host.client().submit("guest", json!({"do": "ok"})).await;
     assert_eq!(host.client().job(&late).await["state"], "blocked");
@@ -117,7 +118,9 @@ async fn those_that_died_before_it_was_stopped_come_back() {
     let db = Db::new().await;
     // One attempt each: every job that meets it dies at once.
     let queue = |name: &str, tier: u8| {
-        format!("[queues.{name}]\ntier = {tier}\nretries = 0\ndelay = \"200ms\"\nbackoff = \"fixed\"\nexpiry = \"6h\"\n")
+        format!(
+            "[queues.{name}]\ntier = {tier}\nretries = 0\ndelay = \"200ms\"\nbackoff = \"fixed\"\nexpiry = \"6h\"\n"
+        )
     };
     let queues = [queue("money", 1), queue("communication", 2), queue("background", 3)].concat();
     let host = Host::start(&db, None, HostOptions { queues: Some(queues), ..judged() }).await;

@@ -46,14 +46,7 @@ async fn a_refusal_says_why_and_where_and_changes_nothing() {
             json!(null),
             json!("usher:plugin/solano@0.1.0"),
         ),
-        (
-            "TOML",
-            with_manifest(&empty, "[plugin]\nnmae = 1"),
-            unprocessable,
-            "manifest-invalid",
-            json!(2),
-            json!(null),
-        ),
+        ("TOML", with_manifest(&empty, "[plugin]\nnmae = 1"), unprocessable, "manifest-invalid", json!(2), json!(null)),
         (
             "a version that is none",
             with_manifest(&empty, &manifest("v", "v", "").replace("1.0.0", "new")),
@@ -137,7 +130,9 @@ async fn only_admins_change_what_serves() {
 async fn begins(host: &Host, head: &str) -> String {
     let mut door = TcpStream::connect(host.base.trim_start_matches("http://")).await.unwrap();
     let token = token("admin", None);
-    let text = format!("POST /plugins HTTP/1.1\r\nhost: usher\r\nauthorization: Bearer {token}\r\ncontent-type: application/wasm\r\n{head}\r\n\r\n");
+    let text = format!(
+        "POST /plugins HTTP/1.1\r\nhost: usher\r\nauthorization: Bearer {token}\r\ncontent-type: application/wasm\r\n{head}\r\n\r\n"
+    );
     door.write_all(text.as_bytes()).await.unwrap();
     door.write_all(b"\0asm").await.unwrap();
     let mut answer = vec![0; 4096];
@@ -175,7 +170,10 @@ fn futures(megabytes: usize) -> impl futures_util::Stream<Item = std::io::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_compile_stands_in_nobodys_way_and_is_not_asked_for_twice() {
     let db = Db::new().await;
-    let env = vec![("USHER_RUNTIME__COMPILE_CPU", "6s".to_owned()), ("USHER_RUNTIME__COMPILE_MEMORY", "3221225472".to_owned())];
+    let env = vec![
+        ("USHER_RUNTIME__COMPILE_CPU", "6s".to_owned()),
+        ("USHER_RUNTIME__COMPILE_MEMORY", "3221225472".to_owned()),
+    ];
     let start = async |env| Host::start(&db, None, HostOptions { env, ..options(vec!["analytics.wasm"]) }).await;
     let host = start(env.clone()).await;
     let explosive = with_manifest(&bomb(6_000), &manifest("bomb", "bomb", ""));

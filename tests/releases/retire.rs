@@ -37,7 +37,8 @@ async fn a_drain_lets_waiting_jobs_end_and_then_the_types_are_free() {
     assert_eq!(plugin(&client, "analytics").await["state"], "retiring");
     let refused = client.post(json!({"type": "analytics-track", "payload": {"event": "y"}}).to_string()).await;
     is(&refused, StatusCode::CONFLICT, "job-type-retiring");
-    let by_sql = sqlx::query("SELECT usher.submit('t1', 'analytics-track', '{\"event\":\"y\"}')").execute(&db.pool).await;
+    let by_sql =
+        sqlx::query("SELECT usher.submit('t1', 'analytics-track', '{\"event\":\"y\"}')").execute(&db.pool).await;
     assert!(by_sql.unwrap_err().to_string().contains("is being retired"));
     is(&publish(&admin, built("analytics-v2.wasm")).await, StatusCode::CONFLICT, "plugin-retiring");
     // The types are the plugin's until the last job is gone.
@@ -53,7 +54,11 @@ async fn a_drain_lets_waiting_jobs_end_and_then_the_types_are_free() {
     client.wait(&id, "completed").await;
     let history = client.get("/plugins/analytics/releases").await.body;
     assert_eq!((&history["items"][0]["reason"], &history["items"][0]["state"]), (&json!("retire"), &json!("nothing")));
-    is(&change(&admin, "analytics", "retire", Some(json!({"mode": "drain"}))).await, StatusCode::CONFLICT, "already-retired");
+    is(
+        &change(&admin, "analytics", "retire", Some(json!({"mode": "drain"}))).await,
+        StatusCode::CONFLICT,
+        "already-retired",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +128,10 @@ async fn a_release_is_deleted_only_when_nothing_names_it() {
     // Its version never means other bytes; the same bytes may come back.
     let other = publish(&admin, analytics("0.1.0")).await;
     is(&other, StatusCode::CONFLICT, "version-taken");
-    assert_eq!(offer(&admin, "/plugins?activate=false", built("analytics.wasm"), &[]).await.status, StatusCode::CREATED);
+    assert_eq!(
+        offer(&admin, "/plugins?activate=false", built("analytics.wasm"), &[]).await.status,
+        StatusCode::CREATED
+    );
     let unknown = format!("/plugins/analytics/releases/sha256:{}", "0".repeat(64));
     is(&admin.send(Method::DELETE, &unknown, None).await, StatusCode::NOT_FOUND, "release-not-found");
 }
@@ -146,7 +154,8 @@ async fn jobs_that_are_held_to_a_release_move_to_another_where_their_journal_all
     let hold = client.submit("guest-mail", json!({"do": "mail-then-fail-once", "to": "b@example.com"})).await;
     client.wait(&hold, "scheduled").await;
     // As if its answer had been lost.
-    db.execute(&format!("UPDATE effects SET state = 'doubt', answer = NULL, ended_at = NULL WHERE job_id = '{hold}'")).await;
+    db.execute(&format!("UPDATE effects SET state = 'doubt', answer = NULL, ended_at = NULL WHERE job_id = '{hold}'"))
+        .await;
     later(&client, "guest-mail", json!({"do": "ok"})).await;
     published(&admin, version("guest-effects.wasm", "guests/effects.toml", "0.2.0")).await;
     let moved = change(&admin, "guest-effects", "migrate", Some(json!({"from": "0.1.0", "to": "0.2.0"}))).await;
@@ -155,7 +164,9 @@ async fn jobs_that_are_held_to_a_release_move_to_another_where_their_journal_all
     assert_eq!(moved.body["leftBecause"]["inDoubt"], 1);
     db.execute(&format!("UPDATE jobs SET run_at = now() WHERE id = '{held}'")).await;
     client.wait(&held, "completed").await;
-    let ran = db.text(&format!("SELECT r.version FROM jobs_archive a JOIN releases r ON r.digest = a.release WHERE a.id = '{held}'"));
+    let ran = db.text(&format!(
+        "SELECT r.version FROM jobs_archive a JOIN releases r ON r.digest = a.release WHERE a.id = '{held}'"
+    ));
     assert_eq!(ran.await.as_deref(), Some("0.2.0"), "on the new code");
     assert_eq!(sink.mails().await.len(), 2, "the mail of its first attempt was not sent again");
     for (body, status, slug) in [

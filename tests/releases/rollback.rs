@@ -17,8 +17,11 @@ use crate::support::{Db, Host, HostOptions, eventually};
 async fn a_rollback_on_three_nodes_under_load_loses_and_repeats_nothing() {
     let db = Db::new().await;
     let quiet = || HostOptions { concurrency: 64, filter: "warn", ..options(Vec::new()) };
-    let hosts =
-        [Host::start(&db, None, quiet()).await, Host::start(&db, None, quiet()).await, Host::start(&db, None, quiet()).await];
+    let hosts = [
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+    ];
     published(&hosts[0].admin(), built("analytics.wasm")).await;
     serves(&hosts[2].client(), "analytics", "0.1.0").await;
     published(&hosts[1].admin(), built("analytics-v2.wasm")).await;

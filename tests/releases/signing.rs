@@ -17,7 +17,8 @@ fn demanding() -> HostOptions {
 }
 
 fn command(host: &Host, args: &[&str]) -> (Option<i32>, String) {
-    let output = usher().args(args).env("USHER_HOST", &host.base).env("USHER_TOKEN", token("admin", None)).output().unwrap();
+    let output =
+        usher().args(args).env("USHER_HOST", &host.base).env("USHER_TOKEN", token("admin", None)).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
@@ -44,7 +45,8 @@ async fn where_keys_are_trusted_only_signed_components_come_in() {
     assert!(said.contains("analytics 0.1.0 serves"), "{said}");
     let history = admin.get("/plugins/analytics/releases").await.body;
     assert_eq!(history["items"][0]["signedBy"].as_str().map(str::len), Some(44), "{history}");
-    let (code, said) = command(&host, &["plugin", "publish", &file, "--sign", &key("ed.pub.pem").display().to_string()]);
+    let (code, said) =
+        command(&host, &["plugin", "publish", &file, "--sign", &key("ed.pub.pem").display().to_string()]);
     assert_eq!(code, Some(2), "a public key signs nothing: {said}");
     assert!(said.contains("openssl genpkey"), "{said}");
 }

@@ -11,7 +11,8 @@ async fn what_a_plugin_used_is_told_by_day_to_those_it_concerns() {
     let host = Host::start(&db, Some(&sink), options(vec!["guest.wasm", "guest-effects.wasm"])).await;
     let first = host.client();
     let second = first.with_token(token("user", Some("t2")));
-    let mine = [json!({"do": "spin", "ms": 20}), json!({"do": "log", "message": "0123456789"}), json!({"do": "permanent"})];
+    let mine =
+        [json!({"do": "spin", "ms": 20}), json!({"do": "log", "message": "0123456789"}), json!({"do": "permanent"})];
     for step in mine {
         let id = first.submit("guest", step.clone()).await;
         let state = if step["do"] == "permanent" { "dead" } else { "completed" };

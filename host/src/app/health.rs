@@ -22,10 +22,7 @@ pub(super) async fn run(
 ) {
     loop {
         let mut now = BTreeMap::new();
-        now.insert(
-            "plugins".to_owned(),
-            plugins(&registry),
-        );
+        now.insert("plugins".to_owned(), plugins(&registry));
         now.insert(
             "heartbeat".to_owned(),
             match pulse.is_fresh() {

@@ -85,17 +85,19 @@ impl Command {
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self {
             Self::Publish { file, door, no_activate, sign } => {
-                let bytes = std::fs::read(&file)
-                    .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?;
+                let bytes =
+                    std::fs::read(&file).map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?;
                 if bytes.len() > MAX_COMPONENT {
-                    let message = format!("{} has {} bytes, at most {MAX_COMPONENT} are taken", file.display(), bytes.len());
+                    let message =
+                        format!("{} has {} bytes, at most {MAX_COMPONENT} are taken", file.display(), bytes.len());
                     return Err(Failure::Usage(message));
                 }
                 let signature = sign.map(|key| signature(&key, &bytes)).transpose()?;
                 let host = Host::open(&door)?;
                 runtime()?.block_on(async {
                     let path = if no_activate { "/plugins?activate=false" } else { "/plugins" };
-                    let mut request = host.request(Method::POST, path)?.header("content-type", "application/wasm").body(bytes);
+                    let mut request =
+                        host.request(Method::POST, path)?.header("content-type", "application/wasm").body(bytes);
                     if let Some(signature) = signature {
                         request = request.header("usher-signature", signature);
                     }
@@ -123,12 +125,15 @@ impl Command {
                 let host = Host::open(&door)?;
                 runtime()?.block_on(async {
                     let path = format!("/plugins/{}/retire", segment(&name)?);
-                    let done = host.send(host.request(Method::POST, &path)?.json_body(&json!({ "mode": mode }))).await?;
+                    let done =
+                        host.send(host.request(Method::POST, &path)?.json_body(&json!({ "mode": mode }))).await?;
                     if door.json {
                         println!("{done}");
                     } else {
                         let jobs = &done["jobs"];
-                        println!("{name} is being retired ({mode}): {jobs} jobs are left; its types are free when none is");
+                        println!(
+                            "{name} is being retired ({mode}): {jobs} jobs are left; its types are free when none is"
+                        );
                     }
                     Ok(())
                 })
@@ -167,7 +172,8 @@ fn segment(name: &str) -> Result<&str, Failure> {
 }
 
 fn signature(key: &std::path::Path, bytes: &[u8]) -> Result<String, Failure> {
-    let pem = std::fs::read_to_string(key).map_err(|e| Failure::Usage(format!("cannot read {}: {e}", key.display())))?;
+    let pem =
+        std::fs::read_to_string(key).map_err(|e| Failure::Usage(format!("cannot read {}: {e}", key.display())))?;
     let (signature, _) = signing::sign(&pem, bytes).map_err(|e| Failure::Usage(format!("{} {e}", key.display())))?;
     Ok(signature)
 }
@@ -190,7 +196,9 @@ impl Host {
             Some(file) => std::fs::read_to_string(file)
                 .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?,
             None => std::env::var("USHER_TOKEN").map_err(|_| {
-                Failure::Usage("who asks? Say --token-file FILE, or set USHER_TOKEN (see `usher token mint`)".to_owned())
+                Failure::Usage(
+                    "who asks? Say --token-file FILE, or set USHER_TOKEN (see `usher token mint`)".to_owned(),
+                )
             })?,
         };
         let http = reqwest::Client::builder()
@@ -237,11 +245,16 @@ impl Host {
             tokio::time::sleep(LOOK).await;
             let path = format!("/plugins/{}/releases", segment(name)?);
             let history = self.send(self.request(Method::GET, &path)?).await?;
-            let own = history["items"].as_array().into_iter().flatten().find(|past| past["generation"] == done["generation"]);
+            let own =
+                history["items"].as_array().into_iter().flatten().find(|past| past["generation"] == done["generation"]);
             match own.map(|past| (text(&past["state"]), text(&past["withdrawn"]))) {
                 Some(("waiting", _)) | None => {}
                 Some(("withdrawn", why)) => {
-                    return Err(anyhow!("{name} {version} does not serve: {}", if why.is_empty() { "another activation took its place" } else { why }).into());
+                    return Err(anyhow!(
+                        "{name} {version} does not serve: {}",
+                        if why.is_empty() { "another activation took its place" } else { why }
+                    )
+                    .into());
                 }
                 Some(_) => "active".clone_into(&mut state),
             }
@@ -255,7 +268,9 @@ impl Host {
         let digest = text(&done["digest"]);
         match state.as_str() {
             "active" => println!("{name} {version} serves (generation {}, {digest})", done["generation"]),
-            "stored" => println!("{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}"),
+            "stored" => {
+                println!("{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}")
+            }
             _ => println!("{name} {version} waits for nodes that do not have it ready; see GET /plugins/{name}"),
         }
         Ok(())
@@ -339,7 +354,10 @@ mod tests {
         let shown = table(&history);
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "GEN  VERSION  STATE                 REASON   BY   AT                   DIGEST");
-        assert_eq!(lines[1], "12   1.1.0    serving, quarantined  publish  ann  2026-01-02 03:04:05  sha256:0123456789ab");
+        assert_eq!(
+            lines[1],
+            "12   1.1.0    serving, quarantined  publish  ann  2026-01-02 03:04:05  sha256:0123456789ab"
+        );
         assert!(lines[2].starts_with("-    1.2.0    stored") && lines[2].contains("bob"), "{}", lines[2]);
     }
 

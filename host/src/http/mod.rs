@@ -34,8 +34,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer}
 use self::{health::Health, problem::Problem};
 use crate::{
     auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
-    submit::Submitter,
-    webhooks::Webhooks,
+    submit::Submitter, webhooks::Webhooks,
 };
 
 /// What the handlers share.

@@ -122,9 +122,11 @@ impl From<OperateError> for Problem {
             OperateError::NoRelease(digest) => {
                 Self::field("/release", format!("{digest} is no stored release; see GET /plugins"))
             }
-            OperateError::NoPlugin(name) => {
-                Self::new(StatusCode::NOT_FOUND, "not-found", format!("There is no plugin \"{name}\"; see GET /plugins."))
-            }
+            OperateError::NoPlugin(name) => Self::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                format!("There is no plugin \"{name}\"; see GET /plugins."),
+            ),
             OperateError::NoSuchRelease(which) => Self::new(
                 StatusCode::NOT_FOUND,
                 "release-not-found",

@@ -3,8 +3,7 @@ use sqlx::PgConnection;
 
 use super::{OperateError, Operator};
 use crate::{
-    audit,
-    effects,
+    audit, effects,
     ids::JobId,
     journal::{
         Answer, Rejection, VOID,

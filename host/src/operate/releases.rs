@@ -1,4 +1,6 @@
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::{OperateError, Operator, bulk::begin_redrive};
 use crate::{
@@ -72,7 +74,8 @@ impl Operator {
     pub async fn generation(&self, plugin: &str, digest: Digest) -> Result<Option<(i64, bool)>, OperateError> {
         let mut db = self.pool.read().await?;
         let Some(served) = store::newest(&mut db, plugin).await? else { return Ok(None) };
-        let waiting = served.waiting.filter(|(_, waiting)| *waiting == digest).map(|(generation, _)| (generation, false));
+        let waiting =
+            served.waiting.filter(|(_, waiting)| *waiting == digest).map(|(generation, _)| (generation, false));
         let serving = served.serving.filter(|(_, serving)| *serving == Some(digest));
         Ok(waiting.or(serving.map(|(generation, _)| (generation, true))))
     }
@@ -81,8 +84,7 @@ impl Operator {
     /// waits for the nodes, that is the one which still serves.
     pub async fn release_before(&self, plugin: &str) -> Result<Stored, OperateError> {
         let mut db = self.pool.read().await?;
-        let served =
-            store::newest(&mut db, plugin).await?.ok_or_else(|| OperateError::NoPlugin(plugin.to_owned()))?;
+        let served = store::newest(&mut db, plugin).await?.ok_or_else(|| OperateError::NoPlugin(plugin.to_owned()))?;
         let current = served.serving.and_then(|(_, digest)| digest);
         let digest = match (served.waiting, current) {
             (Some(_), Some(current)) => Some(current),
@@ -149,15 +151,20 @@ impl Operator {
     }
 
     /// Most of a release's last jobs trapped: no node runs it any more. The last good one serves in its place, or nothing,
-    /// so that its jobs wait. The attempts that it burnt are given back, and those that died of it come back. False:
-    /// somebody did it before.
-    pub async fn quarantine(&self, digest: Digest, counted: &Value, kinds: &[String]) -> Result<bool, OperateError> {
+    /// so that its jobs wait. The attempts that it burnt are given back, and those that died of it come back. `None`:
+    /// somebody did it before. Returns since when it has served, for `make_good`.
+    pub async fn quarantine(
+        &self,
+        digest: Digest,
+        counted: &Value,
+        kinds: &[String],
+    ) -> Result<Option<DateTime<Utc>>, OperateError> {
         let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
-        let Some(release) = store::get(&mut tx, digest).await? else { return Ok(false) };
+        let Some(release) = store::get(&mut tx, digest).await? else { return Ok(None) };
         let (plugin, version) = (&release.manifest.name, &release.manifest.version);
         store::lock_plugin(&mut tx, plugin).await?;
         if !store::quarantine(&mut tx, digest, counted).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let served = store::newest(&mut tx, plugin).await?;
         let mut now_serves = None;
@@ -170,29 +177,28 @@ impl Operator {
                 Some(good) => store::get(&mut tx, good).await?,
                 None => None,
             };
-            match good {
-                Some(good) => {
-                    store::activate(&mut tx, &good, Reason::Quarantine, self.node, HOST).await?;
-                    now_serves = Some(good.manifest.version);
+            if let Some(good) = good {
+                match store::activate(&mut tx, &good, Reason::Quarantine, self.node, HOST).await {
+                    Ok(_) => now_serves = Some(good.manifest.version),
+                    Err(StoreError::Database(error)) => return Err(error.into()),
+                    // One of its types is another plugin's by now.
+                    Err(error) => tracing::warn!(error = %error, "the release before cannot serve again"),
                 }
-                None => drop(store::stop_serving(&mut tx, plugin, Reason::Quarantine, HOST).await?),
+            }
+            if now_serves.is_none() {
+                store::stop_serving(&mut tx, plugin, Reason::Quarantine, HOST).await?;
             }
         }
-        let since = store::serves_since(&mut tx, digest).await?.unwrap_or_else(chrono::Utc::now);
-        let given_back = queue::give_back(&mut tx, digest, since, kinds).await?;
-        let died = DeadFilter {
-            reason: Some("trapped".to_owned()),
-            release: Some(digest),
-            finished_after: Some(since),
-            ..DeadFilter::default()
-        };
-        begin_redrive(&mut tx, &died, REDRIVE_RATE, HOST).await?;
+        let since = store::serves_since(&mut tx, digest).await?.unwrap_or_else(Utc::now);
+        let given_back = make_good(&mut tx, digest, since, kinds).await?;
         let detail = json!({
             "version": version, "digest": digest, "counted": counted, "nowServes": now_serves, "attemptsGivenBack": given_back,
         });
         let message = match &now_serves {
             Some(good) => format!("Most of the last jobs of {plugin} {version} trapped: {good} serves again."),
-            None => format!("Most of the last jobs of {plugin} {version} trapped: nothing serves its job types, jobs wait."),
+            None => {
+                format!("Most of the last jobs of {plugin} {version} trapped: nothing serves its job types, jobs wait.")
+            }
         };
         let alert = Alert {
             kind: QUARANTINED,
@@ -207,7 +213,14 @@ impl Operator {
         tx.commit().await?;
         tracing::error!(plugin.name = plugin, plugin.version = version, plugin.digest = %digest, serves = now_serves, "a release is in quarantine: most of its last jobs trapped");
         self.bell.due_in(std::time::Duration::ZERO);
-        Ok(true)
+        Ok(Some(since))
+    }
+
+    /// The same for jobs that ran on nodes which had not heard of it yet.
+    pub async fn make_good(&self, digest: Digest, since: DateTime<Utc>, kinds: &[String]) -> Result<(), OperateError> {
+        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
+        make_good(&mut tx, digest, since, kinds).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Deletes the bytes of a release that nothing names any more.
@@ -238,6 +251,20 @@ impl Operator {
         audit::write(&mut tx, by, None, "plugin.delete-release", &format!("plugin/{plugin}"), detail).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Attempts that a release burnt are given back, and those that died of it begin again. Returns how many live jobs it
+/// concerns.
+async fn make_good(db: &mut PgConnection, digest: Digest, since: DateTime<Utc>, kinds: &[String]) -> sqlx::Result<u64> {
+    let given_back = queue::give_back(db, digest, since, kinds).await?;
+    let died = DeadFilter {
+        reason: Some("trapped".to_owned()),
+        release: Some(digest),
+        finished_after: Some(since),
+        ..DeadFilter::default()
+    };
+    begin_redrive(db, &died, REDRIVE_RATE, HOST).await?;
+    Ok(given_back)
 }
 
 /// The kind of the alert.

@@ -100,8 +100,15 @@ impl Operator {
         // Called off meanwhile, or done by another node.
         if store::end_retirement(&mut tx, &r.plugin, true).await? {
             store::stop_serving(&mut tx, &r.plugin, Reason::Retire, &r.asked_by).await?;
-            audit::write(&mut tx, &r.asked_by, None, "plugin.retired", &format!("plugin/{}", r.plugin), json!({ "types": types }))
-                .await?;
+            audit::write(
+                &mut tx,
+                &r.asked_by,
+                None,
+                "plugin.retired",
+                &format!("plugin/{}", r.plugin),
+                json!({ "types": types }),
+            )
+            .await?;
             tx.commit().await?;
             tracing::info!(plugin.name = r.plugin, "a plugin is retired; its job types are free");
         }

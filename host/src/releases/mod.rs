@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     judge::Window,
     place::{line_at, line_of},
-    usage::{Metered, Meter, Usage},
+    usage::{Meter, Metered, Usage},
 };
 use crate::{config::GrantSet, ids::Digest};
 

@@ -36,7 +36,9 @@ pub fn sign(pem: &str, bytes: &[u8]) -> Result<(String, String), SigningError> {
     let bad = SigningError::Key(
         "is no Ed25519 private key in PEM; make one: openssl genpkey -algorithm ed25519 -out plugin.key",
     );
-    let inside = pem.split_once("-----BEGIN PRIVATE KEY-----").and_then(|(_, rest)| rest.split_once("-----END PRIVATE KEY-----"));
+    let inside = pem
+        .split_once("-----BEGIN PRIVATE KEY-----")
+        .and_then(|(_, rest)| rest.split_once("-----END PRIVATE KEY-----"));
     let der = inside.and_then(|(text, _)| BASE64.decode(text.split_whitespace().collect::<String>()).ok());
     // "Maybe unchecked": OpenSSL leaves the public half out, so there is nothing to check it against.
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der.ok_or(bad.clone())?).map_err(|_| bad)?;

@@ -117,7 +117,8 @@ impl Registry {
     pub(super) fn suspend_tripped(&self) {
         let tripped: Vec<_> = self.lock_judge().tripped.keys().copied().collect();
         let now = self.serving.load_full();
-        if tripped.iter().all(|digest| now.barred.contains(digest) && now.by_type.values().all(|r| r.digest != *digest)) {
+        if tripped.iter().all(|digest| now.barred.contains(digest) && now.by_type.values().all(|r| r.digest != *digest))
+        {
             return;
         }
         self.serving.rcu(|now| {

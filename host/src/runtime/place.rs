@@ -30,7 +30,9 @@ impl PublishError {
             }
             _ => {
                 let path = self.path(|| {
-                    manifest::parse(&embedded.manifest, &embedded.files).map(|manifest| manifest.jobs).unwrap_or_default()
+                    manifest::parse(&embedded.manifest, &embedded.files)
+                        .map(|manifest| manifest.jobs)
+                        .unwrap_or_default()
                 })?;
                 line_of(&embedded.manifest, &path.iter().map(String::as_str).collect::<Vec<_>>())
             }
@@ -52,7 +54,9 @@ impl PublishError {
                 Some(place.split('.').map(str::to_owned).collect())
             }
             Self::Policy(error) => match error {
-                PolicyError::NoQueue { job_type, .. } | PolicyError::WrongTier { job_type, .. } => job(job_type, &["queue"]),
+                PolicyError::NoQueue { job_type, .. } | PolicyError::WrongTier { job_type, .. } => {
+                    job(job_type, &["queue"])
+                }
                 PolicyError::Limit { job_type, limit } => job(job_type, &["limits", limit]),
                 PolicyError::NotGranted { provider, .. }
                 | PolicyError::NotServed { provider }

@@ -99,10 +99,7 @@ impl PublishError {
 
     /// A compiler said no to the bytes, and would again.
     pub fn is_rejection(&self) -> bool {
-        matches!(
-            self,
-            Self::Compile(CompileError::Memory | CompileError::Time | CompileError::Refused(_))
-        )
+        matches!(self, Self::Compile(CompileError::Memory | CompileError::Time | CompileError::Refused(_)))
     }
 }
 
@@ -206,8 +203,7 @@ impl Registry {
             if releases::store::retiring(&mut tx, plugin).await? {
                 return Err(StoreError::Retiring { plugin: plugin.clone() }.into());
             }
-            activation =
-                releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
+            activation = releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
         }
         if new || activation.is_some() {
             let detail = serde_json::json!({
@@ -251,8 +247,9 @@ impl Registry {
             let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
             Ok::<_, PublishError>((inspected, manifest))
         });
-        let (inspected, manifest) =
-            looked.await.map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))??;
+        let (inspected, manifest) = looked
+            .await
+            .map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))??;
         let grants = policy::check(&manifest, &inspected.imports, &self.config)?;
         let digest = Digest::of(bytes);
         let component = self.component(digest, bytes).await?;

@@ -1,9 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::Scheduler;
-use crate::runtime::{Refreshed, TrapKind};
+use crate::{
+    ids::Digest,
+    runtime::{Refreshed, TrapKind},
+};
 
 /// Before what could not be loaded is tried again, in units of the poll interval.
 const AGAIN: u32 = 12;
@@ -92,9 +96,12 @@ pub(super) async fn quarantine(s: Arc<Scheduler>) {
         for (digest, bad, counted) in s.registry.stopped() {
             let counts = json!({ "trapped": bad, "of": counted, "node": s.node.0 });
             match s.operator.quarantine(digest, &counts, &kinds).await {
-                Ok(_) => {
+                Ok(since) => {
                     s.registry.is_told(digest);
                     s.releases_changed.notify_one();
+                    if let Some(since) = since {
+                        tokio::spawn(make_good(Arc::clone(&s), digest, since));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, plugin.digest = %digest, "a release could not be put into quarantine yet");
@@ -102,5 +109,13 @@ pub(super) async fn quarantine(s: Arc<Scheduler>) {
                 }
             }
         }
+    }
+}
+
+/// Once every node has heard of it: what ended there meanwhile.
+async fn make_good(s: Arc<Scheduler>, digest: Digest, since: DateTime<Utc>) {
+    tokio::time::sleep(s.cluster.confirm_within).await;
+    if let Err(error) = s.operator.make_good(digest, since, &TrapKind::NAMES.map(str::to_owned)).await {
+        tracing::warn!(error = %error, plugin.digest = %digest, "late victims of a release could not be made good");
     }
 }

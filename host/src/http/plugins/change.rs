@@ -133,8 +133,9 @@ pub(in crate::http) async fn migrate(
     admin(&caller)?;
     let mut fields = Fields::read(&headers, body, &["from", "to"]).await?;
     let mut release = async |field: &'static str| {
-        let said: String =
-            fields.take(field)?.ok_or_else(|| Problem::field(&format!("/{field}"), "is missing: a version or a digest"))?;
+        let said: String = fields
+            .take(field)?
+            .ok_or_else(|| Problem::field(&format!("/{field}"), "is missing: a version or a digest"))?;
         if said.len() > 80 || said.contains('\0') {
             return Err(Problem::field(&format!("/{field}"), "is no version and no digest"));
         }
@@ -150,7 +151,9 @@ pub(in crate::http) async fn migrate(
     })?;
     let done = state.operator.migrate(&from, &to, &caller.subject).await?;
     let left = done.running + done.in_doubt + done.refused + done.not_granted;
-    Ok(Json(json!({ "name": name, "from": from.digest, "to": to.digest, "moved": done.moved, "left": left, "leftBecause": {
+    Ok(Json(
+        json!({ "name": name, "from": from.digest, "to": to.digest, "moved": done.moved, "left": left, "leftBecause": {
         "running": done.running, "inDoubt": done.in_doubt, "refused": done.refused, "notGranted": done.not_granted,
-    } })))
+    } }),
+    ))
 }

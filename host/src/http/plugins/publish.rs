@@ -10,7 +10,10 @@ use super::super::{State, body, caller::admin, problem::Problem};
 use crate::{
     auth::Caller,
     releases::store::StoreError,
-    runtime::{Offer, PublishError, compile::{CompileError, MAX_COMPONENT}},
+    runtime::{
+        Offer, PublishError,
+        compile::{CompileError, MAX_COMPONENT},
+    },
 };
 
 /// A detached signature of the body, base64.
@@ -49,8 +52,7 @@ pub(in crate::http) async fn publish(
         return Err(Problem::busy("Other components are being taken in; each is compiled by itself."));
     };
     let bytes = body::read_wasm(&headers, body, MAX_COMPONENT).await?;
-    let offer =
-        Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
+    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
     let done = state.registry.publish(&state.pool, offer).await.map_err(|error| refused(&error, &bytes))?;
     let activated = match done.activation {
         Some(activation) => Some((activation.generation, activation.effective)),
@@ -70,7 +72,8 @@ pub(in crate::http) async fn publish(
 }
 
 fn bad_query(parameter: &str, message: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-query", format!("{parameter}: {message}")).with("parameter", parameter)
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-query", format!("{parameter}: {message}"))
+        .with("parameter", parameter)
 }
 
 /// What is wrong, and where: the line of the manifest, or the import's name.
@@ -86,8 +89,9 @@ fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
         PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let mut problem = Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
-        .with("reason", slug);
+    let mut problem =
+        Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
+            .with("reason", slug);
     let place = error.place(bytes);
     if let Some(line) = place.line {
         problem = problem.with("line", line);

@@ -5,7 +5,11 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{State, caller::{admin, reads}, problem::Problem};
+use super::super::{
+    State,
+    caller::{admin, reads},
+    problem::Problem,
+};
 use crate::{auth::Caller, releases::store};
 
 /// As far as usage is kept.

@@ -9,8 +9,8 @@ use crate::{
     queue::Ready,
 };
 
-/// The attempts that a release burnt, since it began to serve, are given back to the jobs that nobody holds now. Returns
-/// to how many.
+/// The attempts that a release burnt, since it began to serve, are given back to the jobs that nobody holds now, each once.
+/// Returns to how many.
 pub async fn give_back(
     db: &mut PgConnection,
     release: Digest,
@@ -19,16 +19,21 @@ pub async fn give_back(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
-        UPDATE jobs j SET attempt = greatest(0, j.attempt - b.burnt)
+        UPDATE jobs j SET attempt = greatest(0, j.attempt - b.burnt), errors = b.errors
         FROM (
-            SELECT x.tier, x.id, count(*)::int AS burnt
-            FROM jobs x CROSS JOIN LATERAL jsonb_array_elements(x.errors) AS e
-            WHERE x.release = $1 AND x.lease IS NULL AND x.attempt > 0 AND e ->> 'release' = $2
-              AND (e ->> 'at')::timestamptz >= $3
-              AND EXISTS (SELECT FROM unnest($4::text[]) AS k WHERE starts_with(e ->> 'kind', k))
-            GROUP BY x.tier, x.id
+            SELECT x.tier, x.id, x.runs, count(*) FILTER (WHERE m.burnt)::int AS burnt,
+                   jsonb_agg(CASE WHEN m.burnt THEN e.value || '{"givenBack": true}' ELSE e.value END ORDER BY e.n) AS errors
+            FROM jobs x
+            CROSS JOIN LATERAL jsonb_array_elements(x.errors) WITH ORDINALITY AS e (value, n)
+            CROSS JOIN LATERAL (
+                SELECT e.value ->> 'release' = $2 AND NOT e.value ? 'givenBack' AND (e.value ->> 'at')::timestamptz >= $3
+                       AND EXISTS (SELECT FROM unnest($4::text[]) AS k WHERE starts_with(e.value ->> 'kind', k)) AS burnt
+            ) AS m
+            WHERE x.release = $1 AND x.lease IS NULL
+            GROUP BY x.tier, x.id, x.runs
         ) AS b
-        WHERE j.tier = b.tier AND j.id = b.id AND j.lease IS NULL
+        -- One that ran meanwhile has other errors by now.
+        WHERE j.tier = b.tier AND j.id = b.id AND j.lease IS NULL AND j.runs = b.runs AND b.burnt > 0
         "#,
         release.as_bytes(),
         release.to_string(),
@@ -85,7 +90,8 @@ pub async fn lock_waiting(db: &mut PgConnection, tier: Tier, types: &[String], m
     .fetch_all(&mut *db)
     .await?;
     // Asked again under the locks: a job may have run since the statement above began.
-    let late = sqlx::query_scalar!("SELECT DISTINCT job_id FROM effects WHERE job_id = ANY ($1)", &ids).fetch_all(db).await?;
+    let late =
+        sqlx::query_scalar!("SELECT DISTINCT job_id FROM effects WHERE job_id = ANY ($1)", &ids).fetch_all(db).await?;
     ids.retain(|id| !late.contains(id));
     Ok(ids)
 }
@@ -120,9 +126,10 @@ pub async fn request_cancels(
     .fetch_all(db)
     .await?;
     let ids = rows.iter().map(|row| row.id).collect();
-    let ready = rows.into_iter().filter(|row| row.lease.is_none()).filter_map(|row| {
-        Some(Ready { queue: row.queue, priority: row.priority, lane: row.lane, ord: row.ord? })
-    });
+    let ready = rows
+        .into_iter()
+        .filter(|row| row.lease.is_none())
+        .filter_map(|row| Some(Ready { queue: row.queue, priority: row.priority, lane: row.lane, ord: row.ord? }));
     Ok((ids, ready.collect()))
 }
 
@@ -142,12 +149,7 @@ pub struct Pinned {
 }
 
 /// The next ones in order of id, locked.
-pub async fn lock_pinned(
-    db: &mut PgConnection,
-    release: Digest,
-    after: Uuid,
-    most: i64,
-) -> sqlx::Result<Vec<Pinned>> {
+pub async fn lock_pinned(db: &mut PgConnection, release: Digest, after: Uuid, most: i64) -> sqlx::Result<Vec<Pinned>> {
     let rows = sqlx::query!(
         r#"
         SELECT j.tier, j.id, j.job_type, j.payload, j.lease IS NULL AND j.state <> 'dead' AS "waits!",

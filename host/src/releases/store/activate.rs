@@ -237,8 +237,9 @@ pub async fn forget_quarantine(db: &mut PgConnection, digest: Digest) -> sqlx::R
     Ok(done.rows_affected() == 1)
 }
 
-
 /// Since when a release serves, or served the last time.
 pub async fn serves_since(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!("SELECT max(effective_at) FROM activations WHERE digest = $1", digest.as_bytes()).fetch_one(db).await
+    sqlx::query_scalar!("SELECT max(effective_at) FROM activations WHERE digest = $1", digest.as_bytes())
+        .fetch_one(db)
+        .await
 }

@@ -48,9 +48,11 @@ pub async fn listing(db: &mut PgConnection, name: Option<&str>) -> sqlx::Result<
     .await?;
     rows.into_iter()
         .map(|row| {
-            let waiting = row.next_digest.as_deref().and_then(Digest::from_slice).and_then(|digest| {
-                Some((row.next_version?, digest, row.next?, row.since?))
-            });
+            let waiting = row
+                .next_digest
+                .as_deref()
+                .and_then(Digest::from_slice)
+                .and_then(|digest| Some((row.next_version?, digest, row.next?, row.since?)));
             Ok(Listed {
                 plugin: row.plugin,
                 version: row.version,

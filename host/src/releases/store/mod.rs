@@ -11,8 +11,8 @@ use sqlx::PgConnection;
 
 pub use self::{
     activate::{
-        Activation, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin, newest, quarantine, serves_since,
-        stop_serving, take_effect, take_types, withdraw,
+        Activation, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin, newest,
+        quarantine, serves_since, stop_serving, take_effect, take_types, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
     retire::{Retirement, begin_retirement, delete, end_retirement, retirements, retiring, types_of},
@@ -28,7 +28,9 @@ pub enum StoreError {
     VersionTaken { plugin: String, version: String, digest: Digest },
     #[error("the job type \"{job_type}\" belongs to the plugin \"{owner}\"")]
     TypeTaken { job_type: String, owner: String },
-    #[error("{plugin} {version} is in quarantine, since most of its last jobs trapped; publish a new version, or activate it by name")]
+    #[error(
+        "{plugin} {version} is in quarantine, since most of its last jobs trapped; publish a new version, or activate it by name"
+    )]
     Quarantined { plugin: String, version: String },
     #[error("the plugin \"{plugin}\" is being retired; activate a release of it to call that off")]
     Retiring { plugin: String },
@@ -106,7 +108,9 @@ pub async fn by_version(db: &mut PgConnection, plugin: &str, version: &str) -> s
 }
 
 pub async fn wasm(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!("SELECT wasm FROM releases WHERE digest = $1 AND deleted_at IS NULL", digest.as_bytes()).fetch_optional(db).await
+    sqlx::query_scalar!("SELECT wasm FROM releases WHERE digest = $1 AND deleted_at IS NULL", digest.as_bytes())
+        .fetch_optional(db)
+        .await
 }
 
 fn stored(digest: &[u8], manifest: serde_json::Value, needs: serde_json::Value) -> sqlx::Result<Stored> {

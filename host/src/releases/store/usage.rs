@@ -56,12 +56,7 @@ pub async fn add_usage(db: &mut PgConnection, metered: &Metered) -> sqlx::Result
 }
 
 /// The last `days`, newest first; `tenant` restricts to its own.
-pub async fn usage(
-    db: &mut PgConnection,
-    plugin: &str,
-    tenant: Option<&str>,
-    days: i32,
-) -> sqlx::Result<Vec<Used>> {
+pub async fn usage(db: &mut PgConnection, plugin: &str, tenant: Option<&str>, days: i32) -> sqlx::Result<Vec<Used>> {
     sqlx::query_as!(
         Used,
         r#"
