@@ -111,6 +111,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     {
         let watcher = Folder::new(dir.clone(), Arc::clone(&host.registry), pool.clone());
         watcher.scan().await;
+        // What lies there serves when this host says that it is ready, if the other nodes are there and able.
+        host.registry.wait_for_others(&pool, config.cluster.dead_after * 2).await;
         tokio::spawn(watcher.run(host.lifecycle.clone()));
     }
     host.worker.restore().await.context("the claim's cursors could not be read")?;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ use crate::{
 
 /// Old releases that are kept ready though nothing holds them.
 const KEPT: usize = 8;
+
+/// Between looks whether other nodes are ready.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why a release is not ready here.
 #[derive(Clone, Debug)]
@@ -79,6 +83,18 @@ impl Registry {
         self.lock_digests().waiting = held;
         self.report(pool).await?;
         Ok(self.lock_unready().values().any(|why| why.passing))
+    }
+
+    /// Waits until no activation waits for nodes any more; not for longer than `patience`, and it is no harm if it does.
+    pub async fn wait_for_others(&self, pool: &Pool, patience: Duration) {
+        let waits = async {
+            while self.settle(pool).await.is_ok() && self.refresh(pool).await.is_ok_and(|now| now.waiting) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(patience, waits).await.is_err() {
+            tracing::warn!("an activation still waits for other nodes; see GET /plugins");
+        }
     }
 
     /// Says what is ready here, and lets those activations take effect that no node is waited for any more. Returns how

@@ -1,6 +1,9 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -27,6 +30,8 @@ pub struct Registry {
     pub(super) serving: ArcSwap<Serving>,
     pub(super) by_digest: Mutex<ByDigest>,
     pub(super) judge: Mutex<Judge>,
+    /// Job types run here that did not before; whoever cares for waiting jobs takes it down.
+    serves_more: AtomicBool,
     /// Rings when most of the last jobs of a release trapped here.
     pub tripped: Notify,
     /// What attempts used.
@@ -66,8 +71,6 @@ pub(super) struct ByDigest {
 /// What a refresh found.
 #[derive(Debug, Default)]
 pub struct Refreshed {
-    /// Job types that run here from now on, and did not before.
-    pub newly_served: Vec<String>,
     /// A release should be ready here and is not.
     pub wanted: bool,
     /// An activation waits for the nodes.
@@ -86,6 +89,7 @@ impl Registry {
             serving: ArcSwap::default(),
             by_digest: Mutex::default(),
             judge: Mutex::default(),
+            serves_more: AtomicBool::new(false),
             tripped: Notify::new(),
             meter: Meter::default(),
             uploads: Semaphore::new(UPLOADS),
@@ -109,6 +113,11 @@ impl Registry {
     /// Known job types that this node does not run now.
     pub fn unserved(&self) -> Arc<Vec<String>> {
         Arc::clone(&self.serving.load().unserved)
+    }
+
+    /// Whether job types run here that did not at the last call.
+    pub fn serves_more(&self) -> bool {
+        self.serves_more.swap(false, Ordering::Relaxed)
     }
 
     /// No node runs it: most of its last jobs trapped.
@@ -166,8 +175,9 @@ impl Registry {
         next.unserved = Arc::new(unserved);
         self.tell_sql(pool, &entries).await?;
         let before = self.serving.load_full();
-        done.newly_served =
-            next.by_type.keys().filter(|job_type| !before.by_type.contains_key(*job_type)).cloned().collect();
+        if next.by_type.keys().any(|job_type| !before.by_type.contains_key(job_type)) {
+            self.serves_more.store(true, Ordering::Relaxed);
+        }
         // Submits are checked by the new schema before jobs run on the new code: the other order would run payloads
         // that only the old one took.
         self.catalog.replace(entries);

@@ -4,10 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::Scheduler;
-use crate::{
-    ids::Digest,
-    runtime::{Refreshed, TrapKind},
-};
+use crate::{ids::Digest, runtime::TrapKind};
 
 /// Before what could not be loaded is tried again, in units of the poll interval.
 const AGAIN: u32 = 12;
@@ -34,10 +31,14 @@ pub(super) async fn refresh(s: Arc<Scheduler>) {
 
 async fn round(s: &Scheduler) -> Result<bool, sqlx::Error> {
     let mut now = s.registry.refresh(&s.pool).await?;
-    tell(s, &now);
     if now.waiting && s.registry.settle(&s.pool).await? > 0 {
         now = s.registry.refresh(&s.pool).await?;
-        tell(s, &now);
+    }
+    if s.registry.serves_more() {
+        // Jobs of these types may be waiting: blocked, or ready and passed by.
+        s.bell.due_in(Duration::ZERO);
+        s.bell.cursors().from_the_front();
+        s.bell.wake();
     }
     if now.wanted {
         s.releases_wanted.notify_one();
@@ -50,15 +51,6 @@ async fn round(s: &Scheduler) -> Result<bool, sqlx::Error> {
         }
     }
     Ok(now.waiting || now.retiring)
-}
-
-/// Jobs of these types may be waiting: blocked, or ready and passed by.
-fn tell(s: &Scheduler, now: &Refreshed) {
-    if !now.newly_served.is_empty() {
-        s.bell.due_in(Duration::ZERO);
-        s.bell.cursors().from_the_front();
-        s.bell.wake();
-    }
 }
 
 /// Loads and compiles what should be ready here, beside everything else: that may take a minute.
