@@ -126,7 +126,7 @@ impl Command {
                 runtime()?.block_on(async {
                     let path = format!("/plugins/{}/retire", segment(&name)?);
                     let done =
-                        host.send(host.request(Method::POST, &path)?.json_body(&json!({ "mode": mode }))).await?;
+                        host.send(with_json(host.request(Method::POST, &path)?, &json!({ "mode": mode }))).await?;
                     if door.json {
                         println!("{done}");
                     } else {
@@ -149,7 +149,7 @@ impl Door {
             let path = format!("/plugins/{}/{verb}", segment(name)?);
             let mut request = host.request(Method::POST, &path)?;
             if let Some(body) = body {
-                request = request.json_body(&body);
+                request = with_json(request, &body);
             }
             let done = host.send(request).await?;
             host.follow(done, self).await
@@ -277,14 +277,8 @@ impl Host {
     }
 }
 
-trait JsonBody {
-    fn json_body(self, body: &Value) -> Self;
-}
-
-impl JsonBody for reqwest::RequestBuilder {
-    fn json_body(self, body: &Value) -> Self {
-        self.header("content-type", "application/json").body(body.to_string())
-    }
+fn with_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
+    request.header("content-type", "application/json").body(body.to_string())
 }
 
 /// What to do about it, where the host's own words do not say.

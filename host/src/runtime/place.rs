@@ -43,10 +43,10 @@ impl PublishError {
     /// The keys that lead there.
     fn path(&self, jobs: impl Fn() -> Vec<crate::releases::JobType>) -> Option<Vec<String>> {
         let job = |job_type: &str, rest: &[&str]| {
-            let n = jobs().iter().position(|job| job.job_type == job_type)?;
-            Some(["job", &n.to_string()].iter().chain(rest).map(|step| (*step).to_owned()).collect())
+            let n = jobs().iter().position(|job| job.job_type == job_type)?.to_string();
+            Some(["job", n.as_str()].iter().chain(rest).map(|step| (*step).to_owned()).collect::<Vec<_>>())
         };
-        let keys = |steps: &[&str]| Some(steps.iter().map(|step| (*step).to_owned()).collect());
+        let keys = |steps: &[&str]| Some(steps.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>());
         match self {
             Self::Manifest(ManifestError::Field { place, .. }) => {
                 // "job.0.queue (send-email)"

@@ -132,17 +132,8 @@ pub(in crate::http) async fn migrate(
 ) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
     let mut fields = Fields::read(&headers, body, &["from", "to"]).await?;
-    let mut release = async |field: &'static str| {
-        let said: String = fields
-            .take(field)?
-            .ok_or_else(|| Problem::field(&format!("/{field}"), "is missing: a version or a digest"))?;
-        if said.len() > 80 || said.contains('\0') {
-            return Err(Problem::field(&format!("/{field}"), "is no version and no digest"));
-        }
-        let target = said.parse().map_or(Target::Version(said), Target::Digest);
-        Ok(state.operator.release(&name, &target).await?)
-    };
-    let (from, to) = (release("from").await?, release("to").await?);
+    let from = named(&state, &name, &mut fields, "from").await?;
+    let to = named(&state, &name, &mut fields, "to").await?;
     if from.digest == to.digest {
         return Err(Problem::field("/to", "is the release that they are held to"));
     }
@@ -156,4 +147,16 @@ pub(in crate::http) async fn migrate(
         "running": done.running, "inDoubt": done.in_doubt, "refused": done.refused, "notGranted": done.not_granted,
     } }),
     ))
+}
+
+/// The release whose version or digest a field says.
+async fn named(state: &State, plugin: &str, fields: &mut Fields, field: &str) -> Result<Stored, Problem> {
+    let pointer = format!("/{field}");
+    let said: String =
+        fields.take(field)?.ok_or_else(|| Problem::field(&pointer, "is missing: a version or a digest"))?;
+    if said.len() > 80 || said.contains('\0') {
+        return Err(Problem::field(&pointer, "is no version and no digest"));
+    }
+    let target = said.parse().map_or(Target::Version(said), Target::Digest);
+    Ok(state.operator.release(plugin, &target).await?)
 }

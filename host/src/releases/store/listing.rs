@@ -80,13 +80,13 @@ pub struct Node {
 
 pub async fn nodes(db: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query!("SELECT id, host, ready, unready FROM nodes ORDER BY started_at, id").fetch_all(db).await?;
-    let node = |row: (Uuid, String, Vec<Vec<u8>>, Value)| Node {
-        id: row.0,
-        host: row.1,
-        ready: row.2.iter().filter_map(|digest| Digest::from_slice(digest)).collect(),
-        unready: row.3,
-    };
-    Ok(rows.into_iter().map(|row| node((row.id, row.host, row.ready, row.unready))).collect())
+    let node = rows.into_iter().map(|row| Node {
+        id: row.id,
+        host: row.host,
+        ready: row.ready.iter().filter_map(|digest| Digest::from_slice(digest)).collect(),
+        unready: row.unready,
+    });
+    Ok(node.collect())
 }
 
 /// One line of a plugin's history.
