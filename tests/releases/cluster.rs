@@ -108,7 +108,7 @@ async fn what_one_nodes_compiler_rejects_serves_nowhere() {
     assert_eq!(plugin(&one.client(), "guest").await["version"], "0.1.0");
     let id = one.client().submit("guest", json!({"do": "ok"})).await;
     one.client().wait(&id, "completed").await;
-    assert_eq!(db.count("SELECT count(*) FROM rejections").await, 1);
+    assert!(db.count("SELECT count(*) FROM rejections").await >= 1);
 }
 
 /// The guest, and a module beside it that takes the compiler some seconds.

@@ -9,6 +9,9 @@ use crate::{ids::Digest, runtime::TrapKind};
 /// Before what could not be loaded is tried again, in units of the poll interval.
 const AGAIN: u32 = 12;
 
+/// Longer than a NOTIFY takes, and shorter than a job waits for its next attempt.
+const SOON: Duration = Duration::from_millis(100);
+
 /// Brings this node to what should run whenever that may have changed, and looks again for as long as something waits: an
 /// activation for its nodes, or a plugin that is being retired for its last job.
 pub(super) async fn refresh(s: Arc<Scheduler>) {
@@ -104,10 +107,12 @@ pub(super) async fn quarantine(s: Arc<Scheduler>) {
     }
 }
 
-/// Once every node has heard of it: what ended there meanwhile.
+/// What ended on nodes that had not heard of it yet: most hear by NOTIFY, at once, and all with a heartbeat.
 async fn make_good(s: Arc<Scheduler>, digest: Digest, since: DateTime<Utc>) {
-    tokio::time::sleep(s.cluster.confirm_within).await;
-    if let Err(error) = s.operator.make_good(digest, since, &TrapKind::NAMES.map(str::to_owned)).await {
-        tracing::warn!(error = %error, plugin.digest = %digest, "late victims of a release could not be made good");
+    for wait in [SOON, s.cluster.confirm_within] {
+        tokio::time::sleep(wait).await;
+        if let Err(error) = s.operator.make_good(digest, since, &TrapKind::NAMES.map(str::to_owned)).await {
+            tracing::warn!(error = %error, plugin.digest = %digest, "late victims of a release could not be made good");
+        }
     }
 }
