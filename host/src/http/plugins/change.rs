@@ -6,9 +6,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{State, body::Fields, caller::admin, problem::Problem};
 use crate::{
     auth::Caller,
+    http::{State, body::Fields, caller::admin, problem::Problem},
     ids::Digest,
     operate::{Changed, Mode, Target},
     releases::{Stored, store::Reason},

@@ -5,8 +5,12 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{State, problem::Problem};
-use crate::{auth::Caller, operate::OperateError, releases::store};
+use crate::{
+    auth::Caller,
+    http::{State, problem::Problem},
+    operate::OperateError,
+    releases::store,
+};
 
 const PAGE: i64 = 100;
 

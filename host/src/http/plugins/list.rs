@@ -4,9 +4,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{State, problem::Problem};
 use crate::{
     auth::Caller,
+    http::{State, problem::Problem},
     operate::OperateError,
     releases::store::{self, Listed, Node},
 };

@@ -6,9 +6,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{State, body, caller::admin, problem::Problem};
 use crate::{
     auth::Caller,
+    http::{State, body, caller::admin, problem::Problem},
     releases::store::StoreError,
     runtime::{
         Offer, PublishError,

@@ -5,12 +5,15 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::super::{
-    State,
-    caller::{admin, reads},
-    problem::Problem,
+use crate::{
+    auth::Caller,
+    http::{
+        State,
+        caller::{admin, reads},
+        problem::Problem,
+    },
+    releases::store,
 };
-use crate::{auth::Caller, releases::store};
 
 /// As far as usage is kept.
 const MOST_DAYS: i32 = 92;
