@@ -167,10 +167,9 @@ async fn jobs_that_are_held_to_a_release_move_to_another_where_their_journal_all
     assert_eq!(moved.body["leftBecause"]["inDoubt"], 1);
     db.execute(&format!("UPDATE jobs SET run_at = now() WHERE id = '{held}'")).await;
     client.wait(&held, "completed").await;
-    let ran = db.text(&format!(
-        "SELECT r.version FROM jobs_archive a JOIN releases r ON r.digest = a.release WHERE a.id = '{held}'"
-    ));
-    assert_eq!(ran.await.as_deref(), Some("0.2.0"), "on the new code");
+    let ran =
+        format!("SELECT r.version FROM jobs_archive a JOIN releases r ON r.digest = a.release WHERE a.id = '{held}'");
+    assert_eq!(db.text(&ran).await.as_deref(), Some("0.2.0"), "on the new code");
     assert_eq!(sink.mails().await.len(), 2, "the mail of its first attempt was not sent again");
     for (body, status, slug) in [
         (json!({"from": "0.1.0"}), StatusCode::UNPROCESSABLE_ENTITY, "invalid-request"),
