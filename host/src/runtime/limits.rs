@@ -44,11 +44,13 @@ pub(super) struct Memory {
     used: u64,
     /// A growth was refused: the trap that follows is about memory.
     pub denied: bool,
+    /// By the host's budget, not by its own limit: no fault of the guest.
+    pub crowded: bool,
 }
 
 impl Memory {
     pub fn new(budget: Arc<MemoryBudget>, limit: u64) -> Self {
-        Self { budget, limit, used: 0, denied: false }
+        Self { budget, limit, used: 0, denied: false, crowded: false }
     }
 
     /// A guest's memory never shrinks, so this is its peak.
@@ -60,13 +62,14 @@ impl Memory {
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
-        let allowed = maximum.is_none_or(|most| desired <= most)
-            && self.used.checked_add(more).is_some_and(|total| total <= self.limit)
-            && self.budget.take(more);
+        let may = maximum.is_none_or(|most| desired <= most)
+            && self.used.checked_add(more).is_some_and(|total| total <= self.limit);
+        let allowed = may && self.budget.take(more);
         if allowed {
             self.used += more;
         } else {
             self.denied = true;
+            self.crowded |= may;
         }
         Ok(allowed)
     }

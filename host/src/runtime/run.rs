@@ -37,6 +37,8 @@ pub struct Ended {
     pub cpu: Duration,
     /// Bytes of linear memory.
     pub peak_memory: u64,
+    /// The budget of all guests together, and not its own limit, refused it memory.
+    pub crowded: bool,
     /// Of log lines, also of those that were cut off.
     pub log_bytes: u64,
     pub children: Vec<PreparedJob>,
@@ -195,6 +197,7 @@ impl Runtime {
             verdict,
             cpu: cpu.used(),
             peak_memory,
+            crowded: state.memory.crowded,
             log_bytes: state.log.bytes(),
             children: state.children,
             published: state.published,

@@ -353,6 +353,7 @@ mod tests {
             verdict,
             cpu: Duration::ZERO,
             peak_memory: 0,
+            crowded: false,
             log_bytes: 0,
             children: Vec::new(),
             published: Vec::new(),

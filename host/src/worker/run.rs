@@ -122,7 +122,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     // A call that is under way when the time is over waits for its provider: that is no fault of the code.
     let trapped = match &ended.verdict {
         Verdict::Trapped { kind: TrapKind::WallLimit, .. } => !attempt.is_calling(),
-        Verdict::Trapped { .. } => true,
+        Verdict::Trapped { .. } => !ended.crowded,
         _ => false,
     };
     let forgiven = worker.registry.ended(&release, job.id, trapped) && trapped;
