@@ -46,10 +46,12 @@ COMMENT ON COLUMN rejections.compiler IS 'The host''s version and its limits of 
 ALTER TABLE nodes
     ADD COLUMN ready    bytea[] NOT NULL DEFAULT '{}',
     ADD COLUMN unready  jsonb   NOT NULL DEFAULT '{}',
-    ADD COLUMN outcomes jsonb   NOT NULL DEFAULT '{}';
+    ADD COLUMN outcomes jsonb   NOT NULL DEFAULT '{}',
+    ADD COLUMN leaving  boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN nodes.ready IS 'Digests that this node could run at once, as of its last report.';
 COMMENT ON COLUMN nodes.unready IS 'Digests that it should run and cannot, each with the reason.';
 COMMENT ON COLUMN nodes.outcomes IS 'Of releases some of whose last jobs trapped here: [generation, trapped, counted], by digest.';
+COMMENT ON COLUMN nodes.leaving IS 'It is shutting down and claims nothing: no activation waits for it.';
 
 -- Plugins that are being retired. A row goes when the last job of their types is gone; then the types are free.
 CREATE TABLE retirements (
@@ -88,8 +90,8 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
         SELECT a.generation FROM activations a
         WHERE a.effective_at IS NULL AND a.withdrawn_at IS NULL
           AND a.generation = (SELECT max(n.generation) FROM activations n WHERE n.plugin = a.plugin)
-          AND (NOT EXISTS (SELECT FROM nodes n WHERE NOT a.digest = ANY (n.ready))
-               OR EXISTS (SELECT FROM nodes n WHERE a.digest = ANY (n.ready))
+          AND (NOT EXISTS (SELECT FROM nodes n WHERE NOT n.leaving AND NOT a.digest = ANY (n.ready))
+               OR EXISTS (SELECT FROM nodes n WHERE NOT n.leaving AND a.digest = ANY (n.ready))
               AND a.activated_at < now() - make_interval(secs => patience / CASE WHEN a.reason IN ('rollback', 'quarantine') THEN 12 ELSE 1 END))
         FOR UPDATE OF a
     ), done AS (

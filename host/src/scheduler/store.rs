@@ -54,6 +54,8 @@ pub struct Told<'a> {
     pub ready: &'a [Digest],
     pub unready: &'a serde_json::Value,
     pub outcomes: &'a serde_json::Value,
+    /// It is shutting down.
+    pub leaving: bool,
 }
 
 /// Counts up this node's beat and reads all that a node must know every few seconds, in one statement.
@@ -61,7 +63,8 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
     let row = sqlx::query!(
         r#"
         WITH me AS (
-            UPDATE nodes SET beat = beat + 1, beat_at = now(), running = $2, ready = $3, unready = $4, outcomes = $5
+            UPDATE nodes SET beat = beat + 1, beat_at = now(), running = $2, ready = $3, unready = $4, outcomes = $5,
+                             leaving = $6
             WHERE id = $1 RETURNING id
         )
         SELECT EXISTS (SELECT FROM me) AS "alive!",
@@ -78,6 +81,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
         &told.ready.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>(),
         told.unready,
         told.outcomes,
+        told.leaving,
     )
     .fetch_one(db)
     .await?;

@@ -100,7 +100,8 @@ pub async fn activate(
         r#"
         INSERT INTO activations (plugin, digest, reason, activated_by, effective_at)
         SELECT $1, $2, $3, $4,
-               CASE WHEN NOT EXISTS (SELECT FROM nodes n WHERE n.id <> $5 AND NOT $2 = ANY (n.ready)) THEN now() END
+               CASE WHEN NOT EXISTS (SELECT FROM nodes n WHERE n.id <> $5 AND NOT n.leaving AND NOT $2 = ANY (n.ready))
+                    THEN now() END
         WHERE $2 IS DISTINCT FROM
               (SELECT digest FROM activations WHERE plugin = $1 AND withdrawn_at IS NULL ORDER BY generation DESC LIMIT 1)
         RETURNING generation, effective_at IS NOT NULL AS "effective!"
