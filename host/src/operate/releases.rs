@@ -167,12 +167,13 @@ impl Operator {
             return Ok(None);
         }
         let served = store::newest(&mut tx, plugin).await?;
-        let mut now_serves = None;
+        let (mut now_serves, mut served_jobs) = (None, false);
         // One that waits for the nodes takes its place by itself.
         if let Some(served) = served
             && served.serving.and_then(|(_, digest)| digest) == Some(digest)
             && served.waiting.is_none()
         {
+            served_jobs = true;
             let good = match store::last_good(&mut tx, plugin, digest).await? {
                 Some(good) => store::get(&mut tx, good).await?,
                 None => None,
@@ -194,12 +195,12 @@ impl Operator {
         let detail = json!({
             "version": version, "digest": digest, "counted": counted, "nowServes": now_serves, "attemptsGivenBack": given_back,
         });
-        let message = match &now_serves {
-            Some(good) => format!("Most of the last jobs of {plugin} {version} trapped: {good} serves again."),
-            None => {
-                format!("Most of the last jobs of {plugin} {version} trapped: nothing serves its job types, jobs wait.")
-            }
+        let then = match &now_serves {
+            Some(good) => format!("{good} serves again"),
+            None if served_jobs => "nothing serves its job types, and jobs wait".to_owned(),
+            None => "no job runs on it any more".to_owned(),
         };
+        let message = format!("Most of the last jobs of {plugin} {version} trapped: {then}.");
         let alert = Alert {
             kind: QUARANTINED,
             subject: format!("plugin/{plugin}"),

@@ -16,8 +16,15 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Judge {
     windows: HashMap<Digest, Window>,
-    /// Stopped here; the rows may not say so yet. With what was counted.
-    tripped: HashMap<Digest, (u32, u32)>,
+    /// Stopped here, until the rows say so too.
+    tripped: HashMap<Digest, Tripped>,
+}
+
+struct Tripped {
+    bad: u32,
+    counted: u32,
+    /// It was written down; this node's next look sees it.
+    told: bool,
 }
 
 impl Judge {
@@ -29,6 +36,10 @@ impl Judge {
                 self.windows.remove(digest);
                 self.tripped.remove(digest);
             }
+        }
+        for digest in &quarantined {
+            self.windows.remove(digest);
+            self.tripped.remove(digest);
         }
         quarantined.into_iter().chain(self.tripped.keys().copied()).collect()
     }
@@ -51,7 +62,7 @@ impl Registry {
         let (bad, counted) = window.counts();
         release.flawed.store(bad > 0, Ordering::Relaxed);
         if settings.trips(bad, counted) && !judge.tripped.contains_key(&digest) && !serving.barred.contains(&digest) {
-            judge.tripped.insert(digest, (bad, counted));
+            judge.tripped.insert(digest, Tripped { bad, counted, told: false });
             drop(judge);
             self.suspend_tripped();
             self.tripped.notify_one();
@@ -77,7 +88,7 @@ impl Registry {
                         counted += number(c);
                     }
                 }
-                settings.trips(bad, counted).then_some((*digest, (bad, counted)))
+                settings.trips(bad, counted).then_some((*digest, Tripped { bad, counted, told: false }))
             })
             .filter(|(digest, _)| !judge.tripped.contains_key(digest) && !self.is_barred(*digest))
             .collect();
@@ -103,14 +114,16 @@ impl Registry {
 
     /// Releases that were stopped here, with what was counted (bad ones, of how many), until the rows say so too.
     pub fn stopped(&self) -> Vec<(Digest, u32, u32)> {
-        self.lock_judge().tripped.iter().map(|(digest, (bad, counted))| (*digest, *bad, *counted)).collect()
+        let judge = self.lock_judge();
+        let untold = judge.tripped.iter().filter(|(_, tripped)| !tripped.told);
+        untold.map(|(digest, tripped)| (*digest, tripped.bad, tripped.counted)).collect()
     }
 
-    /// The rows say so.
+    /// The rows say so. It is stopped here until they are read again: who is reading them just now may not see it.
     pub fn is_told(&self, digest: Digest) {
-        let mut judge = self.lock_judge();
-        judge.tripped.remove(&digest);
-        judge.windows.remove(&digest);
+        if let Some(tripped) = self.lock_judge().tripped.get_mut(&digest) {
+            tripped.told = true;
+        }
     }
 
     /// Nothing of a tripped release is claimed or begun here any more, whatever the rows say.

@@ -31,6 +31,15 @@ pub(super) struct Unready {
     passing: bool,
 }
 
+/// What a preparation came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// Something is ready that was not.
+    pub loaded: bool,
+    /// Something is worth another try in a while.
+    pub again: bool,
+}
+
 impl Registry {
     /// What serves is loaded before this node claims anything.
     pub async fn bring_up(&self, pool: &Pool) -> sqlx::Result<()> {
@@ -41,9 +50,8 @@ impl Registry {
         self.report(pool).await
     }
 
-    /// Loads what should be ready here and is not. What a compiler rejects is rejected for all nodes. True: it is worth
-    /// another try in a while.
-    pub async fn prepare(&self, pool: &Pool) -> sqlx::Result<bool> {
+    /// Loads what should be ready here and is not. What a compiler rejects is rejected for all nodes.
+    pub async fn prepare(&self, pool: &Pool) -> sqlx::Result<Prepared> {
         let _turn = self.preparing.lock().await;
         let (standing, waiting) = {
             let mut db = pool.read().await?;
@@ -53,7 +61,7 @@ impl Registry {
         let standing = standing.into_iter().filter(|plugin| plugin.serves).map(|plugin| plugin.release);
         let wanted: Vec<_> = standing.chain(waiting.into_iter().map(|(_, release)| release)).collect();
         self.lock_unready().retain(|digest, _| wanted.iter().any(|release| release.digest == *digest));
-        let mut held = Vec::new();
+        let (mut held, mut done) = (Vec::new(), Prepared::default());
         for stored in wanted {
             let (digest, plugin) = (stored.digest, stored.manifest.name.clone());
             if self.lock_unready().get(&digest).is_some_and(|why| !why.passing) {
@@ -61,7 +69,7 @@ impl Registry {
             }
             let loaded = match self.ready(digest) {
                 Some(release) => Ok(release),
-                None => self.load(pool, stored).await,
+                None => self.load(pool, stored).await.inspect(|_| done.loaded = true),
             };
             match loaded {
                 Ok(release) => {
@@ -82,7 +90,8 @@ impl Registry {
         }
         self.lock_digests().waiting = held;
         self.report(pool).await?;
-        Ok(self.lock_unready().values().any(|why| why.passing))
+        done.again = self.lock_unready().values().any(|why| why.passing);
+        Ok(done)
     }
 
     /// Waits until no activation waits for nodes any more; not for longer than `patience`, and it is no harm if it does.
@@ -193,6 +202,11 @@ impl Registry {
         });
         self.lock_digests().keep(&release);
         Ok(release)
+    }
+
+    /// It cannot be made ready here, as far as this node knows.
+    pub(super) fn is_unready(&self, digest: Digest) -> bool {
+        self.lock_unready().contains_key(&digest)
     }
 
     fn lock_unready(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Unready>> {

@@ -71,7 +71,7 @@ pub(super) struct ByDigest {
 /// What a refresh found.
 #[derive(Debug, Default)]
 pub struct Refreshed {
-    /// A release should be ready here and is not.
+    /// A release should be ready here, and nobody has tried yet.
     pub wanted: bool,
     /// An activation waits for the nodes.
     pub waiting: bool,
@@ -152,7 +152,7 @@ impl Registry {
             standing.iter().filter(|s| s.serves).map(|s| (s.release.digest, s.generation)).collect();
         let barred = self.lock_judge().bar(quarantined, &generations);
         let mut done = Refreshed {
-            wanted: waiting.iter().any(|(_, release)| self.ready(release.digest).is_none()),
+            wanted: waiting.iter().any(|(_, release)| self.is_wanted(release.digest)),
             waiting: !waiting.is_empty(),
             ..Refreshed::default()
         };
@@ -162,7 +162,7 @@ impl Registry {
             let digest = plugin.release.digest;
             let runs = plugin.serves && !next.barred.contains(&digest);
             let release = self.ready(digest).filter(|_| runs);
-            done.wanted |= runs && release.is_none();
+            done.wanted |= runs && self.is_wanted(digest);
             done.retiring |= plugin.retiring;
             for job in &plugin.release.manifest.jobs {
                 match &release {
@@ -227,6 +227,10 @@ impl Registry {
         let mut db = pool.write().await?;
         releases::store::know(&mut db, &known).await?;
         db.done().await
+    }
+
+    fn is_wanted(&self, digest: Digest) -> bool {
+        self.ready(digest).is_none() && !self.is_unready(digest)
     }
 
     pub(super) fn ready(&self, digest: Digest) -> Option<Arc<Release>> {

@@ -70,8 +70,13 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
     let was_fresh = s.pulse.is_fresh();
     let mut db = s.pool.write().await?;
     let (ready, unready) = s.registry.readiness();
-    let told =
-        Told { running: &s.running.by_queue(), ready: &ready, unready: &unready, outcomes: &s.registry.outcomes() };
+    let told = Told {
+        running: &s.running.by_queue(),
+        ready: &ready,
+        unready: &unready,
+        outcomes: &s.registry.outcomes(),
+        leaving: s.lifecycle.is_stopping(),
+    };
     let beat = store::beat(&mut db, s.node, &told).await?;
     if !beat.alive {
         // Our jobs run elsewhere by now. What still runs here cannot settle; new claims are ours again.

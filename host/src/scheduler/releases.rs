@@ -65,14 +65,18 @@ pub(super) async fn prepare(s: Arc<Scheduler>) {
             () = tokio::time::sleep(s.cluster.poll * AGAIN), if again => {}
             () = s.lifecycle.stopping() => return,
         }
-        again = match s.registry.prepare(&s.pool).await {
-            Ok(again) => again,
+        match s.registry.prepare(&s.pool).await {
+            Ok(done) => {
+                again = done.again;
+                if done.loaded {
+                    s.releases_changed.notify_one();
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "releases could not be made ready; they are tried again");
-                true
+                again = true;
             }
-        };
-        s.releases_changed.notify_one();
+        }
     }
 }
 
