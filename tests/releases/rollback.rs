@@ -8,10 +8,14 @@ use std::{
     time::Instant,
 };
 
+use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{built, change, options, published, serves};
-use crate::support::{Db, Host, HostOptions, eventually};
+use super::{built, change, options, plugin, published, serves};
+use crate::{
+    plugins::{manifest, repacked},
+    support::{Db, Host, HostOptions, eventually},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_on_three_nodes_under_load_loses_and_repeats_nothing() {
@@ -73,4 +77,27 @@ async fn a_rollback_on_three_nodes_under_load_loses_and_repeats_nothing() {
     let matches = "SELECT count(*) FROM jobs_archive a JOIN releases r ON r.digest = a.release \
                    WHERE (a.result::json ->> 'release' = 'v2') <> (r.version = '0.2.0')";
     assert_eq!(db.count(matches).await, 0, "a result of other code than the row's digest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_calls_off_what_still_waits_for_a_node() {
+    let db = Db::new().await;
+    let policy = Some("[plugins.policy.analytics]\njobs = [\"x\"]\n".to_owned());
+    let one = Host::start(&db, None, HostOptions { policy, ..options(Vec::new()) }).await;
+    let two = Host::start(&db, None, HostOptions { policy: Some(String::new()), ..options(Vec::new()) }).await;
+    published(&one.admin(), built("analytics.wasm")).await;
+    serves(&two.client(), "analytics", "0.1.0").await;
+    // Of this one the other node's operator knows nothing.
+    let wants = manifest("analytics", "analytics-track", "").replace("money", "background");
+    let wants = repacked("analytics-v2.wasm", &wants.replace("[[job]]", "[grants]\njobs = [\"x\"]\n[[job]]"));
+    let waits = published(&one.admin(), wants).await;
+    assert_eq!(waits["state"], "waiting", "{waits}");
+    assert_eq!(plugin(&one.client(), "analytics").await["next"]["version"], "1.0.0");
+    let back = change(&one.admin(), "analytics", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!("0.1.0")), "{}", back.body);
+    let now = plugin(&one.client(), "analytics").await;
+    assert_eq!((&now["version"], &now["next"]), (&json!("0.1.0"), &json!(null)), "{now}");
+    let history = one.client().get("/plugins/analytics/releases").await.body;
+    assert_eq!(history["items"][0]["state"], "withdrawn", "{history}");
+    assert!(history["items"][0]["withdrawn"].as_str().unwrap().contains("rollback by u1"), "{history}");
 }

@@ -137,7 +137,10 @@ impl Operator {
             _ => {
                 let activated = store::activate(&mut tx, release, reason, self.node, by).await?;
                 let Activation { generation, effective } = activated.ok_or_else(|| {
-                    OperateError::conflict("already-active", format!("{} serves already.", release.manifest.version))
+                    OperateError::conflict(
+                        "already-active",
+                        format!("{} serves already, or is about to.", release.manifest.version),
+                    )
                 })?;
                 changed(generation, effective)
             }
