@@ -129,7 +129,7 @@ impl Registry {
             let digests = self.lock_digests();
             digests.known.iter().filter(|(_, release)| release.strong_count() > 0).map(|(digest, _)| *digest).collect()
         };
-        ready.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        ready.sort_unstable();
         let unready = self.lock_unready();
         let unready: BTreeMap<_, _> =
             unready.iter().map(|(digest, why)| (digest.to_string(), json!(why.reason))).collect();
