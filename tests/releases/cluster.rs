@@ -45,11 +45,11 @@ async fn a_node_that_cannot_run_a_release_says_so_and_leaves_its_jobs_to_others(
     let done = published(&one.admin(), built("guest.wasm")).await;
     assert_eq!(done["state"], "waiting");
     let reason = eventually("the other node says why it is not ready", async || {
-        on_node(&one.client(), "guest", 1).await["reason"].as_str().map(str::to_owned)
+        on_node(&one.admin(), "guest", 1).await["reason"].as_str().map(str::to_owned)
     })
     .await;
     assert!(reason.contains("plugins.policy.guest.jobs"), "{reason}");
-    let serving = plugin(&two.client(), "guest").await;
+    let serving = plugin(&two.admin(), "guest").await;
     assert_eq!((&serving["state"], &serving["next"]), (&json!("active"), &json!(null)), "{serving}");
     assert_eq!((&serving["nodes"][0]["ready"], &serving["nodes"][1]["ready"]), (&json!(true), &json!(false)));
     let waited =

@@ -74,7 +74,7 @@ async fn plugin(client: &Client, name: &str) -> Value {
 async fn serves(client: &Client, name: &str, version: &str) -> Value {
     eventually(&format!("{name} {version} serves everywhere"), async || {
         let plugin = plugin(client, name).await;
-        let all = plugin["nodes"].as_array()?.iter().all(|node| node["ready"] == true);
+        let all = plugin["ready"]["nodes"] == plugin["ready"]["of"];
         (plugin["version"] == version && plugin["state"] == "active" && all).then_some(plugin)
     })
     .await

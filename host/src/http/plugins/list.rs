@@ -5,8 +5,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, Role},
     http::{State, problem::Problem},
+    ids::Digest,
     operate::OperateError,
     releases::store::{self, Listed, Node},
 };
@@ -17,7 +18,7 @@ pub(in crate::http) async fn list(Shared(state): Shared<State>, _: Caller) -> Re
     let plugins = store::listing(&mut db, None).await.map_err(|e| Problem::database(&e))?;
     let nodes = store::nodes(&mut db).await.map_err(|e| Problem::database(&e))?;
     let refusals = store::refusals(&mut db).await.map_err(|e| Problem::database(&e))?;
-    let plugins: Vec<_> = plugins.iter().map(|plugin| shown(plugin, &nodes)).collect();
+    let plugins: Vec<_> = plugins.iter().map(|plugin| shown(plugin, &nodes, &caller)).collect();
     let refusals: Vec<_> = refusals
         .into_iter()
         .map(|refusal| {
@@ -44,13 +45,15 @@ pub(in crate::http) async fn one(
     let plugins = store::listing(&mut db, Some(&name)).await.map_err(|e| Problem::database(&e))?;
     let nodes = store::nodes(&mut db).await.map_err(|e| Problem::database(&e))?;
     match plugins.first() {
-        Some(plugin) => Ok(Json(shown(plugin, &nodes))),
+        Some(plugin) => Ok(Json(shown(plugin, &nodes, &caller))),
         None => Err(OperateError::NoPlugin(name).into()),
     }
 }
 
-fn shown(plugin: &Listed, nodes: &[Node]) -> Value {
+/// The operator's machines, and what is wrong with them, are for admins.
+fn shown(plugin: &Listed, nodes: &[Node], caller: &Caller) -> Value {
     let waiting = plugin.waiting.as_ref();
+    let ready = |digest| nodes.iter().filter(|node| node.ready.contains(digest)).count();
     let mut value = json!({
         "name": plugin.plugin,
         "version": plugin.version,
@@ -59,20 +62,27 @@ fn shown(plugin: &Listed, nodes: &[Node]) -> Value {
         "jobTypes": plugin.job_types,
         "activatedAt": plugin.activated_at,
         "state": plugin.state,
-        "nodes": nodes.iter().map(|node| {
-            let reason = |digest: crate::ids::Digest| node.unready.get(digest.to_string()).cloned();
+        "ready": { "nodes": ready(&plugin.digest), "of": nodes.len() },
+    });
+    if let Some((version, digest, generation, since)) = waiting {
+        value["next"] = json!({
+            "version": version, "digest": digest, "generation": generation, "since": since,
+            "ready": { "nodes": ready(digest), "of": nodes.len() },
+        });
+    }
+    if caller.role == Role::Admin {
+        let reason = |node: &Node, digest: Digest| node.unready.get(digest.to_string()).cloned();
+        let node = |node: &Node| {
             json!({
                 "id": node.id,
                 "host": node.host,
                 "ready": node.ready.contains(&plugin.digest),
-                "reason": reason(plugin.digest),
+                "reason": reason(node, plugin.digest),
                 "readyForNext": waiting.map(|(_, next, ..)| node.ready.contains(next)),
-                "nextReason": waiting.and_then(|(_, next, ..)| reason(*next)),
+                "nextReason": waiting.and_then(|(_, next, ..)| reason(node, *next)),
             })
-        }).collect::<Vec<_>>(),
-    });
-    if let Some((version, digest, generation, since)) = waiting {
-        value["next"] = json!({ "version": version, "digest": digest, "generation": generation, "since": since });
+        };
+        value["nodes"] = nodes.iter().map(node).collect();
     }
     value
 }
