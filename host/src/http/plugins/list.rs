@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// `GET /plugins`: what serves, and what was refused and why.
-pub(in crate::http) async fn list(Shared(state): Shared<State>, _: Caller) -> Result<Json<Value>, Problem> {
+pub(in crate::http) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let plugins = store::listing(&mut db, None).await.map_err(|e| Problem::database(&e))?;
     let nodes = store::nodes(&mut db).await.map_err(|e| Problem::database(&e))?;
@@ -38,7 +38,7 @@ pub(in crate::http) async fn list(Shared(state): Shared<State>, _: Caller) -> Re
 /// `GET /plugins/{name}`.
 pub(in crate::http) async fn one(
     Shared(state): Shared<State>,
-    _: Caller,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
@@ -53,7 +53,7 @@ pub(in crate::http) async fn one(
 /// The operator's machines, and what is wrong with them, are for admins.
 fn shown(plugin: &Listed, nodes: &[Node], caller: &Caller) -> Value {
     let waiting = plugin.waiting.as_ref();
-    let ready = |digest| nodes.iter().filter(|node| node.ready.contains(digest)).count();
+    let ready = |digest: &Digest| nodes.iter().filter(|node| node.ready.contains(digest)).count();
     let mut value = json!({
         "name": plugin.plugin,
         "version": plugin.version,
