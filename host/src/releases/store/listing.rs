@@ -26,7 +26,8 @@ pub struct Listed {
 pub async fn listing(db: &mut PgConnection, name: Option<&str>) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
         r#"
-        SELECT n.plugin AS "plugin!", n.generation AS "generation!", n.activated_at AS "activated_at!", r.digest, r.version,
+        SELECT n.plugin AS "plugin!", n.generation AS "generation!", n.activated_at AS "activated_at!",
+               r.digest AS "digest!", r.version AS "version!",
                ARRAY(SELECT job ->> 'type' FROM jsonb_array_elements(r.manifest -> 'jobs') AS job) AS "job_types!: Vec<String>",
                CASE WHEN EXISTS (SELECT FROM retirements t WHERE t.plugin = n.plugin) THEN 'retiring'
                     WHEN n.digest IS NULL OR r.quarantined_at IS NOT NULL THEN 'quarantined' ELSE 'active' END AS "state!",
