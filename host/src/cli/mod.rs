@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod author;
 mod config;
 mod effects;
 mod plugin;
@@ -44,7 +45,7 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
-    /// Plugins: check, pack.
+    /// Plugins: new, build, test, run, dev, check, pack.
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Effects: compare the ledger with a provider.

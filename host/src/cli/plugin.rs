@@ -2,11 +2,16 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Common, Failure};
+use super::{Common, Failure, author};
 use crate::runtime::{check, pack};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    New(author::new::New),
+    Build(author::build::Build),
+    Test(author::test::Test),
+    Run(author::run::Run),
+    Dev(author::dev::Dev),
     /// Say what a component imports, asks for and needs, and whether this host would load it.
     Check {
         file: PathBuf,
@@ -29,6 +34,11 @@ pub(super) enum Command {
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run(),
+            Self::Test(test) => test.run(),
+            Self::Run(run) => run.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Check { file, common } => {
                 let config = common.load()?;
                 let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;

@@ -13,7 +13,7 @@ use crate::{
     clock,
     config::GrantSet,
     ids::{Digest, JobId, Lease, Tier},
-    journal::Recorded,
+    journal::{Answer, Recorded},
 };
 
 /// What one attempt knows of its own effects: its place in the journal, its clock, and its call under way.
@@ -63,7 +63,19 @@ pub struct Held {
 
 impl Attempt {
     pub fn new(held: Held, release: Digest, who: OnBehalf, max_effects: u32, journal: Vec<Recorded>) -> Arc<Self> {
-        let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
+        Self::begun(held, release, who, max_effects, journal, clock::unix_ms())
+    }
+
+    /// One that began at a given time, in milliseconds since the epoch. A journal knows better.
+    pub fn begun(
+        held: Held,
+        release: Digest,
+        who: OnBehalf,
+        max_effects: u32,
+        journal: Vec<Recorded>,
+        at_ms: u64,
+    ) -> Arc<Self> {
+        let base_ms = journal.first().map_or(at_ms, |first| first.base_ms);
         // The seed is the job's own random bits, so that every attempt draws the same numbers.
         let (high, low) = held.job.0.as_u64_pair();
         Arc::new(Self {
@@ -85,8 +97,13 @@ impl Attempt {
     }
 
     /// The place of the next effect. Calls of one guest come one after another.
-    pub(super) fn take_seq(&self) -> u32 {
-        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    pub(super) fn take_seq(&self) -> Result<u32, Answer> {
+        let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+        if seq < self.max_effects {
+            return Ok(seq);
+        }
+        // The count is the same on every attempt, so this needs no journal to be replayed.
+        Err(Answer::Denied(format!("this job type may make {} effects", self.max_effects)))
     }
 
     pub(super) fn recorded(&self, seq: u32) -> Option<&Recorded> {

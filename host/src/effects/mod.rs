@@ -9,10 +9,12 @@
 pub mod attempt;
 pub mod email;
 pub mod gate;
+pub mod script;
 #[cfg(feature = "solana")]
 pub mod solana;
 pub mod stripe;
 pub mod upstream;
+mod world;
 
 use std::{future::Future, time::Duration};
 
@@ -21,6 +23,8 @@ use chrono::{DateTime, Utc};
 pub use self::{
     attempt::{Attempt, Held, OnBehalf},
     gate::Gate,
+    script::Script,
+    world::World,
 };
 use crate::{
     ids::EffectId,

@@ -8,6 +8,7 @@
 pub mod manifest;
 pub mod policy;
 pub mod store;
+pub mod world;
 
 use std::time::Duration;
 

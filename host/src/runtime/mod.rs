@@ -19,6 +19,7 @@ mod publish;
 mod registry;
 mod release;
 mod run;
+pub mod stage;
 mod state;
 mod track_0_1;
 
@@ -34,6 +35,7 @@ pub use self::{
     registry::Registry,
     release::Release,
     run::{Ended, JobInput, TrapKind, Verdict},
+    state::LogLine,
 };
 use crate::{config::Config, effects::Gate, submit::Submitter};
 
@@ -72,7 +74,7 @@ pub struct Runtime {
 impl Runtime {
     /// The venue that a payload names, where it decides whose account is used.
     pub fn venue(&self, payload: &str) -> Option<String> {
-        self.gate.stripe.venue(payload)
+        self.gate.providers.stripe.venue(payload)
     }
 
     pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     db::Pool,
-    effects::{Attempt, Held, OnBehalf},
+    effects::{Attempt, Held, OnBehalf, World},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
         self, Limits, Needs, Stored,
@@ -183,7 +183,8 @@ impl Registry {
             max_attempts: 1,
         };
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.runtime.store(limits, &input, attempt, Arc::clone(&cpu));
+        let mut store =
+            self.runtime.store(World::Live(self.runtime.gate.clone()), limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);
         match tokio::time::timeout(Duration::from_secs(10), tried).await {
             Ok(Ok(_)) => Ok(()),

@@ -21,7 +21,7 @@ const KEPT: usize = 8;
 /// The releases that this node has ready.
 pub struct Registry {
     pub(super) runtime: Arc<Runtime>,
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) config: Config,
     by_type: ArcSwap<BTreeMap<String, Arc<Release>>>,
     by_digest: Mutex<ByDigest>,

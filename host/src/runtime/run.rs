@@ -6,11 +6,11 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::{
     Release, Runtime,
     limits::{Charged, Cpu, Memory},
-    state::{GuestLog, Halt, State},
+    state::{GuestLog, Halt, LogLine, State},
     track_0_1::{Failure, Job},
 };
 use crate::{
-    effects::{Attempt, Stop},
+    effects::{Attempt, Script, Stop, World},
     ids::JobId,
     releases::Limits,
     submit::{ChildOf, PreparedJob},
@@ -40,6 +40,8 @@ pub struct Ended {
     pub children: Vec<PreparedJob>,
     /// In the order in which it published.
     pub published: Vec<Publication>,
+    /// What it logged; kept of rehearsals only.
+    pub log: Vec<LogLine>,
 }
 
 #[derive(Debug)]
@@ -126,6 +128,28 @@ impl Runtime {
         attempt: Arc<Attempt>,
         cancel: CancellationToken,
     ) -> Ended {
+        self.run_in(World::Live(self.gate.clone()), release, job, attempt, cancel).await
+    }
+
+    /// The same with answers that are there already, and the guest's log kept.
+    pub(super) async fn rehearse(
+        &self,
+        script: Script,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+    ) -> Ended {
+        self.run_in(World::Scripted(script), release, job, attempt, CancellationToken::new()).await
+    }
+
+    async fn run_in(
+        &self,
+        world: World,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+        cancel: CancellationToken,
+    ) -> Ended {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
@@ -135,11 +159,12 @@ impl Runtime {
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
-        self.attempt(release, limits, job, attempt, cancel).await
+        self.attempt(world, release, limits, job, attempt, cancel).await
     }
 
     async fn attempt(
         &self,
+        world: World,
         release: &Release,
         limits: Limits,
         job: JobInput,
@@ -147,7 +172,7 @@ impl Runtime {
         cancel: CancellationToken,
     ) -> Ended {
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.store(limits, &job, attempt, Arc::clone(&cpu));
+        let mut store = self.store(world, limits, &job, attempt, Arc::clone(&cpu));
         let input = Job {
             id: job.id.to_string(),
             job_type: job.job_type,
@@ -183,16 +208,31 @@ impl Runtime {
             Some(Ok(Err(Failure::Permanent(message)))) => Verdict::GuestPermanent(message),
             Some(Err(error)) => classify(&error, state.stop, &state.memory, &state.log, limits),
         };
-        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children, published: state.published }
+        Ended {
+            verdict,
+            cpu: cpu.used(),
+            peak_memory,
+            children: state.children,
+            published: state.published,
+            log: state.log.into_kept(),
+        }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
-    pub(super) fn store(&self, limits: Limits, job: &JobInput, attempt: Arc<Attempt>, cpu: Arc<Cpu>) -> Store<State> {
+    pub(super) fn store(
+        &self,
+        world: World,
+        limits: Limits,
+        job: &JobInput,
+        attempt: Arc<Attempt>,
+        cpu: Arc<Cpu>,
+    ) -> Store<State> {
+        let log = GuestLog::keeping(world.is_scripted());
         let state = State {
             job: job.id,
             job_type: job.job_type.clone(),
             attempt,
-            gate: self.gate.clone(),
+            world,
             submitter: self.submitter.clone(),
             memory: Memory::new(Arc::clone(&self.memory), limits.memory),
             cpu,
@@ -200,7 +240,7 @@ impl Runtime {
             children: Vec::new(),
             published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
-            log: GuestLog::default(),
+            log,
             stop: None,
         };
         let mut store = Store::new(&self.engine, state);
@@ -219,7 +259,7 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() }
+    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new(), log: Vec::new() }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {

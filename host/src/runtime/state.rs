@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::limits::{Cpu, Memory};
 use crate::{
-    effects::{Attempt, Gate, Stop},
+    effects::{Attempt, Stop, World},
     ids::JobId,
     submit::{ChildOf, PreparedJob, Submitter},
     webhooks::Publication,
@@ -13,7 +13,7 @@ pub(super) struct State {
     pub job: JobId,
     pub job_type: String,
     pub attempt: Arc<Attempt>,
-    pub gate: Gate,
+    pub world: World,
     pub submitter: Submitter,
     pub memory: Memory,
     pub cpu: Arc<Cpu>,
@@ -48,9 +48,33 @@ pub(super) struct GuestLog {
     bytes: usize,
     lines: usize,
     complaints: VecDeque<String>,
+    /// All of them, where somebody wants to read them afterwards.
+    kept: Option<Vec<LogLine>>,
+}
+
+/// A line that a guest wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    pub text: String,
 }
 
 impl GuestLog {
+    pub fn keeping(keep: bool) -> Self {
+        Self { kept: keep.then(Vec::new), ..Self::default() }
+    }
+
+    pub fn keep(&mut self, level: &'static str, line: &str) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(LogLine { level, text: line.to_owned() });
+        }
+    }
+
+    pub fn into_kept(self) -> Vec<LogLine> {
+        self.kept.unwrap_or_default()
+    }
+
     /// The line as it may be logged; `None`: over the limit. The first line over it says so.
     pub fn admit(&mut self, message: &str) -> Option<String> {
         if self.lines > MAX_LINES {

@@ -327,7 +327,14 @@ mod tests {
     }
 
     fn ended(job: Claimed, verdict: runtime::Verdict, in_doubt: bool) -> Option<Verdict> {
-        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
+        let ended = Ended {
+            verdict,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+            children: Vec::new(),
+            published: Vec::new(),
+            log: Vec::new(),
+        };
         let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt };
         settled(&Queues::default(), job, outcome, false, false, false).map(|s| s.settlement.verdict)
     }

@@ -132,12 +132,12 @@ mod tests {
     fn a_payload_is_a_template_or_plain() {
         assert_eq!(
             content(json!({"to": "a@example.com", "template": "admin-alert", "data": {"n": 1}})),
-            Ok(Content::Template { template: "admin-alert".to_owned(), data: Map::from_iter([("n".to_owned(), json!(1))]) })
+            Ok(Content::Template {
+                template: "admin-alert".to_owned(),
+                data: Map::from_iter([("n".to_owned(), json!(1))])
+            })
         );
-        assert_eq!(
-            content(json!({"to": "a@example.com", "subject": "Hi", "text": "Hello"})),
-            Ok(plain(Vec::new()))
-        );
+        assert_eq!(content(json!({"to": "a@example.com", "subject": "Hi", "text": "Hello"})), Ok(plain(Vec::new())));
     }
 
     #[test]

@@ -40,7 +40,13 @@ fn process(job: Job<Order>) -> Result<Receipt, Failure> {
     let email_job = NewJob::new("send-email", &mail).key(format!("order-received-{}", job.id)).enqueue()?;
 
     log::info("order received", &[("order.items", &order.items.len()), ("order.currency", &order.currency)]);
-    Ok(Receipt { charged: false, status: "received", amount: order.amount, currency: order.currency.clone(), email_job })
+    Ok(Receipt {
+        charged: false,
+        status: "received",
+        amount: order.amount,
+        currency: order.currency.clone(),
+        email_job,
+    })
 }
 
 usher_plugin::plugin!(process);

@@ -16,7 +16,7 @@
 //! ```
 
 pub use crate::raw::usher::plugin::stripe::Outcome;
-use crate::{Error, raw::usher::plugin::stripe};
+use crate::{Error, Money, host, raw::usher::plugin::stripe};
 
 /// A payment intent to be made.
 #[derive(Clone, Debug)]
@@ -35,6 +35,11 @@ impl Payment {
             application_fee: None,
             extra: Vec::new(),
         })
+    }
+
+    /// The same of an amount that was reckoned with.
+    pub fn of(amount: Money) -> Self {
+        Self::new(amount.minor(), amount.currency().as_str().to_ascii_lowercase())
     }
 
     pub fn customer(mut self, id: impl Into<String>) -> Self {
@@ -67,23 +72,23 @@ impl Payment {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_payment_intent(&self.0)?)
+        Ok(host::create_payment_intent(&self.0)?)
     }
 }
 
 /// A payment intent as it is now.
 pub fn payment_intent(id: &str) -> Result<Outcome, Error> {
-    Ok(stripe::get_payment_intent(id)?)
+    Ok(host::get_payment_intent(id)?)
 }
 
 /// Takes what was authorised, or less of it.
 pub fn capture(payment_intent: &str, amount: Option<u64>) -> Result<Outcome, Error> {
-    Ok(stripe::capture_payment_intent(payment_intent, amount)?)
+    Ok(host::capture_payment_intent(payment_intent, amount)?)
 }
 
 /// `reason`: `duplicate`, `fraudulent`, `requested_by_customer` or `abandoned`.
 pub fn cancel(payment_intent: &str, reason: Option<&str>) -> Result<Outcome, Error> {
-    Ok(stripe::cancel_payment_intent(payment_intent, reason)?)
+    Ok(host::cancel_payment_intent(payment_intent, reason)?)
 }
 
 /// A refund to be made: of all that is left, unless an amount is given.
@@ -114,7 +119,7 @@ impl Refund {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_refund(&self.0)?)
+        Ok(host::create_refund(&self.0)?)
     }
 }
 
@@ -141,7 +146,7 @@ impl Payout {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_payout(&self.0)?)
+        Ok(host::create_payout(&self.0)?)
     }
 }
 
@@ -173,6 +178,6 @@ impl Transfer {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_transfer(&self.0)?)
+        Ok(host::create_transfer(&self.0)?)
     }
 }

@@ -8,12 +8,14 @@ mod doubt;
 mod failpoint;
 mod identity;
 mod pass;
+mod place;
 mod write;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
+pub(super) use self::place::{Asking, Known};
 #[cfg(feature = "solana")]
 use super::solana::Mints;
 use super::{Attempt, Provider, Stop, email::Smtp, stripe::Stripe, upstream::Http};
@@ -25,6 +27,7 @@ use crate::{
 };
 
 /// All there are.
+#[derive(Clone)]
 pub struct Providers {
     pub email: Arc<Smtp>,
     pub upstream: Arc<Http>,
@@ -36,11 +39,7 @@ pub struct Providers {
 /// The gate, with the providers behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
-    pub email: Arc<Smtp>,
-    pub upstream: Arc<Http>,
-    pub stripe: Arc<Stripe>,
-    #[cfg(feature = "solana")]
-    pub solana: Arc<Mints>,
+    pub providers: Providers,
     pool: Pool,
     journal: Writer,
     pulse: Pulse,
@@ -53,32 +52,20 @@ impl Gate {
     /// Must be called on the runtime that shall do the I/O.
     pub fn new(providers: Providers, pool: Pool, pulse: Pulse, limiter: Limiter) -> Self {
         let journal = Writer::start(&pool);
-        Self {
-            email: providers.email,
-            upstream: providers.upstream,
-            stripe: providers.stripe,
-            #[cfg(feature = "solana")]
-            solana: providers.solana,
-            pool,
-            journal,
-            pulse,
-            limiter,
-            io: Handle::current(),
-        }
+        Self { providers, pool, journal, pulse, limiter, io: Handle::current() }
     }
 
-    /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.
+    /// One provider call, from the guest's request to its final answer. `gate.call(&gate.providers.email, &attempt, request)`.
     pub async fn call<P: Provider>(
         &self,
         provider: &Arc<P>,
         attempt: &Arc<Attempt>,
         request: P::Request,
     ) -> Result<Answer, Stop> {
-        let seq = attempt.take_seq();
-        if seq >= attempt.max_effects {
-            // The count is the same on every attempt, so this needs no journal to be replayed.
-            return Ok(Answer::Denied(format!("this job type may make {} effects", attempt.max_effects)));
-        }
+        let seq = match attempt.take_seq() {
+            Ok(seq) => seq,
+            Err(denied) => return Ok(denied),
+        };
         let prepared = provider.prepare(&attempt.who, request);
         let under_way = UnderWay::begin(attempt);
         let (gate, provider, attempt) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));

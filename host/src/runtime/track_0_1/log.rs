@@ -13,6 +13,13 @@ impl log::Host for State {
             text.push_str(&format!(" {name}={value}"));
         }
         let Some(line) = self.log.admit(&text) else { return Ok(()) };
+        let name = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        self.log.keep(name, &line);
         let (job, job_type) = (self.job, &self.job_type);
         match level {
             Level::Debug => tracing::debug!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
