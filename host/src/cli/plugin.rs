@@ -18,6 +18,9 @@ pub(super) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Print the contract's reference, in Markdown.
+    #[command(hide = true)]
+    Reference,
     /// Make a component of a core module, with its manifest embedded.
     Pack {
         /// plugin.toml; files that it names lie beside it.
@@ -48,6 +51,11 @@ impl Command {
                 } else {
                     Err(Failure::Usage("this host would not load it".to_owned()))
                 }
+            }
+            Self::Reference => {
+                let text = crate::releases::contract::reference().map_err(|e| Failure::Failed(anyhow::anyhow!(e)))?;
+                print!("{text}");
+                Ok(())
             }
             Self::Pack { manifest, core, output } => {
                 let component = pack::pack(&manifest, &core).map_err(|e| Failure::Usage(e.to_string()))?;

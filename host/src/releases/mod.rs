@@ -5,6 +5,7 @@
 //! Invariant: a release never changes; the newest activation of a plugin decides which one serves.
 //! Tables: releases, activations, job_types, refusals.
 
+pub mod contract;
 pub mod manifest;
 pub mod policy;
 pub mod store;
