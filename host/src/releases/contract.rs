@@ -78,8 +78,7 @@ fn declared(resolve: &Resolve, id: TypeId) -> Item {
             record.fields.iter().map(field).collect()
         }
         TypeDefKind::Variant(variant) => {
-            let case =
-                |c: &wit_parser::Case| Member { name: c.name.clone(), of: optional(c.ty), docs: docs(&c.docs) };
+            let case = |c: &wit_parser::Case| Member { name: c.name.clone(), of: optional(c.ty), docs: docs(&c.docs) };
             variant.cases.iter().map(case).collect()
         }
         TypeDefKind::Enum(cases) => {
@@ -182,7 +181,8 @@ mod tests {
     /// `interface.name` to its shape.
     fn shapes(wit: &str) -> BTreeMap<String, String> {
         let interfaces = read(wit).expect("a WIT package");
-        let item = |interface: &Interface, item: &Item| (format!("{}.{}", interface.name, item.name), item.shape.clone());
+        let item =
+            |interface: &Interface, item: &Item| (format!("{}.{}", interface.name, item.name), item.shape.clone());
         interfaces.iter().flat_map(|i| i.types.iter().chain(&i.functions).map(move |it| item(i, it))).collect()
     }
 
@@ -192,7 +192,11 @@ mod tests {
         let today = shapes(WIT);
         assert!(kept.len() > 40, "{}", kept.len());
         for (name, shape) in kept {
-            assert_eq!(today.get(&name), Some(&shape), "{name}: track 0.1 is closed for what it has; see docs/contract.md");
+            assert_eq!(
+                today.get(&name),
+                Some(&shape),
+                "{name}: track 0.1 is closed for what it has; see docs/contract.md"
+            );
         }
     }
 
@@ -204,7 +208,13 @@ mod tests {
                 assert!(!item.docs.is_empty(), "{}.{}", interface.name, item.name);
             }
             let has_effects = !["types", "handler"].contains(&interface.name.as_str());
-            assert!(!has_effects || interface.docs.contains("ffect class") || interface.functions.iter().any(|f| f.docs.contains("class")), "{}: its effect class", interface.name);
+            assert!(
+                !has_effects
+                    || interface.docs.contains("ffect class")
+                    || interface.functions.iter().any(|f| f.docs.contains("class")),
+                "{}: its effect class",
+                interface.name
+            );
         }
     }
 

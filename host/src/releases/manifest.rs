@@ -159,12 +159,13 @@ pub fn files_named(toml: &str) -> Result<Vec<String>, ManifestError> {
     Ok(file.job.into_iter().map(|job| job.schema.into_inner()).collect())
 }
 
-fn job_type(
-    text: &Text<'_>,
-    job: Job,
-    n: usize,
-    files: &BTreeMap<String, String>,
-) -> Result<JobType, ManifestError> {
+/// Where in the text the version stands, quotes included.
+pub fn version_place(toml: &str) -> Result<Range<usize>, ManifestError> {
+    let file: File = toml::from_str(toml)?;
+    Ok(file.plugin.version.span())
+}
+
+fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
     let type_span = job.job_type.span();
     let job_type = job.job_type.into_inner();
     let place = |key: &str| format!("job.{n}.{key} ({job_type})");
@@ -181,9 +182,8 @@ fn job_type(
         None => Some(Idempotency { key: None, ttl: DEFAULT_TTL, header_also: false }),
         Some((span, Key::Some(key))) => {
             if let Some(template) = &key.key {
-                Template::parse(template).map_err(|e: TemplateError| {
-                    text.field(&span, place("idempotency.key"), e.to_string())
-                })?;
+                Template::parse(template)
+                    .map_err(|e: TemplateError| text.field(&span, place("idempotency.key"), e.to_string()))?;
             }
             let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
             if ttl.is_zero() || ttl > MAX_TTL {
@@ -302,7 +302,11 @@ idempotency = "none"
             ("\"64MiB\"", "\"64 megs\"", "is no size"),
             ("type = \"track\"", "type = \"payment-process\"", "line 14: job.1.type"),
             ("jobs = [", "jbos = [", "unknown field"),
-            ("schema = \"schema.json\"\nidempotency = \"none\"", "schema = \"other.json\"", "line 16: job.1.schema (track): there is no file other.json"),
+            (
+                "schema = \"schema.json\"\nidempotency = \"none\"",
+                "schema = \"other.json\"",
+                "line 16: job.1.schema (track): there is no file other.json",
+            ),
             ("cpu = \"1s\"", "cpu = \"0s\"", "line 12: job.0.limits"),
         ] {
             let text = GOOD.replacen(from, to, 1);

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
+use sha2::{Digest, Sha256};
 use wasm_encoder::{ComponentSection, CustomSection};
 use wit_component::ComponentEncoder;
 
@@ -50,6 +51,21 @@ impl Source {
         Ok(Self { toml, files, manifest })
     }
 
+    /// The same with a version of its own, of all that makes the component: a host takes a version's content once, and whoever
+    /// tries things out shall not have to count.
+    pub fn stamped(mut self, core: &[u8]) -> Result<Self, ManifestError> {
+        let mut hash = Sha256::new_with_prefix(core);
+        hash.update(&self.toml);
+        self.files.values().for_each(|text| hash.update(text));
+        let hash: [u8; 32] = hash.finalize().into();
+        let place = manifest::version_place(&self.toml)?;
+        let (plain, _) = self.manifest.version.split_once('+').unwrap_or((&self.manifest.version, ""));
+        let version = format!("{plain}+dev.{}", hex::encode(&hash[..4]));
+        self.toml.replace_range(place, &format!("\"{version}\""));
+        self.manifest.version = version;
+        Ok(self)
+    }
+
     pub fn component(&self, core: &Path) -> Result<Vec<u8>, PackError> {
         let encode = |e: &dyn std::fmt::Display| PackError::Encode { path: shown(core), message: e.to_string() };
         let module = fs::read(core).map_err(|source| PackError::Read { path: shown(core), source })?;
@@ -62,5 +78,27 @@ impl Source {
         let embedded = serde_json::to_vec(&embedded).map_err(|e| encode(&e))?;
         CustomSection { name: SECTION.into(), data: embedded.into() }.append_to_component(&mut component);
         Ok(component)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_content_has_a_version_of_its_own_and_the_same_content_the_same() {
+        let toml = "[plugin]\nname = \"a\"\nversion = \"1.2.0\" # so\n[[job]]\ntype = \"a\"\nqueue = \"money\"\nschema = \"s\"\n";
+        let files = BTreeMap::from([("s".to_owned(), "{}".to_owned())]);
+        let stamped = |core: &[u8]| {
+            let manifest = manifest::parse(toml, &files).expect("a manifest");
+            let source = Source { toml: toml.to_owned(), files: files.clone(), manifest };
+            let source = source.stamped(core).expect("stamped");
+            assert_eq!(manifest::parse(&source.toml, &files).expect("still a manifest"), source.manifest);
+            assert!(source.toml.contains("\" # so\n"), "{}", source.toml);
+            source.manifest.version
+        };
+        assert!(stamped(b"one").starts_with("1.2.0+dev."), "{}", stamped(b"one"));
+        assert_eq!(stamped(b"one"), stamped(b"one"));
+        assert_ne!(stamped(b"one"), stamped(b"two"));
     }
 }

@@ -26,6 +26,15 @@ pub(in crate::cli) struct Build {
     output: Option<PathBuf>,
 }
 
+/// Which version the component says it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// The manifest's.
+    AsWritten,
+    /// One of its content, for a host that is to take each build.
+    OfContent,
+}
+
 /// A component that was made.
 pub(super) struct Built {
     pub name: String,
@@ -35,21 +44,25 @@ pub(super) struct Built {
 
 impl Build {
     pub fn run(self) -> Result<(), Failure> {
-        let built = build(&self.dir, self.output.as_deref())?;
+        let built = build(&self.dir, self.output.as_deref(), Version::AsWritten)?;
         println!("{} ({} KiB)", built.file.display(), built.component.len().div_ceil(1024));
         Ok(())
     }
 }
 
 /// Everything that can be said about the manifest is said before anything is compiled.
-pub(super) fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Failure> {
+pub(super) fn build(dir: &Path, output: Option<&Path>, version: Version) -> Result<Built, Failure> {
     let manifest_file = dir.join("plugin.toml");
-    let source = pack::Source::read(&manifest_file).map_err(|e| Failure::Usage(e.to_string()))?;
+    let mut source = pack::Source::read(&manifest_file).map_err(|e| Failure::Usage(e.to_string()))?;
     let name = source.manifest.name.clone();
     if !dir.join("Cargo.toml").is_file() {
         return Err(usage(dir, "there is no Cargo.toml beside plugin.toml"));
     }
     let core = compile(dir)?;
+    if version == Version::OfContent {
+        let module = fs::read(&core).map_err(|e| usage(&core, format!("cannot be read: {e}")))?;
+        source = source.stamped(&module).map_err(|e| usage(&manifest_file, e))?;
+    }
     let component = source.component(&core).map_err(|e| Failure::Usage(e.to_string()))?;
     granted(&manifest_file, &source, &component)?;
 

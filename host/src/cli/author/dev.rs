@@ -56,7 +56,7 @@ impl Dev {
 
     /// Written beside and renamed: the host never sees half a file.
     fn swap(&self) -> Result<(), Failure> {
-        let built = build::build(&self.dir, None)?;
+        let built = build::build(&self.dir, None, build::Version::OfContent)?;
         let beside = self.into.join(format!(".{}.wasm.new", built.name));
         let file = self.into.join(format!("{}.wasm", built.name));
         fs::write(&beside, &built.component)

@@ -48,7 +48,11 @@ impl Test {
             .clone()
             .unwrap_or_else(|| if is_project { self.target.join("cases") } else { PathBuf::from("cases") });
         let files = case_files(&cases)?;
-        let component = if is_project { build::build(&self.target, None)?.component } else { read(&self.target)? };
+        let component = if is_project {
+            build::build(&self.target, None, build::Version::AsWritten)?.component
+        } else {
+            read(&self.target)?
+        };
         let checked = super::super::runtime()?.block_on(async {
             let stage = Stage::load(&component, &config).await.map_err(Failure::Usage)?;
             let mut checked = Vec::new();
