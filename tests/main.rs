@@ -6,6 +6,7 @@
 mod support;
 
 mod arrows;
+mod author;
 mod batch;
 mod compat;
 mod config;
