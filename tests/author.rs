@@ -307,6 +307,15 @@ fn a_component_built_against_0_1_0_loads_here_and_all_it_calls_answers() {
     assert_eq!((code, &report["cases"][0]["effects"]), (0, &json!(11)), "{report}");
 }
 
+#[test]
+fn the_products_plugins_pass_their_cases() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    for name in ["payments", "notifications", "analytics"] {
+        let (code, report) = play_in(&component(&format!("{name}.wasm")), &plugins.join(name).join("cases"), &[]);
+        assert_eq!(code, 0, "{name}: {report}");
+    }
+}
+
 /// `usher`, building where the other guests are built: std and what is shared is there.
 fn builder(dir: &Path) -> Command {
     let mut command = usher();

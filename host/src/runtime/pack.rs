@@ -59,7 +59,7 @@ impl Source {
         self.files.values().for_each(|text| hash.update(text));
         let hash: [u8; 32] = hash.finalize().into();
         let place = manifest::version_place(&self.toml)?;
-        let (plain, _) = self.manifest.version.split_once('+').unwrap_or((&self.manifest.version, ""));
+        let (plain, _) = self.manifest.version.split_once('+').unwrap_or((self.manifest.version.as_str(), ""));
         let version = format!("{plain}+dev.{}", hex::encode(&hash[..4]));
         self.toml.replace_range(place, &format!("\"{version}\""));
         self.manifest.version = version;

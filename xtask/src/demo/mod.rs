@@ -16,7 +16,7 @@ use self::http::Http;
 use crate::{
     guests::{self, Built},
     python::Python,
-    setup::{self, Tools},
+    setup,
     sh::{self, OrFail, Result, Running},
 };
 

@@ -7,11 +7,11 @@ use std::{
 use clap::Args;
 
 use super::{
-    super::Failure,
     toolchain::{TARGET, Toolchain},
     usage,
 };
 use crate::{
+    cli::Failure,
     releases::world,
     runtime::{inspect, pack},
 };
@@ -111,7 +111,7 @@ fn granted(manifest: &Path, source: &pack::Source, component: &[u8]) -> Result<(
         let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split('@').next());
         let is_own = interface.is_some_and(|interface| own.contains(&interface));
         if !is_own {
-            let line = source.toml.lines().position(|line| line.trim() == "[grants]").map(|n| n + 1);
+            let line = source.toml.lines().position(|line| line.trim_start().starts_with("[grants]")).map(|n| n + 1);
             let place = line.map_or_else(|| manifest.display().to_string(), |n| format!("{}:{n}", manifest.display()));
             return Err(Failure::Usage(match interface {
                 Some(interface) => {

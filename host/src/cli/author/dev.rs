@@ -8,10 +8,8 @@ use std::{
 
 use clap::Args;
 
-use super::{
-    super::{Failure, complain},
-    build, usage,
-};
+use super::{build, usage};
+use crate::cli::{Failure, complain};
 
 /// Build a project whenever it changes, and swap the result into a host that runs with --dev.
 #[derive(Debug, Args)]

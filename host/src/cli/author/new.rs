@@ -5,7 +5,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{super::Failure, sdk, usage};
+use super::{sdk, usage};
+use crate::cli::Failure;
 
 /// Write a project that builds by itself, with a job that sends a mail.
 #[derive(Debug, Args)]

@@ -7,11 +7,9 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use super::{
-    super::{Common, Failure},
-    test, usage,
-};
+use super::{test, usage};
 use crate::{
+    cli::{Common, Failure},
     effects::script::{Effect, End},
     journal::Answer,
     runtime::stage::{Case, Finish, Played, Said, Stage},
@@ -56,7 +54,7 @@ impl Run {
                 serde_json::from_str(&text).map_err(|e| usage(file, e.to_string()))?
             }
         };
-        let played = super::super::runtime()?.block_on(async {
+        let played = crate::cli::runtime()?.block_on(async {
             let stage = Stage::load(&component, &config).await.map_err(|e| usage(&self.file, e))?;
             let job_type = match (self.job_type, stage.release().manifest.jobs.as_slice()) {
                 (Some(job_type), _) => job_type,

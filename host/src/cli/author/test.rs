@@ -6,11 +6,11 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    super::{Common, Failure},
-    build, usage,
+use super::{build, usage};
+use crate::{
+    cli::{Common, Failure},
+    runtime::stage::{Case, Stage, compare, crash_everywhere, observed},
 };
-use crate::runtime::stage::{Case, Stage, compare, crash_everywhere, observed};
 
 /// Play the plugin's cases, and each again with a crash at every effect.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ impl Test {
         } else {
             read(&self.target)?
         };
-        let checked = super::super::runtime()?.block_on(async {
+        let checked = crate::cli::runtime()?.block_on(async {
             let stage = Stage::load(&component, &config).await.map_err(Failure::Usage)?;
             let mut checked = Vec::new();
             for file in &files {

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::super::Failure;
+use crate::cli::Failure;
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 

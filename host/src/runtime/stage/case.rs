@@ -104,7 +104,6 @@ pub struct Published {
     pub data: Value,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
