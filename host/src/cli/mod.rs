@@ -10,6 +10,7 @@
 mod author;
 mod config;
 mod effects;
+mod jobs;
 mod plugin;
 mod serve;
 mod token;
@@ -48,6 +49,9 @@ enum Command {
     /// Plugins: new, build, test, run, dev, check, pack.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Jobs: replay a finished one.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),

@@ -117,6 +117,7 @@ impl Case {
             payload: self.payload.get().to_owned(),
             tenant: self.tenant.clone().unwrap_or_else(|| "sample".to_owned()),
             attempt: 1,
+            max_attempts: 11,
             at_ms: self.at.map_or(NEW_YEAR_2026, |at| u64::try_from(at.timestamp_millis()).unwrap_or_default()),
             journal: Vec::new(),
             answers: self.answers.iter().cloned().map(Answer::from).collect(),

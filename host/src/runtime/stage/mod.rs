@@ -41,6 +41,7 @@ pub struct Scene {
     pub payload: String,
     pub tenant: String,
     pub attempt: u32,
+    pub max_attempts: u32,
     /// When the first attempt began, in milliseconds since the epoch.
     pub at_ms: u64,
     /// What earlier attempts left.
@@ -144,7 +145,7 @@ impl Stage {
             subject: String::new(),
             payload: scene.payload,
             attempt: scene.attempt,
-            max_attempts: MAX_ATTEMPTS,
+            max_attempts: scene.max_attempts,
         };
         let ended = self.run(script.clone(), input, Arc::clone(&attempt)).await?;
         let effects = script.effects();
@@ -162,9 +163,6 @@ impl Stage {
         hear.await.map_err(|_| "the guest's runtime failed".to_owned())
     }
 }
-
-/// Of a rehearsed job; a plugin that decides by it is found out.
-const MAX_ATTEMPTS: u32 = 11;
 
 /// The plugin's own types, by their schemas, and those that it may enqueue: what these take is their own plugins' business.
 fn types(release: &Release) -> Result<BTreeMap<String, Arc<CatalogEntry>>, String> {
