@@ -52,9 +52,10 @@ The SDK of Usher, put here by `usher plugin new`. `usher plugin new --sdk` repla
 /// The crate's manifest without what it inherits from the workspace that it is developed in.
 fn manifest() -> String {
     let inherited = [
+        // Before "version", which is its end.
+        ("rust-version.workspace = true", concat!("rust-version = \"", env!("CARGO_PKG_RUST_VERSION"), "\"")),
         ("version.workspace = true", concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"")),
         ("edition.workspace = true", "edition = \"2024\""),
-        ("rust-version.workspace = true", concat!("rust-version = \"", env!("CARGO_PKG_RUST_VERSION"), "\"")),
         ("license.workspace = true", "license = \"Apache-2.0\""),
         ("publish.workspace = true", "publish = false"),
         ("serde.workspace = true", "serde = { version = \"1\", features = [\"derive\"] }"),

@@ -81,20 +81,17 @@ impl Test {
         let first = stage.play(scene.clone()).await.map_err(place)?;
         let got = observed(&first);
         let mut updated = false;
-        match &case.expect {
-            _ if self.update => {
-                updated = case.expect.as_ref() != Some(&got);
-                case.expect = Some(got);
-                if updated {
-                    let mut text = serde_json::to_string_pretty(&case).map_err(|e| place(e.to_string()))?;
-                    text.push('\n');
-                    fs::write(file, text).map_err(|e| place(format!("cannot be written: {e}")))?;
-                }
+        if self.update {
+            updated = case.expect.as_ref() != Some(&got);
+            case.expect = Some(got);
+            if updated {
+                let text = serde_json::to_string_pretty(&case).map_err(|e| place(e.to_string()))?;
+                fs::write(file, text + "\n").map_err(|e| place(format!("cannot be written: {e}")))?;
             }
-            Some(expect) => findings.extend(compare(expect, &got)),
-            None => {
-                findings.push("it expects nothing yet: `usher plugin test --update` writes what came of it".to_owned())
-            }
+        } else if let Some(expect) = &case.expect {
+            findings.extend(compare(expect, &got));
+        } else {
+            findings.push("it expects nothing yet: `usher plugin test --update` writes what came of it".to_owned());
         }
         if first.answers_left > 0 {
             findings.push(format!("answers: the last {} were not asked for", first.answers_left));

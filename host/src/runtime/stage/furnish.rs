@@ -30,7 +30,7 @@ pub(super) fn furnish(mut config: Config, manifest: &Manifest) -> Result<Config,
     for name in &grants.upstream {
         if !config.upstreams.contains_key(name) {
             let upstream = json!({
-                "base_url": "http://127.0.0.1:9/", "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+                "base_url": "http://127.0.0.1:9", "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
                 "idempotent": true,
             });
             config.upstreams.insert(name.clone(), serde_json::from_value(upstream).map_err(|e| e.to_string())?);
