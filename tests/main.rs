@@ -27,6 +27,7 @@ mod pgbouncer;
 mod plugins;
 mod queue;
 mod rate_limits;
+mod replay;
 mod retention;
 mod runtime;
 mod secrets;

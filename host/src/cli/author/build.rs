@@ -67,12 +67,18 @@ pub(super) fn build(dir: &Path, output: Option<&Path>, version: Version) -> Resu
     granted(&manifest_file, &source, &component)?;
 
     let file = output.map_or_else(|| dir.join("target").join(format!("{name}.wasm")), Path::to_owned);
-    let written = match file.parent() {
+    write(&file, &component)?;
+    // For whoever looks, and for toolchains that want the plugin's own world.
+    write(&dir.join("target/wit/usher.wit"), world::package(&source.manifest.grants).as_bytes())?;
+    Ok(Built { name, file, component })
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let made = match file.parent() {
         Some(folder) => fs::create_dir_all(folder),
         None => Ok(()),
     };
-    written.and_then(|()| fs::write(&file, &component)).map_err(|e| usage(&file, format!("cannot be written: {e}")))?;
-    Ok(Built { name, file, component })
+    made.and_then(|()| fs::write(file, bytes)).map_err(|e| usage(file, format!("cannot be written: {e}")))
 }
 
 /// Runs cargo, whose own words go to the terminal; returns the core module.
