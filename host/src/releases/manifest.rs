@@ -131,10 +131,10 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
     let text = Text(toml);
     let Plugin { name, version } = file.plugin;
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !(1..=64).contains(&name.as_ref().len()) || !name.as_ref().chars().all(known) {
+    if !(1..=64).contains(&name.get_ref().len()) || !name.get_ref().chars().all(known) {
         return Err(text.field(&name.span(), "plugin.name", "1 to 64 of a-z, 0-9 and -"));
     }
-    if !is_version(version.as_ref()) {
+    if !is_version(version.get_ref()) {
         return Err(text.field(&version.span(), "plugin.version", "a version such as 1.2.0"));
     }
     if file.job.is_empty() {
@@ -173,7 +173,7 @@ fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String
     if !(1..=128).contains(&job_type.len()) || !job_type.chars().all(word) {
         return Err(text.field(&type_span, format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
     }
-    let named = job.schema.as_ref();
+    let named = job.schema.get_ref();
     let schema = files.get(named).ok_or_else(|| format!("there is no file {named}"));
     let schema = schema.and_then(|schema| self::schema(schema).map_err(|message| format!("{named} {message}")));
     let schema = schema.map_err(|message| text.field(&job.schema.span(), place("schema"), message))?;
