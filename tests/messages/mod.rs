@@ -33,7 +33,7 @@ pub fn sms_options(base: &str, on_doubt: &str) -> HostOptions {
 [upstreams.twilio]
 base_url = "{base}"
 basic = {{ username = "{ACCOUNT}", password = {{ env = "USHER_TEST_TWILIO" }} }}
-timeout = "2s"
+timeout = "6s"
 breaker = {{ failures = 0 }}
 [sms.profiles.default]
 upstream = "twilio"
@@ -64,7 +64,7 @@ pub fn push_options(base: &str, account: &Value, on_doubt: &str) -> HostOptions 
 [upstreams.fcm]
 base_url = "{base}"
 google = {{ service_account = {{ env = "USHER_TEST_GOOGLE" }} }}
-timeout = "2s"
+timeout = "6s"
 breaker = {{ failures = 0 }}
 [push.profiles.default]
 upstream = "fcm"

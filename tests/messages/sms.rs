@@ -163,7 +163,7 @@ fn doubts() -> Vec<(&'static str, Fault, bool)> {
     let page = Reply { status: 503, headers: Vec::new(), body: b"<html>".to_vec() };
     vec![
         ("cut", Fault::CutAfter, true),
-        ("slow", Fault::Delay(Duration::from_secs(3)), true),
+        ("slow", Fault::Delay(Duration::from_secs(7)), true),
         ("500", Fault::Answer(reply(500, &twilio::error(500, 20_500, "An internal error"))), false),
         ("408", Fault::Answer(reply(408, &Value::Null)), false),
         ("a gateway's 503", Fault::Answer(page), false),

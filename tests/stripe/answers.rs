@@ -76,9 +76,9 @@ fn table() -> Vec<(Fault, Meaning)> {
         (page(200), Meaning::Doubt),
     ];
     let mut table: Vec<_> = answers.into_iter().map(|(reply, meaning)| (Fault::Answer(reply), meaning)).collect();
-    // The profile waits for two seconds.
+    // The profile waits for five seconds.
     table
-        .extend([Fault::CutBefore, Fault::CutAfter, Fault::Delay(Duration::from_secs(3))].map(|f| (f, Meaning::Doubt)));
+        .extend([Fault::CutBefore, Fault::CutAfter, Fault::Delay(Duration::from_secs(6))].map(|f| (f, Meaning::Doubt)));
     table
 }
 

@@ -24,7 +24,7 @@ key = {{ env = "USHER_TEST_STRIPE" }}
 tenants = ["t1"]
 connected = ["acct_venue"]
 base_url = "{base}"
-timeout = "2s"
+timeout = "5s"
 "#
         ),
         env: vec![("USHER_TEST_STRIPE", KEY.to_owned())],

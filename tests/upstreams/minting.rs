@@ -20,7 +20,7 @@ pub fn options(base: &str) -> HostOptions {
 base_url = "{base}/storage"
 methods = ["PUT"]
 idempotent = true
-timeout = "2s"
+timeout = "10s"
 [upstreams.minting]
 base_url = "{base}"
 methods = ["POST"]
@@ -28,12 +28,12 @@ paths = ["/api/v1/mint/compressed"]
 tenant_header = "X-Tenant-ID"
 signature = {{ key_id = "{KEY_ID}", key = {{ env = "USHER_TEST_MINTING" }} }}
 idempotent = true
-timeout = "2s"
+timeout = "10s"
 [upstreams.minting-rpc]
 base_url = "{base}/rpc"
 methods = ["POST"]
 paths = ["/"]
-timeout = "2s"
+timeout = "10s"
 "#
         ),
         env: vec![("USHER_TEST_MINTING", KEY.to_owned())],
