@@ -76,9 +76,11 @@ pub fn apt_install(packages: &[&str]) -> Result<()> {
     output(&mut install).map(drop)
 }
 
-/// The repository's top folder.
+/// The repository's top folder: of the checkout that cargo runs us in, which needs not be the one that we were built
+/// in where two share a target directory.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 /// What is installed once and kept: `$USHER_CACHE`, else the user's cache folder.
