@@ -18,6 +18,7 @@ mod engine;
 mod failover;
 mod failpoints;
 mod idle;
+mod languages;
 mod limits;
 mod line;
 mod messages;

@@ -101,7 +101,7 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
     let mut host = host(&db).await;
     let good = fs::read(component("guest.wasm")).unwrap();
     let empty = wat::parse_str("(component)").unwrap();
-    let wasi = wat::parse_str("(component (import \"wasi:cli/environment@0.2.3\" (instance)))").unwrap();
+    let importing = |name: &str| wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap();
     let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
         ("text.wasm", b"#!/bin/sh".to_vec(), "not-wasm", "no WebAssembly"),
         ("core.wasm", wat::parse_str("(module)").unwrap(), "core-module", "usher plugin pack"),
@@ -114,7 +114,24 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
             "[grants] has no",
         ),
         ("unserved.wasm", unserved(), "import-not-granted", "usher:plugin/solano@0.1.0"),
-        ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
+        (
+            "sockets.wasm",
+            with_manifest(&importing("wasi:sockets/tcp@0.2.3"), &manifest("sockets", "s", "")),
+            "import-not-granted",
+            "imports wasi:sockets/tcp@0.2.3",
+        ),
+        (
+            "http.wasm",
+            with_manifest(&importing("wasi:http/outgoing-handler@0.2.3"), &manifest("http", "h", "")),
+            "import-not-granted",
+            "imports wasi:http/outgoing-handler@0.2.3",
+        ),
+        (
+            "later.wasm",
+            with_manifest(&importing("wasi:cli/environment@0.3.0"), &manifest("later", "l", "")),
+            "import-not-granted",
+            "wasi:cli/environment@0.3.0",
+        ),
         ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
         ("toml.wasm", with_manifest(&empty, "[plugin]\nnmae = 1"), "manifest-invalid", "line 2"),
         (

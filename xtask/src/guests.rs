@@ -1,10 +1,13 @@
 use std::{
-    env, fmt, fs,
+    env,
+    ffi::OsStr,
+    fmt, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
+    languages,
     setup::Tools,
     sh::{self, Failure, OrFail, Result},
 };
@@ -80,6 +83,7 @@ pub fn build_all(tools: &Tools) -> Result<Built> {
     let built = Built { plugins: target.join("plugins"), guests: target.join("guests") };
     build(&tools.compiler, &usher, &sh::root().join("plugins"), &built.plugins)?;
     build(&tools.compiler, &usher, &sh::root().join("tests/guests"), &built.guests)?;
+    languages::build(tools, &usher, &sh::root().join("tests/guests"), &built.guests)?;
     Ok(built)
 }
 
@@ -115,16 +119,16 @@ pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &
             cargo.args(["--features", features]);
         }
         sh::run(&mut cargo)?;
-        let mut pack = Command::new(usher);
-        pack.args(["plugin", "pack", "--manifest"])
-            .arg(workspace.join(manifest))
-            .arg("--core")
-            .arg(target.join(TARGET).join("release").join(core))
-            .arg("-o")
-            .arg(into.join(out));
-        sh::run(&mut pack)?;
+        let core = target.join(TARGET).join("release").join(core);
+        pack(usher, &workspace.join(manifest), ["--core".as_ref(), core.as_os_str()], &into.join(out))?;
     }
     Ok(())
+}
+
+/// `what`: a core module or a component, by its flag.
+pub(crate) fn pack(usher: &Path, manifest: &Path, what: [&OsStr; 2], out: &Path) -> Result<()> {
+    let mut pack = Command::new(usher);
+    sh::run(pack.args(["plugin", "pack", "--manifest"]).arg(manifest).args(what).arg("-o").arg(out))
 }
 
 impl Compiler {

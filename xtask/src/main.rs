@@ -5,6 +5,7 @@ mod chaos;
 mod demo;
 mod guests;
 mod json;
+mod languages;
 mod node;
 mod pgbouncer;
 mod postgres;

@@ -3,7 +3,10 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Common, Failure};
-use crate::runtime::{check, pack};
+use crate::runtime::{
+    check,
+    pack::{self, Made},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -13,14 +16,18 @@ pub(super) enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Make a component of a core module, with its manifest embedded.
+    /// Embed the manifest in a component, which is made of a core module first if that is what the compiler left.
+    #[command(group = clap::ArgGroup::new("made").required(true).args(["core", "component"]))]
     Pack {
         /// plugin.toml; files that it names lie beside it.
         #[arg(long)]
         manifest: PathBuf,
-        /// The core module that the compiler made.
+        /// The core module that the compiler made (Rust).
         #[arg(long)]
-        core: PathBuf,
+        core: Option<PathBuf>,
+        /// The component that the toolchain made (JavaScript, Python).
+        #[arg(long)]
+        component: Option<PathBuf>,
         #[arg(short, long)]
         output: PathBuf,
     },
@@ -39,8 +46,13 @@ impl Command {
                     Err(Failure::Usage("this host would not load it".to_owned()))
                 }
             }
-            Self::Pack { manifest, core, output } => {
-                let component = pack::pack(&manifest, &core).map_err(|e| Failure::Usage(e.to_string()))?;
+            Self::Pack { manifest, core, component, output } => {
+                let made = match (&core, &component) {
+                    (Some(core), None) => Made::Core(core),
+                    (None, Some(component)) => Made::Component(component),
+                    _ => return Err(Failure::Usage("one of --core and --component".to_owned())),
+                };
+                let component = pack::pack(&manifest, made).map_err(|e| Failure::Usage(e.to_string()))?;
                 std::fs::write(&output, component)
                     .map_err(|e| Failure::Usage(format!("cannot write {}: {e}", output.display())))?;
                 Ok(())

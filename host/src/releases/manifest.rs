@@ -42,7 +42,12 @@ struct File {
 struct Plugin {
     name: String,
     version: String,
+    #[serde(default)]
+    unused_imports: Vec<String>,
 }
+
+/// What a toolchain may import in vain. Nothing of it is linked, granted or not.
+const MAY_BE_UNUSED: [&str; 1] = ["wasi:sockets"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +134,9 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
     if !is_version(&file.plugin.version) {
         return Err(field("plugin.version", "a version such as 1.2.0"));
     }
+    if let Some(other) = file.plugin.unused_imports.iter().find(|name| !MAY_BE_UNUSED.contains(&name.as_str())) {
+        return Err(field("plugin.unused_imports", format!("\"{other}\": only \"wasi:sockets\" can be named here")));
+    }
     if file.job.is_empty() {
         return Err(field("job", "a plugin owns at least one job type ([[job]])"));
     }
@@ -140,7 +148,13 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
         }
         jobs.push(job);
     }
-    Ok(Manifest { name: file.plugin.name, version: file.plugin.version, grants: file.grants, jobs })
+    Ok(Manifest {
+        name: file.plugin.name,
+        version: file.plugin.version,
+        grants: file.grants,
+        unused_imports: file.plugin.unused_imports,
+        jobs,
+    })
 }
 
 /// Names of the files that a manifest names, for whoever packs it.

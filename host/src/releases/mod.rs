@@ -21,6 +21,9 @@ pub struct Manifest {
     pub name: String,
     pub version: String,
     pub grants: GrantSet,
+    /// Packages such as `wasi:sockets` that the toolchain imports and the plugin never calls: a call ends the attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_imports: Vec<String>,
     pub jobs: Vec<JobType>,
 }
 
@@ -67,6 +70,9 @@ pub struct Needs {
     pub core_instances: u32,
     pub memories: u32,
     pub tables: u32,
+    /// Of all its memories at the start, in pages of 64 KiB; 0: not known.
+    #[serde(default)]
+    pub memory_pages: u32,
 }
 
 /// A release without its bytes.

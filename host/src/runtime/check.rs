@@ -1,6 +1,6 @@
 use std::{fmt, path::Path, sync::Arc};
 
-use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, inspect, publish::Candidate};
+use super::{PublishError, Registry, Release, Runtime, admission, compile::MAX_COMPONENT, inspect, publish::Candidate};
 use crate::{
     config::{Config, GrantSet},
     db::Pool,
@@ -77,7 +77,7 @@ async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Cand
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
+pub(super) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
@@ -140,8 +140,12 @@ impl fmt::Display for Report {
         if let Some(needs) = self.needs {
             writeln!(
                 f,
-                "needs: {} core instances, {} memories, {} tables",
-                needs.core_instances, needs.memories, needs.tables
+                "needs: {} core instances, {} memories, {} tables: {} slots; {} KiB of memory at the start",
+                needs.core_instances,
+                needs.memories,
+                needs.tables,
+                admission::slots(&needs),
+                64 * u64::from(needs.memory_pages)
             )?;
         }
         match &self.refusal {

@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
+    Instance, Parser, Payload,
+};
 
+use super::engine::PER_COMPONENT;
 use crate::releases::Needs;
 
 /// Name of the custom section that carries the manifest.
@@ -23,7 +27,7 @@ pub struct Inspected {
     pub imports: Vec<String>,
     pub exports: Vec<String>,
     pub embedded: Option<Embedded>,
-    /// Counted in the text of the component; the pool's own count decides.
+    /// Core instances of one instance; memories and tables as they stand in the text, where the compiler's count decides.
     pub needs: Needs,
 }
 
@@ -39,6 +43,23 @@ pub enum InspectError {
     Section(String),
 }
 
+/// A component or module under way in the text.
+#[derive(Default)]
+struct Frame {
+    is_component: bool,
+    /// Of one instance of it, those of the components that it instantiates included.
+    core_instances: u32,
+    /// The same for each component of its index space; `None`: given from outside, so not known here.
+    components: Vec<Option<u32>>,
+}
+
+impl Frame {
+    fn instantiates(&mut self, component: u32) {
+        let known = self.components.get(component as usize).copied().flatten();
+        self.core_instances = self.core_instances.saturating_add(known.unwrap_or(PER_COMPONENT));
+    }
+}
+
 /// Reads structure only; cost is linear in the size, whatever the bytes are.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
     if !bytes.starts_with(b"\0asm") {
@@ -46,36 +67,87 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
     }
     let damaged = |e: wasmparser::BinaryReaderError| InspectError::Damaged(e.to_string());
     let mut found = Inspected::default();
-    let mut depth = 0_usize;
+    let mut frames: Vec<Frame> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(damaged)? {
-            Payload::Version { encoding, .. } => {
-                if depth == 0 && encoding == Encoding::Module {
-                    return Err(InspectError::CoreModule);
-                }
-                depth += 1;
+        let payload = payload.map_err(damaged)?;
+        if let Payload::Version { encoding, .. } = payload {
+            let is_component = encoding == Encoding::Component;
+            if frames.is_empty() && !is_component {
+                return Err(InspectError::CoreModule);
             }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 1 => {
+            frames.push(Frame { is_component, ..Frame::default() });
+            continue;
+        }
+        if let Payload::End(_) = payload {
+            let Some(ended) = frames.pop() else { continue };
+            match frames.last_mut() {
+                Some(around) if ended.is_component => around.components.push(Some(ended.core_instances)),
+                Some(_) => {}
+                None => found.needs.core_instances = ended.core_instances,
+            }
+            continue;
+        }
+        if let Payload::ComponentAliasSection(section) = payload {
+            for alias in section {
+                let component = match alias.map_err(damaged)? {
+                    ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                        let outer = frames.iter().rev().nth(count as usize);
+                        outer.and_then(|frame| frame.components.get(index as usize).copied().flatten())
+                    }
+                    ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => None,
+                    _ => continue,
+                };
+                if let Some(frame) = frames.last_mut() {
+                    frame.components.push(component);
+                }
+            }
+            continue;
+        }
+        let outermost = frames.len() == 1;
+        let Some(frame) = frames.last_mut() else { continue };
+        match payload {
+            Payload::ComponentImportSection(section) => {
                 for import in section {
-                    found.imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    let import = import.map_err(damaged)?;
+                    if let ComponentTypeRef::Component(_) = import.ty {
+                        frame.components.push(None);
+                    }
+                    if outermost {
+                        found.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 1 => {
+            Payload::ComponentExportSection(section) => {
                 for export in section {
-                    found.exports.push(export.map_err(damaged)?.name.name.to_owned());
+                    let export = export.map_err(damaged)?;
+                    // An export is a name of its own for what it exports.
+                    if export.kind == ComponentExternalKind::Component {
+                        frame.components.push(frame.components.get(export.index as usize).copied().flatten());
+                    }
+                    if outermost {
+                        found.exports.push(export.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance.map_err(damaged)? {
+                        frame.instantiates(component_index);
+                    }
                 }
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
-                    if let wasmparser::Instance::Instantiate { .. } = instance.map_err(damaged)? {
-                        found.needs.core_instances += 1;
+                    if let Instance::Instantiate { .. } = instance.map_err(damaged)? {
+                        frame.core_instances = frame.core_instances.saturating_add(1);
                     }
                 }
             }
-            Payload::MemorySection(section) => found.needs.memories += section.count(),
-            Payload::TableSection(section) => found.needs.tables += section.count(),
-            Payload::CustomSection(section) if depth == 1 && section.name() == SECTION => {
+            Payload::MemorySection(section) => {
+                found.needs.memories = found.needs.memories.saturating_add(section.count())
+            }
+            Payload::TableSection(section) => found.needs.tables = found.needs.tables.saturating_add(section.count()),
+            Payload::CustomSection(section) if outermost && section.name() == SECTION => {
                 if found.embedded.is_some() || section.data().len() > MAX_SECTION {
                     return Err(InspectError::Section("there twice, or too large".to_owned()));
                 }
@@ -104,6 +176,40 @@ mod tests {
         assert!(matches!(inspect(b"\0asm"), Err(InspectError::Damaged(_))));
         let found = inspect(&EMPTY).expect("an empty component");
         assert!(found.embedded.is_none() && found.imports.is_empty());
+    }
+
+    #[test]
+    fn core_instances_count_as_often_as_they_are_made() {
+        let twice = "(core module $m) (component $a (core module $m) (core instance (instantiate $m)) (core instance (instantiate $m)))";
+        for (text, made) in [
+            ("(core module $m)".to_owned(), 0),
+            ("(core module $m) (core instance (instantiate $m))".to_owned(), 1),
+            (twice.to_owned(), 0),
+            (
+                format!(
+                    "{twice} (instance (instantiate $a)) (core instance (instantiate $m)) (instance (instantiate $a))"
+                ),
+                5,
+            ),
+            (
+                format!(
+                    "{twice} (component $b (alias outer 1 $a (component $c)) (instance (instantiate $c)) (instance (instantiate $c))) (instance (instantiate $b)) (instance (instantiate $b))"
+                ),
+                8,
+            ),
+            (format!("{twice} (export $e \"e\" (component $a)) (instance (instantiate $e))"), 2),
+        ] {
+            let bytes = wat::parse_str(format!("(component {text})")).expect("a component");
+            assert_eq!(inspect(&bytes).expect("inspected").needs.core_instances, made, "{text}");
+        }
+        let given = "(component (component $a (import \"c\" (component $c)) (instance (instantiate $c)))
+            (component $n) (instance (instantiate $a (with \"c\" (component $n)))))";
+        let bytes = wat::parse_str(given).expect("a component");
+        assert_eq!(
+            inspect(&bytes).expect("inspected").needs.core_instances,
+            PER_COMPONENT,
+            "not known: as many as may be"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
 use pin_project_lite::pin_project;
 use wasmtime::ResourceLimiter;
 
+use super::state::Halt;
 use crate::clock;
 
 /// Linear memory of all guests together, in bytes.
@@ -61,14 +62,17 @@ impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
         let allowed = maximum.is_none_or(|most| desired <= most)
-            && self.used.checked_add(more).is_some_and(|total| total <= self.limit)
-            && self.budget.take(more);
-        if allowed {
-            self.used += more;
-        } else {
+            && self.used.checked_add(more).is_some_and(|total| total <= self.limit);
+        if !allowed {
             self.denied = true;
+            return Ok(false);
         }
-        Ok(allowed)
+        // How full the host is differs from attempt to attempt, so no guest may see it and go on.
+        if !self.budget.take(more) {
+            return Err(Halt::Crowded.into());
+        }
+        self.used += more;
+        Ok(true)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -153,7 +157,8 @@ mod tests {
         assert!(!one.memory_growing(60, 90, None).expect("no error"), "beyond the job's limit");
         assert!(one.denied);
         let mut two = Memory::new(Arc::clone(&budget), 80);
-        assert!(!two.memory_growing(0, 50, None).expect("no error"), "beyond the host's budget");
+        let crowded = two.memory_growing(0, 50, None).expect_err("beyond the host's budget");
+        assert!(matches!(crowded.downcast_ref::<Halt>(), Some(Halt::Crowded)) && !two.denied);
         drop(one);
         assert!(two.memory_growing(0, 50, None).expect("no error"));
     }

@@ -7,11 +7,13 @@
 //! Invariant: a guest ends: by itself, at a limit with a name, or because its host ends. It never takes the host along.
 //! Tables: none of its own (through `releases`).
 
+mod admission;
 mod artifacts;
 pub mod check;
 pub mod compile;
 mod engine;
 mod folder;
+mod guest_log;
 pub mod inspect;
 mod limits;
 pub mod pack;
@@ -21,13 +23,15 @@ mod release;
 mod run;
 mod state;
 mod track_0_1;
+mod wasi;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
-use self::{artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State};
+use self::{
+    admission::Admission, artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State,
+};
 pub use self::{
     folder::Folder,
     publish::{PublishError, Published},
@@ -60,9 +64,7 @@ pub struct Runtime {
     gate: Gate,
     submitter: Submitter,
     memory: Arc<MemoryBudget>,
-    /// In units of the pool: core instances, memories, tables, whichever a release needs most of.
-    admission: Arc<Semaphore>,
-    slots: u32,
+    admission: Admission,
     /// Guests must not starve the runtime that answers HTTP and Postgres.
     threads: Option<tokio::runtime::Runtime>,
     thread_count: usize,
@@ -80,6 +82,7 @@ impl Runtime {
         let engine = engine::pooled(settings).map_err(RuntimeError::Engine)?;
         let mut linker = Linker::new(&engine);
         track_0_1::link(&mut linker).map_err(RuntimeError::Engine)?;
+        wasi::link(&mut linker).map_err(RuntimeError::Engine)?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("guest")
@@ -94,8 +97,7 @@ impl Runtime {
             gate,
             submitter,
             memory: MemoryBudget::new(settings.memory_budget),
-            admission: Arc::new(Semaphore::new(settings.slots as usize)),
-            slots: settings.slots,
+            admission: Admission::new(settings),
             threads: Some(threads),
             thread_count: settings.threads,
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,

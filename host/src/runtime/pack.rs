@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use wasm_encoder::{ComponentSection, CustomSection};
 use wit_component::ComponentEncoder;
 
-use super::inspect::{Embedded, SECTION};
+use super::inspect::{Embedded, InspectError, SECTION, inspect};
 use crate::releases::manifest::{self, ManifestError};
 
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +14,23 @@ pub enum PackError {
     Manifest { path: String, source: ManifestError },
     #[error("{path} does not become a component: {message}")]
     Encode { path: String, message: String },
+    #[error("{path} {source}")]
+    Component { path: String, source: InspectError },
+    #[error("{path} carries a manifest already: pack what the toolchain made")]
+    Packed { path: String },
 }
 
-/// A component of a core module, with its manifest and the files that it names embedded.
-pub fn pack(manifest: &Path, core: &Path) -> Result<Vec<u8>, PackError> {
+/// What a toolchain made.
+#[derive(Clone, Copy, Debug)]
+pub enum Made<'a> {
+    /// A core module with the type of its world, as wit-bindgen leaves it.
+    Core(&'a Path),
+    /// As the toolchains of JavaScript and Python leave it.
+    Component(&'a Path),
+}
+
+/// A component with its manifest and the files that it names embedded.
+pub fn pack(manifest: &Path, made: Made<'_>) -> Result<Vec<u8>, PackError> {
     let shown = |path: &Path| path.display().to_string();
     let read = |path: &Path| fs::read(path).map_err(|source| PackError::Read { path: shown(path), source });
     let text = |path: &Path| fs::read_to_string(path).map_err(|source| PackError::Read { path: shown(path), source });
@@ -31,13 +44,23 @@ pub fn pack(manifest: &Path, core: &Path) -> Result<Vec<u8>, PackError> {
     }
     manifest::parse(&toml, &files).map_err(bad)?;
 
-    let encode = |e: &dyn std::fmt::Display| PackError::Encode { path: shown(core), message: e.to_string() };
-    let mut component = ComponentEncoder::default()
-        .validate(true)
-        .module(&read(core)?)
-        .and_then(ComponentEncoder::encode)
-        .map_err(|e| encode(&format!("{e:#}")))?;
-    let embedded = serde_json::to_vec(&Embedded { manifest: toml, files }).map_err(|e| encode(&e))?;
+    let mut component = match made {
+        Made::Core(path) => ComponentEncoder::default()
+            .validate(true)
+            .module(&read(path)?)
+            .and_then(ComponentEncoder::encode)
+            .map_err(|e| PackError::Encode { path: shown(path), message: format!("{e:#}") })?,
+        Made::Component(path) => {
+            let component = read(path)?;
+            let found = inspect(&component).map_err(|source| PackError::Component { path: shown(path), source })?;
+            if found.embedded.is_some() {
+                return Err(PackError::Packed { path: shown(path) });
+            }
+            component
+        }
+    };
+    let embedded = serde_json::to_vec(&Embedded { manifest: toml, files })
+        .map_err(|e| PackError::Encode { path: shown(manifest), message: e.to_string() })?;
     CustomSection { name: SECTION.into(), data: embedded.into() }.append_to_component(&mut component);
     Ok(component)
 }

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    JobInput, Registry, Release,
+    JobInput, Registry, Release, admission,
     compile::CompileError,
     inspect::{self, InspectError},
     limits::{Charged, Cpu},
@@ -60,9 +60,11 @@ impl PublishError {
             Self::Inspect(InspectError::Damaged(_)) => "damaged",
             Self::Inspect(InspectError::Section(_)) | Self::Manifest(_) | Self::Schema(_) => "manifest-invalid",
             Self::NoManifest => "no-manifest",
-            Self::Policy(PolicyError::UnknownImport { .. } | PolicyError::ImportWithoutGrant { .. }) => {
-                "import-not-granted"
-            }
+            Self::Policy(
+                PolicyError::UnknownImport { .. }
+                | PolicyError::ImportWithoutGrant { .. }
+                | PolicyError::Sockets { .. },
+            ) => "import-not-granted",
             Self::Policy(_) => "policy",
             Self::Compile(error) => error.slug(),
             Self::Link(_) => "does-not-link",
@@ -155,11 +157,19 @@ impl Registry {
         let component = self.component(digest, bytes).await?;
         let mut needs = inspected.needs;
         if let Some(required) = component.resources_required() {
-            needs = Needs { memories: required.num_memories, tables: required.num_tables, ..needs };
+            // As if each memory began as the largest does.
+            let pages = u64::from(required.num_memories) * required.max_initial_memory_size.unwrap_or(0);
+            needs = Needs {
+                memories: required.num_memories,
+                tables: required.num_tables,
+                memory_pages: u32::try_from(pages).unwrap_or(u32::MAX),
+                ..needs
+            };
         }
         let release = self.assemble(Stored { digest, manifest, needs }, grants, &component)?;
-        if release.units() > self.runtime.slots {
-            return Err(PublishError::Needs { needs: release.units(), slots: self.runtime.slots });
+        let (needed, slots) = (admission::slots(&needs), self.runtime.admission.slots());
+        if needed > slots {
+            return Err(PublishError::Needs { needs: needed, slots });
         }
         self.try_out(&release).await?;
         Ok(Candidate { inspected, release })
@@ -182,6 +192,8 @@ impl Registry {
             attempt: 1,
             max_attempts: 1,
         };
+        // It waits its turn like a job: a pool full of jobs says nothing about this component.
+        let Ok(_admitted) = self.runtime.admission.admit(&release.needs).await else { return Ok(()) };
         let cpu = Arc::new(Cpu::default());
         let mut store = self.runtime.store(limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);

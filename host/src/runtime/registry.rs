@@ -6,7 +6,7 @@ use std::{
 use arc_swap::ArcSwap;
 use wasmtime::component::Component;
 
-use super::{PublishError, Release, Runtime, inspect, track_0_1::ProcessorPre};
+use super::{PublishError, Release, Runtime, inspect, track_0_1::ProcessorPre, wasi};
 use crate::{
     config::Config,
     db::Pool,
@@ -183,7 +183,16 @@ impl Registry {
         component: &Component,
     ) -> Result<Arc<Release>, PublishError> {
         let link = |e: wasmtime::Error| PublishError::Link(format!("{e:#}"));
-        let pre = self.runtime.linker.instantiate_pre(component).map_err(link)?;
+        let Runtime { engine, linker, .. } = &*self.runtime;
+        let pre = match stored.manifest.unused_imports.as_slice() {
+            [] => linker.instantiate_pre(component),
+            unused => {
+                let mut linker = linker.clone();
+                wasi::cut(&mut linker, engine, component, unused).map_err(link)?;
+                linker.instantiate_pre(component)
+            }
+        };
+        let pre = pre.map_err(link)?;
         let pre = ProcessorPre::new(pre).map_err(link)?;
         let mut validators = BTreeMap::new();
         for job in &stored.manifest.jobs {

@@ -28,9 +28,4 @@ impl Release {
         let Some(validator) = self.validators.get(job_type) else { return false };
         serde_json::from_str(payload).is_ok_and(|payload| validator.is_valid(&payload))
     }
-
-    /// Units of the pool that one instance takes.
-    pub(super) fn units(&self) -> u32 {
-        self.needs.core_instances.max(self.needs.memories).max(self.needs.tables).max(1)
-    }
 }

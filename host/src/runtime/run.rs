@@ -1,12 +1,14 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 use super::{
     Release, Runtime,
+    guest_log::GuestLog,
     limits::{Charged, Cpu, Memory},
-    state::{GuestLog, Halt, State},
+    state::{Halt, State},
     track_0_1::{Failure, Job},
 };
 use crate::{
@@ -57,6 +59,8 @@ pub enum Verdict {
         kind: TrapKind,
         message: String,
     },
+    /// The host's lack, not the guest's fault: its pool or its memory for guests is used up.
+    Crowded,
     /// The host ends.
     Cancelled,
 }
@@ -70,6 +74,10 @@ pub enum TrapKind {
     StackOverflow,
     /// A panic, or an abort.
     Unreachable,
+    /// `exit` of WASI: its job has no result.
+    Exit,
+    /// A call of what is not there.
+    NotThere,
     /// Too much passed to or returned from a host call, or text that is none.
     HostcallLimit,
     ResultTooLarge,
@@ -86,6 +94,8 @@ impl fmt::Display for TrapKind {
             Self::MemoryLimit => "memory-limit",
             Self::StackOverflow => "stack-overflow",
             Self::Unreachable => "trap-unreachable",
+            Self::Exit => "exit",
+            Self::NotThere => "not-there",
             Self::HostcallLimit => "hostcall-limit",
             Self::ResultTooLarge => "result-too-large",
             Self::ResultInvalid => "result-invalid",
@@ -129,9 +139,9 @@ impl Runtime {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
-        // Admitted before the store is made: the pool would say no with an error that looks like the guest's.
+        // No clock of the attempt runs while it waits.
         let admitted = tokio::select! {
-            admitted = self.admission.acquire_many(release.units().min(self.slots)) => admitted,
+            admitted = self.admission.admit(&release.needs) => admitted,
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
@@ -170,7 +180,9 @@ impl Runtime {
                 }
             }
         };
-        let state = store.into_data();
+        let mut state = store.into_data();
+        // A line that was not ended is one now; it may be the reason of a trap.
+        state.wasi = None;
         let peak_memory = state.memory.used();
         let verdict = match verdict {
             None => trapped(TrapKind::WallLimit, format!("it ran longer than {:?}", limits.wall)),
@@ -189,8 +201,6 @@ impl Runtime {
     /// A fresh store. Nothing of one attempt is left for the next.
     pub(super) fn store(&self, limits: Limits, job: &JobInput, attempt: Arc<Attempt>, cpu: Arc<Cpu>) -> Store<State> {
         let state = State {
-            job: job.id,
-            job_type: job.job_type.clone(),
             attempt,
             gate: self.gate.clone(),
             submitter: self.submitter.clone(),
@@ -200,7 +210,8 @@ impl Runtime {
             children: Vec::new(),
             published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
-            log: GuestLog::default(),
+            log: GuestLog::new(job.id, &job.job_type),
+            wasi: None,
             stop: None,
         };
         let mut store = Store::new(&self.engine, state);
@@ -248,12 +259,20 @@ fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &
             return stop
                 .map_or_else(|| trapped(TrapKind::HostcallLimit, "ended in a host call".to_owned()), Verdict::Stopped);
         }
+        Some(Halt::Crowded) => return Verdict::Crowded,
+        Some(halt @ Halt::NotThere(_)) => return trapped(TrapKind::NotThere, halt.to_string()),
         None => {}
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Verdict::Crowded;
     }
     let last_words = || log.last_words().map(|words| format!(": {words}")).unwrap_or_default();
     if memory.denied {
         let message = format!("it asked for more than {} bytes of memory{}", limits.memory, last_words());
         return trapped(TrapKind::MemoryLimit, message);
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return trapped(TrapKind::Exit, format!("it exited with status {status}{}", last_words()));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => trapped(TrapKind::StackOverflow, "the call stack is exhausted".to_owned()),

@@ -210,6 +210,9 @@ fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict, cancel_asked: bo
         runtime::Verdict::Trapped { kind, message } => {
             otherwise(retry(job, backoff(queue, job.attempt), "trapped"), &kind.to_string(), message)
         }
+        runtime::Verdict::Crowded => {
+            otherwise(snooze(queue, job, None), "crowded", "this host had no room for the guest".to_owned())
+        }
         runtime::Verdict::Cancelled if cancel_asked => {
             otherwise(Verdict::Cancelled, "cancelled", "it was cancelled while it ran".to_owned())
         }
@@ -349,6 +352,8 @@ mod tests {
             };
             assert!(delay <= MAX_SNOOZE && delay >= Duration::from_secs(1), "{delay:?}");
         }
+        let crowded = ended(job(11, 0), runtime::Verdict::Crowded, false);
+        assert!(matches!(crowded, Some(Verdict::Again { burn: false, .. })), "nor does a full host");
     }
 
     #[test]

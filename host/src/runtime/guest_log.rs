@@ -1,0 +1,121 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::Level;
+
+use crate::ids::JobId;
+
+/// Bytes of log lines an attempt may write.
+const MAX_BYTES: usize = 64 << 10;
+const MAX_LINES: usize = 256;
+/// Longest line that is kept, in characters.
+pub(super) const MAX_LINE: usize = 4 << 10;
+
+/// What one attempt's guest says, by the contract's `log` or by WASI's stdout and stderr: bounded, all of it together, and
+/// remembered in part for the error of an attempt that traps.
+#[derive(Clone)]
+pub(super) struct GuestLog(Arc<Inner>);
+
+struct Inner {
+    job: JobId,
+    job_type: String,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    bytes: usize,
+    lines: usize,
+    complaint: Option<(Level, String)>,
+}
+
+impl GuestLog {
+    pub fn new(job: JobId, job_type: &str) -> Self {
+        Self(Arc::new(Inner { job, job_type: job_type.to_owned(), book: Mutex::default() }))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self, level: Level, text: &str) {
+        let Some(line) = self.book().admit(text) else { return };
+        let (job, job_type) = (self.0.job, &self.0.job_type);
+        match level {
+            Level::TRACE | Level::DEBUG => {
+                tracing::debug!(job.id = %job, job.kind = job_type, guest.line = line, "guest log");
+            }
+            Level::INFO => tracing::info!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
+            Level::WARN => tracing::warn!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
+            Level::ERROR => tracing::error!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
+        }
+        if level <= Level::WARN {
+            self.book().remember(level, line);
+        }
+    }
+
+    pub fn progress(&self, percent: u8, note: &str) {
+        if let Some(line) = self.book().admit(note) {
+            tracing::debug!(job.id = %self.0.job, progress.percent = percent.min(100), guest.line = line, "guest progress");
+        }
+    }
+
+    /// The last error, or else the last warning: likely the reason of the trap that followed.
+    pub fn last_words(&self) -> Option<String> {
+        self.book().complaint.as_ref().map(|(_, line)| line.clone())
+    }
+}
+
+impl Book {
+    /// The line as it may be logged; `None`: over the limit. The first line over it says so.
+    fn admit(&mut self, message: &str) -> Option<String> {
+        if self.lines > MAX_LINES {
+            return None;
+        }
+        self.lines += 1;
+        self.bytes += message.len();
+        if self.lines > MAX_LINES || self.bytes > MAX_BYTES {
+            self.lines = MAX_LINES + 1;
+            return Some("truncated: this attempt may log no more".to_owned());
+        }
+        // One line stays one line, and no terminal is steered.
+        Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose.
+    fn remember(&mut self, level: Level, line: String) {
+        if self.complaint.as_ref().is_none_or(|(held, _)| level <= *held) {
+            self.complaint = Some((level, line));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_ends_with_one_line_that_says_so() {
+        let mut log = Book::default();
+        let admitted: Vec<_> = (0..100_000).filter_map(|n| log.admit(&format!("line {n}"))).collect();
+        assert_eq!(admitted.len(), MAX_LINES + 1);
+        assert!(admitted[MAX_LINES].starts_with("truncated"));
+        let mut log = Book::default();
+        assert!(log.admit(&"x".repeat(1 << 20)).expect("a line").starts_with("truncated"));
+        assert_eq!(log.admit("more"), None);
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(Book::default().admit("a\nb\u{1b}[31m").as_deref(), Some("a b [31m"));
+    }
+
+    #[test]
+    fn only_complaints_are_last_words() {
+        let log = GuestLog::new(JobId::new(), "a");
+        log.write(Level::WARN, "odd");
+        log.write(Level::ERROR, "broken");
+        log.write(Level::INFO, "fine");
+        log.write(Level::WARN, "note: no backtrace");
+        assert_eq!(log.last_words().as_deref(), Some("broken"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Many at once: a pool that is full makes guests wait, and burns nobody's attempt.
+
+use std::time::Duration;
+
+use super::{compiled, options};
+use crate::support::{Db, Host, Sink, eventually, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_heavy_guests_and_a_thousand_light_ones_all_run_once() {
+    compiled().await;
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let mut options = options("http://127.0.0.1:1");
+    options.plugins.push("guest.wasm");
+    if let Some(policy) = &mut options.policy {
+        policy.push_str("[plugins.policy.guest]\njobs = [\"guest\", \"guest-money\"]\n");
+    }
+    // All of them are taken at once; the pool has the default's thousand slots and gibibyte.
+    options.concurrency = 1_300;
+    options.filter = "info";
+    let host = Host::start(&db, Some(&sink), options).await;
+    let queue = async |verb: &str, queue: &str| {
+        let path = format!("/queues/{queue}/{verb}");
+        assert_eq!(host.admin().send(reqwest::Method::POST, &path, None).await.status, 200);
+    };
+    queue("pause", "money").await;
+    queue("pause", "communication").await;
+    let many = async |job_type: &str, payload: &str, count: u32| {
+        let submit = format!("usher.submit('t1', '{job_type}', '{payload}')");
+        db.execute(&format!("SELECT count({submit}) FROM generate_series(1, {count})")).await;
+    };
+    let heavy = r#"{"orderId": "o", "email": "e", "items": [{"sku": "a", "quantity": 1}], "trouble": "print"}"#;
+    many("order-ts", heavy, 100).await;
+    many("order-py", heavy, 100).await;
+    many("guest-money", r#"{"do": "spin", "ms": 5}"#, 1_000).await;
+    eventually("they are checked", async || {
+        (db.count("SELECT count(*) FROM jobs WHERE unchecked").await == 0).then_some(())
+    })
+    .await;
+    queue("resume", "communication").await;
+    queue("resume", "money").await;
+    let done = async || (db.count("SELECT count(*) FROM jobs").await == 0).then_some(());
+    within(Duration::from_secs(180), "all are done", done).await;
+    let sum = "SELECT count(*) FROM jobs_archive WHERE state = 'completed' AND attempt = 1";
+    assert_eq!(db.count(sum).await, 1_200);
+    // Admission is exact enough that the pool and the budget never had to say no.
+    assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE errors <> '[]'").await, 0);
+}
