@@ -30,6 +30,7 @@ mod plugins;
 mod queue;
 mod rate_limits;
 mod redrive;
+mod releases;
 mod retention;
 mod runtime;
 mod secrets;

@@ -32,7 +32,7 @@ fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
 }
 
 /// Small to ship, hard to compile: live locals and branches, each with each.
-fn bomb(n: usize) -> Vec<u8> {
+pub fn bomb(n: usize) -> Vec<u8> {
     let mut wat = format!(
         "(component (core module (memory 1) (func (export \"f\") (param i32) (result i32) (local{})",
         " i32".repeat(n)
@@ -56,7 +56,7 @@ fn bomb(n: usize) -> Vec<u8> {
 }
 
 /// A component with the manifest section of a good one.
-fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
+pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
     let data = json!({"manifest": manifest, "files": {"schema.json": "{}"}}).to_string();
     let name = b"usher:plugin";
     let mut section = vec![u8::try_from(name.len()).unwrap()];
@@ -77,14 +77,14 @@ fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
     all
 }
 
-fn manifest(name: &str, job_type: &str, more: &str) -> String {
+pub fn manifest(name: &str, job_type: &str, more: &str) -> String {
     format!(
         "[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\n[[job]]\ntype = \"{job_type}\"\nqueue = \"money\"\nschema = \"schema.json\"\n{more}"
     )
 }
 
 /// A component that imports an interface of our package which no host serves: a letter of one that is served is another.
-fn unserved() -> Vec<u8> {
+pub fn unserved() -> Vec<u8> {
     let mut bytes = fs::read(component("guest-mint.wasm")).unwrap();
     let name = b"usher:plugin/solana@";
     let places: Vec<_> = (0..bytes.len() - name.len()).filter(|&at| &bytes[at..at + name.len()] == name).collect();
@@ -228,7 +228,7 @@ async fn a_file_that_is_completed_in_place_is_taken_in_the_end() {
 }
 
 /// The component of another plugin, under a manifest of our own.
-fn repacked(from: &str, manifest: &str) -> Vec<u8> {
+pub fn repacked(from: &str, manifest: &str) -> Vec<u8> {
     // A second section of the same name is refused, so the old one is renamed first.
     let mut bytes = fs::read(component(from)).unwrap();
     let at = bytes.windows(13).rposition(|w| w == b"usher:plugin{").unwrap();

@@ -71,6 +71,7 @@ confirm_within = "700ms"
 dead_after = "1s"
 doubt_margin = "500ms"
 poll = "500ms"
+ready_within = "6s"
 "#;
 
 const QUEUES: &str = r#"
@@ -279,6 +280,10 @@ on_doubt = "{}"
     ));
     if !options.config.contains("[upstreams.rig]") {
         text.push_str("[upstreams.rig]\nbase_url = \"http://127.0.0.1:1\"\nmethods = [\"GET\", \"POST\"]\n");
+    }
+    // Guests that misbehave on purpose are not to stop the others of their release.
+    if !options.config.contains("[plugins.quarantine]") {
+        text.push_str("[plugins.quarantine]\nbad = 0\n");
     }
     text.push_str(&options.config);
     text

@@ -10,6 +10,7 @@
 mod config;
 mod effects;
 mod plugin;
+mod releases;
 mod serve;
 mod token;
 
@@ -44,7 +45,7 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
-    /// Plugins: check, pack.
+    /// Plugins: check, pack, publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Effects: compare the ledger with a provider.

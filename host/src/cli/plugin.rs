@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Common, Failure};
+use super::{Common, Failure, releases};
 use crate::runtime::{
     check,
     pack::{self, Made},
@@ -31,11 +31,14 @@ pub(super) enum Command {
         #[arg(short, long)]
         output: PathBuf,
     },
+    #[command(flatten)]
+    Releases(releases::Command),
 }
 
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Releases(command) => command.run(),
             Self::Check { file, common } => {
                 let config = common.load()?;
                 let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;

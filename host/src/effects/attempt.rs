@@ -129,6 +129,16 @@ impl Attempt {
         !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
     }
 
+    /// Provider calls of this attempt, those that the journal answered included.
+    pub fn effects(&self) -> u32 {
+        self.next_seq.load(Ordering::Relaxed)
+    }
+
+    /// A provider is being called.
+    pub fn is_calling(&self) -> bool {
+        *self.under_way.borrow() > 0
+    }
+
     /// An effect may have happened, its answer is not known, and that matters: such a job cannot end by itself.
     pub fn is_in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{OperateError, Operator, REDRIVE, notify};
@@ -32,6 +32,25 @@ pub struct Bulk {
 
 const SAMPLE: i64 = 20;
 
+/// In the caller's transaction.
+pub(super) async fn begin_redrive(
+    db: &mut PgConnection,
+    filter: &DeadFilter,
+    rate: i32,
+    by: &str,
+) -> sqlx::Result<Uuid> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO redrives (filter, rate, created_by) VALUES ($1, $2, $3) RETURNING id",
+        serde_json::json!(filter),
+        rate,
+        by,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    notify(db, REDRIVE, &id.to_string()).await?;
+    Ok(id)
+}
+
 impl Operator {
     pub async fn preview(&self, filter: &DeadFilter) -> Result<Preview, OperateError> {
         let mut db = self.pool.read().await?;
@@ -42,15 +61,7 @@ impl Operator {
     /// Begins one; some node's scheduler carries it out, at most `rate` jobs a second.
     pub async fn redrive(&self, filter: &DeadFilter, rate: i32, by: &str) -> Result<Uuid, OperateError> {
         let mut tx = self.pool.begin().await?;
-        let id = sqlx::query_scalar!(
-            "INSERT INTO redrives (filter, rate, created_by) VALUES ($1, $2, $3) RETURNING id",
-            serde_json::json!(filter),
-            rate,
-            by,
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        notify(&mut tx, REDRIVE, &id.to_string()).await?;
+        let id = begin_redrive(&mut tx, filter, rate, by).await?;
         tx.commit().await?;
         Ok(id)
     }

@@ -92,17 +92,18 @@ impl Operator {
         store::redrive(db, &redrive).await?.ok_or(OperateError::NotFound)
     }
 
-    /// The one that was asked for; else the active one, or where nothing serves, the one that took the job in.
+    /// The one that was asked for; else the active one, or where nothing serves, the one that took the job in. `None`: that
+    /// one is in quarantine, so the job waits for one that serves.
     async fn release_of(
         &self,
         db: &mut PgConnection,
         job: &Finished,
         asked: Option<Digest>,
-    ) -> Result<Digest, OperateError> {
+    ) -> Result<Option<Digest>, OperateError> {
         if let Some(asked) = asked {
             let stored = releases::store::get(db, asked).await?.ok_or(OperateError::NoRelease(asked))?;
             return if stored.manifest.jobs.iter().any(|own| own.job_type == job.job_type) {
-                Ok(asked)
+                Ok(Some(asked))
             } else {
                 Err(OperateError::conflict(
                     "wrong-release",
@@ -113,10 +114,14 @@ impl Operator {
         let active = self.catalog.get(&job.job_type).filter(|entry| {
             serde_json::from_str::<Value>(&job.payload).is_ok_and(|payload| entry.validator.is_valid(&payload))
         });
-        active
-            .and_then(|entry| entry.digest)
-            .or(job.accepted_by)
-            .ok_or_else(|| OperateError::conflict("no-release", format!("No release serves \"{}\" now.", job.job_type)))
+        let none = || OperateError::conflict("no-release", format!("No release serves \"{}\" now.", job.job_type));
+        match active.and_then(|entry| entry.digest) {
+            Some(active) => Ok(Some(active)),
+            None => {
+                let accepted = job.accepted_by.ok_or_else(none)?;
+                Ok((!releases::store::quarantined(db).await?.contains(&accepted)).then_some(accepted))
+            }
+        }
     }
 }
 

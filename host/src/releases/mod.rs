@@ -2,17 +2,27 @@
 //!
 //! Owns: the manifest format, the check of a manifest against the operator's policy, and the rows of releases.
 //! Refuses: a second owner of a job type, a second content for a (name, version), a grant nobody gave.
-//! Invariant: a release never changes; the newest activation of a plugin decides which one serves.
-//! Tables: releases, activations, job_types, refusals.
+//! Invariant: a release never changes; the newest activation in effect of a plugin decides which one serves.
+//! Tables: releases, activations, retirements, rejections, job_types, refusals, plugin_usage (and what nodes report of
+//! releases in their rows).
 
+mod judge;
 pub mod manifest;
+mod place;
 pub mod policy;
+pub mod signing;
 pub mod store;
+mod usage;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    judge::Window,
+    place::{line_at, line_of},
+    usage::{Meter, Metered, Usage},
+};
 use crate::{config::GrantSet, ids::Digest};
 
 /// A parsed and checked `plugin.toml`, with the schemas that it names inlined.

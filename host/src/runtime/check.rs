@@ -13,6 +13,7 @@ use crate::{
         stripe::Stripe,
         upstream::{Http, Targets},
     },
+    ids::NodeId,
     lifecycle::Pulse,
     queue::{Bell, Lanes},
     ratelimit::Limiter,
@@ -77,7 +78,7 @@ async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Cand
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-pub(super) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
+pub(crate) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
@@ -107,7 +108,7 @@ pub(super) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<
         &Lanes::default(),
     );
     let runtime = Runtime::new(&config, gate, submitter)?;
-    Ok(Registry::new(Arc::new(runtime), catalog, config))
+    Ok(Registry::new(Arc::new(runtime), catalog, config, NodeId::random()))
 }
 
 impl fmt::Display for Report {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Registry, compile::MAX_COMPONENT};
+use super::{Offer, Registry, compile::MAX_COMPONENT};
 use crate::{db::Pool, lifecycle::Lifecycle, releases};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -55,7 +55,13 @@ impl Folder {
             }
             let passing = match fs::read(path) {
                 Ok(bytes) if bytes.len() <= MAX_COMPONENT + 1 => {
-                    let published = self.registry.publish(&self.pool, &bytes, &source(path), "plugins folder").await;
+                    // Beside it, and there before it: FILE.wasm.sig.
+                    let mut beside = path.clone().into_os_string();
+                    beside.push(".sig");
+                    let signature = fs::read_to_string(beside).ok();
+                    let signature = signature.as_deref();
+                    let offer = Offer { bytes: &bytes, signature, activate: true, by: "plugins folder" };
+                    let published = self.registry.publish_from(&self.pool, offer, &source(path)).await;
                     published.is_err_and(|error| error.is_passing())
                 }
                 Ok(_) => false,

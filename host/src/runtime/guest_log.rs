@@ -23,6 +23,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Book {
+    /// Of all that it said.
+    said: u64,
     bytes: usize,
     lines: usize,
     complaint: Option<(Level, String)>,
@@ -59,6 +61,11 @@ impl GuestLog {
         }
     }
 
+    /// Of all that it said, also of what was cut off.
+    pub fn bytes(&self) -> u64 {
+        self.book().said
+    }
+
     /// The last error, or else the last warning: likely the reason of the trap that followed.
     pub fn last_words(&self) -> Option<String> {
         self.book().complaint.as_ref().map(|(_, line)| line.clone())
@@ -68,6 +75,7 @@ impl GuestLog {
 impl Book {
     /// The line as it may be logged; `None`: over the limit. The first line over it says so.
     fn admit(&mut self, message: &str) -> Option<String> {
+        self.said += message.len() as u64;
         if self.lines > MAX_LINES {
             return None;
         }

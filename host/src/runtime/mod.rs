@@ -15,9 +15,12 @@ mod engine;
 mod folder;
 mod guest_log;
 pub mod inspect;
+mod judging;
 mod limits;
 pub mod pack;
+mod place;
 mod publish;
+mod ready;
 mod registry;
 mod release;
 mod run;
@@ -34,8 +37,9 @@ use self::{
 };
 pub use self::{
     folder::Folder,
-    publish::{PublishError, Published},
-    registry::Registry,
+    place::Place,
+    publish::{Offer, PublishError, Published},
+    registry::{Refreshed, Registry},
     release::Release,
     run::{Ended, JobInput, TrapKind, Verdict},
 };

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
 
 use super::{
     JobInput, Registry, Release, admission,
@@ -7,6 +10,7 @@ use super::{
     limits::{Charged, Cpu},
 };
 use crate::{
+    audit,
     db::Pool,
     effects::{Attempt, Held, OnBehalf},
     ids::{Digest, JobId, Lease, Tier},
@@ -14,7 +18,8 @@ use crate::{
         self, Limits, Needs, Stored,
         manifest::{self, ManifestError},
         policy::{self, PolicyError},
-        store::StoreError,
+        signing::{self, SigningError},
+        store::{Activation, Reason, StoreError},
     },
 };
 
@@ -43,6 +48,10 @@ pub enum PublishError {
     Store(#[from] StoreError),
     #[error("the release's bytes are not stored")]
     Missing,
+    #[error("a compiler of this cluster rejected these bytes before: {detail}")]
+    Rejected { reason: String, detail: String },
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 impl From<sqlx::Error> for PublishError {
@@ -72,7 +81,16 @@ impl PublishError {
             Self::Instantiate(_) => "does-not-instantiate",
             Self::Store(StoreError::VersionTaken { .. }) => "version-taken",
             Self::Store(StoreError::TypeTaken { .. }) => "job-type-taken",
+            Self::Store(StoreError::Quarantined { .. }) => "release-quarantined",
+            Self::Store(StoreError::Retiring { .. }) => "plugin-retiring",
             Self::Store(StoreError::Database(_)) | Self::Missing => "database",
+            Self::Rejected { reason, .. } => match reason.as_str() {
+                "compile-memory" => "compile-memory",
+                "compile-time" => "compile-time",
+                _ => "compile-error",
+            },
+            Self::Signing(SigningError::Missing) => "signature-missing",
+            Self::Signing(_) => "signature-invalid",
         }
     }
 
@@ -80,6 +98,22 @@ impl PublishError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Store(StoreError::Database(_)) | Self::Compile(CompileError::Child(_)))
     }
+
+    /// A compiler said no to the bytes, and would again.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Compile(CompileError::Memory | CompileError::Time | CompileError::Refused(_)))
+    }
+}
+
+/// A component that somebody offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    pub bytes: &'a [u8],
+    /// Detached, base64.
+    pub signature: Option<&'a str>,
+    /// False: it is stored only.
+    pub activate: bool,
+    pub by: &'a str,
 }
 
 /// What a publish came to.
@@ -88,8 +122,10 @@ pub struct Published {
     pub digest: Digest,
     pub plugin: String,
     pub version: String,
-    /// False: it served already.
-    pub activated: bool,
+    /// False: the same bytes were there.
+    pub stored: bool,
+    /// The activation that it came to. `None`: it serves already, or was to be stored only.
+    pub activation: Option<Activation>,
 }
 
 /// A component that passed every check but was not stored.
@@ -99,11 +135,10 @@ pub(super) struct Candidate {
 }
 
 impl Registry {
-    /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong is written down under `source`,
-    /// and nothing else changes.
-    pub async fn publish(&self, pool: &Pool, bytes: &[u8], source: &str, by: &str) -> Result<Published, PublishError> {
-        let digest = Digest::of(bytes);
-        let published = self.try_publish(pool, bytes, by).await;
+    /// `publish`, and what was refused is written down under `source`, for all to see.
+    pub async fn publish_from(&self, pool: &Pool, offer: Offer<'_>, source: &str) -> Result<Published, PublishError> {
+        let digest = Digest::of(offer.bytes);
+        let published = self.publish(pool, offer).await;
         let noted = async {
             let mut db = pool.write().await?;
             match &published {
@@ -117,41 +152,106 @@ impl Registry {
         if let Err(error) = noted.await {
             tracing::warn!(error = %error, source, "the outcome of a publish could not be noted");
         }
+        published
+    }
+
+    /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong, nothing changes.
+    pub async fn publish(&self, pool: &Pool, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let digest = Digest::of(offer.bytes);
+        let published = self.try_publish(pool, digest, offer).await;
         match &published {
-            Ok(done) if done.activated => {
-                tracing::info!(plugin.name = done.plugin, plugin.version = done.version, plugin.digest = %digest, "release activated");
+            Ok(done) if done.stored || done.activation.is_some() => {
+                let (plugin, version) = (&done.plugin, &done.version);
+                let activated = done.activation.is_some();
+                tracing::info!(plugin.name = plugin, plugin.version = version, plugin.digest = %digest, activated, "release published");
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(source, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused");
+                tracing::warn!(by = offer.by, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused");
             }
         }
         published
     }
 
-    async fn try_publish(&self, pool: &Pool, bytes: &[u8], by: &str) -> Result<Published, PublishError> {
-        let candidate = self.examine(bytes).await?;
-        let release = &candidate.release;
-        let stored = Stored { digest: release.digest, manifest: release.manifest.clone(), needs: release.needs };
+    async fn try_publish(&self, pool: &Pool, digest: Digest, offer: Offer<'_>) -> Result<Published, PublishError> {
+        // Before any of the bytes is looked at.
+        let signed_by = signing::verify(&self.config.plugins.trusted_keys, offer.bytes, offer.signature)?;
+        let turn = self.turn(digest);
+        let _turn = turn.lock().await;
+        let rejection = async {
+            let mut db = pool.read().await?;
+            releases::store::rejection(&mut db, digest, &self.compiler()).await
+        };
+        if let Some((reason, detail)) = rejection.await? {
+            return Err(PublishError::Rejected { reason, detail });
+        }
+        let examined = self.examine(offer.bytes).await;
+        if let Err(error) = &examined
+            && error.is_rejection()
+            && let Err(error) = self.reject(pool, digest, error).await
+        {
+            tracing::warn!(error = %error, "a rejection could not be remembered");
+        }
+        let release = examined?.release;
+        let stored = Stored { digest, manifest: release.manifest.clone(), needs: release.needs };
+        let plugin = &stored.manifest.name;
         let mut tx = pool.begin().await?;
-        releases::store::put(&mut tx, &stored, bytes, by).await?;
-        let activated = releases::store::activate(&mut tx, &stored, by).await?;
+        releases::store::lock_plugin(&mut tx, plugin).await?;
+        let new = releases::store::put(&mut tx, &stored, offer.bytes, signed_by.as_deref(), offer.by).await?;
+        // Whose type it is is told now, also where nothing is activated yet.
+        releases::store::check_types(&mut tx, &stored).await?;
+        let mut activation = None;
+        if offer.activate {
+            if releases::store::retiring(&mut tx, plugin).await? {
+                return Err(StoreError::Retiring { plugin: plugin.clone() }.into());
+            }
+            activation = releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
+        }
+        if new || activation.is_some() {
+            let detail = serde_json::json!({
+                "version": stored.manifest.version, "digest": digest, "signedBy": signed_by,
+                "generation": activation.map(|activation| activation.generation),
+            });
+            audit::write(&mut tx, offer.by, None, "plugin.publish", &format!("plugin/{plugin}"), detail).await?;
+        }
         tx.commit().await?;
-        // This node swaps at once; the others hear of it.
-        self.refresh(pool).await?;
+        // This node swaps at once, if it need not wait for others; they hear of it.
+        if activation.is_some_and(|activation| activation.effective) {
+            self.refresh(pool).await?;
+        }
         Ok(Published {
-            digest: stored.digest,
+            digest,
             plugin: stored.manifest.name,
             version: stored.manifest.version,
-            activated,
+            stored: new,
+            activation,
+        })
+    }
+
+    /// Two publishers of the same bytes: the second one finds all done.
+    fn turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        publishing.retain(|_, turn| turn.strong_count() > 0);
+        publishing.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turn = Arc::default();
+            publishing.insert(digest, Arc::downgrade(&turn));
+            turn
         })
     }
 
     /// All checks, without writing anything but the artifact cache.
     pub(super) async fn examine(&self, bytes: &[u8]) -> Result<Candidate, PublishError> {
-        let inspected = inspect::inspect(bytes)?;
-        let embedded = inspected.embedded.as_ref().ok_or(PublishError::NoManifest)?;
-        let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
+        // Up to 32 MiB of whatever somebody sends: not on a thread that others wait for.
+        let owned = bytes.to_vec();
+        let looked = tokio::task::spawn_blocking(move || {
+            let inspected = inspect::inspect(&owned)?;
+            let embedded = inspected.embedded.as_ref().ok_or(PublishError::NoManifest)?;
+            let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
+            Ok::<_, PublishError>((inspected, manifest))
+        });
+        let (inspected, manifest) = looked
+            .await
+            .map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))??;
         let grants = policy::check(&manifest, &inspected.imports, &self.config)?;
         let digest = Digest::of(bytes);
         let component = self.component(digest, bytes).await?;

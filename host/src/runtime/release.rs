@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::{state::State, track_0_1::ProcessorPre};
 use crate::{
@@ -16,6 +19,8 @@ pub struct Release {
     pub needs: Needs,
     pub(super) validators: BTreeMap<String, Arc<jsonschema::Validator>>,
     pub(super) pre: ProcessorPre<State>,
+    /// One of its last jobs here trapped: its outcomes are counted.
+    pub(super) flawed: AtomicBool,
 }
 
 impl Release {

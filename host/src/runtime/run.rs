@@ -39,6 +39,8 @@ pub struct Ended {
     pub cpu: Duration,
     /// Bytes of linear memory.
     pub peak_memory: u64,
+    /// Of log lines, also of those that were cut off.
+    pub log_bytes: u64,
     pub children: Vec<PreparedJob>,
     /// In the order in which it published.
     pub published: Vec<Publication>,
@@ -84,6 +86,21 @@ pub enum TrapKind {
     ResultInvalid,
     /// Another trap of WebAssembly.
     Wasm(Trap),
+}
+
+impl TrapKind {
+    /// How the names of all of them begin.
+    pub const NAMES: [&str; 9] = [
+        "cpu-limit",
+        "wall-limit",
+        "memory-limit",
+        "stack-overflow",
+        "trap-",
+        "exit",
+        "not-there",
+        "hostcall-limit",
+        "result-",
+    ];
 }
 
 impl fmt::Display for TrapKind {
@@ -195,7 +212,14 @@ impl Runtime {
             Some(Ok(Err(Failure::Permanent(message)))) => Verdict::GuestPermanent(message),
             Some(Err(error)) => classify(&error, state.stop, &state.memory, &state.log, limits),
         };
-        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children, published: state.published }
+        Ended {
+            verdict,
+            cpu: cpu.used(),
+            peak_memory,
+            log_bytes: state.log.bytes(),
+            children: state.children,
+            published: state.published,
+        }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
@@ -230,7 +254,14 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() }
+    Ended {
+        verdict,
+        cpu: Duration::ZERO,
+        peak_memory: 0,
+        log_bytes: 0,
+        children: Vec::new(),
+        published: Vec::new(),
+    }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {

@@ -78,22 +78,6 @@ pub(super) async fn tell(s: Arc<Scheduler>) {
     }
 }
 
-/// Brings this node's releases up to date whenever an activation may have happened.
-pub(super) async fn refresh(s: Arc<Scheduler>) {
-    loop {
-        tokio::select! {
-            () = s.releases_changed.notified() => {}
-            () = s.lifecycle.stopping() => return,
-        }
-        match s.registry.refresh(&s.pool).await {
-            // Jobs of these types may be waiting, blocked.
-            Ok(newly_served) if !newly_served.is_empty() => s.bell.due_in(Duration::ZERO),
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = %error, "releases could not be brought up to date"),
-        }
-    }
-}
-
 /// Reads the rate limits and what is held whenever they may have changed. What fails, the next beat makes good.
 pub(super) async fn refresh_rates(s: Arc<Scheduler>) {
     loop {

@@ -81,6 +81,8 @@ pub struct Violation {
 pub enum SubmitError {
     #[error("no plugin owns the job type \"{given}\"")]
     UnknownType { given: String, known: Vec<String> },
+    #[error("the plugin \"{plugin}\" is being retired, and \"{job_type}\" takes no jobs any more")]
+    Retiring { job_type: String, plugin: String },
     #[error("the payload is longer than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the payload is refused")]
@@ -136,13 +138,15 @@ impl Submitter {
 
     /// Checked, then committed together with the other submits of the moment and tier.
     pub async fn submit(&self, job: NewJob) -> Result<Accepted, SubmitError> {
-        let origin = Origin { id: JobId::new(), parent: None, delay_ms: 0 };
-        let prepared = self.check(job, &origin)?;
+        let prepared = self.prepare(job)?;
         self.batcher(prepared.tier()).submit(prepared).await
     }
 
     /// All checks of a job that is submitted with others, without I/O.
     pub fn prepare(&self, job: NewJob) -> Result<PreparedJob, SubmitError> {
+        if let Some(entry) = self.catalog.get(&job.job_type).filter(|entry| entry.retiring) {
+            return Err(SubmitError::Retiring { job_type: job.job_type, plugin: entry.plugin.clone() });
+        }
         self.check(job, &Origin { id: JobId::new(), parent: None, delay_ms: 0 })
     }
 

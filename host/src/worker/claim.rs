@@ -138,7 +138,8 @@ async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks
     let began = Instant::now();
     let claim = async {
         let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
-        let (claimed, found) = queue::store::claim(&mut tx, tier, queue, worker.node, limit, looks).await?;
+        let but = worker.registry.unserved();
+        let (claimed, found) = queue::store::claim(&mut tx, tier, queue, worker.node, limit, looks, &but).await?;
         let again: Vec<_> = claimed.iter().filter(|job| !job.is_first_run()).map(|job| job.id.0).collect();
         let journals = match again.as_slice() {
             [] => HashMap::new(),
@@ -187,7 +188,8 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
     }
     let looks = Cursors::plan_alone();
     let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
-    let (claimed, _) = queue::store::claim(&mut tx, config.tier, queue, worker.node, 1, &looks).await?;
+    let but = worker.registry.unserved();
+    let (claimed, _) = queue::store::claim(&mut tx, config.tier, queue, worker.node, 1, &looks, &but).await?;
     let ids: Vec<_> = claimed.iter().map(|job| job.id.0).collect();
     let mut journals = journal::store::load(&mut tx, &ids, worker.cluster.doubt_margin).await?;
     tx.commit().await?;

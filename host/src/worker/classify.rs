@@ -22,6 +22,8 @@ pub(super) enum Outcome {
         ended: Ended,
         /// One of its effects may have happened, and its answer is not known.
         in_doubt: bool,
+        /// It trapped, and its release is stopped because of that: no fault of the job.
+        forgiven: bool,
     },
     /// No node should run it again.
     Poison,
@@ -40,6 +42,8 @@ pub(super) enum Outcome {
     },
     /// A fault of ours while it ran.
     HostFailed,
+    /// Its release was stopped before it began.
+    Unserved,
     /// Nothing here can run it now.
     NoRelease {
         message: String,
@@ -135,8 +139,16 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             "host-failed",
             "the host failed while it ran".to_owned(),
         ),
+        Outcome::Unserved => {
+            return Some(Settled {
+                settlement: settlement(&job, Verdict::Return, None, None, cpu),
+                children,
+                published: Vec::new(),
+                alert: None,
+            });
+        }
         Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
-        Outcome::Ran { release: digest, ended, in_doubt } => {
+        Outcome::Ran { release: digest, ended, in_doubt, forgiven } => {
             release = Some(digest);
             cpu = ended.cpu;
             children = ended.children;
@@ -166,6 +178,12 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
                             alert: None,
                         });
                     }
+                    let (verdict, kind, message) = if forgiven && verdict != Verdict::Cancelled {
+                        let again = Verdict::Again { delay: backoff(queue, job.attempt), burn: false };
+                        (again, "release-stopped".to_owned(), format!("{kind}: {message}"))
+                    } else {
+                        (verdict, kind, message)
+                    };
                     let error = error(&job, &kind, &message, release, cpu);
                     return Some(Settled {
                         settlement: settlement(&job, verdict, Some(error), release, cpu),
@@ -338,8 +356,20 @@ mod tests {
     }
 
     fn ended(job: Claimed, verdict: runtime::Verdict, in_doubt: bool) -> Option<Verdict> {
-        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt };
+        judged(job, verdict, in_doubt, false)
+    }
+
+    fn judged(job: Claimed, verdict: runtime::Verdict, in_doubt: bool, forgiven: bool) -> Option<Verdict> {
+        let ended = Ended {
+            verdict,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+            crowded: false,
+            log_bytes: 0,
+            children: Vec::new(),
+            published: Vec::new(),
+        };
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt, forgiven };
         settled(&Queues::default(), job, outcome, false, false, false).map(|s| s.settlement.verdict)
     }
 
@@ -403,6 +433,15 @@ mod tests {
         assert_eq!(end(Outcome::Poison, true), Some(Verdict::Park));
         assert_eq!(end(Outcome::Poison, false), Some(Verdict::Dead { reason: "trapped" }));
         assert_eq!(end(Outcome::HostFailed, false), Some(Verdict::Park), "nobody knows how far it came");
+    }
+
+    #[test]
+    fn a_release_that_is_stopped_kills_no_job() {
+        let trap = || runtime::Verdict::Trapped { kind: runtime::TrapKind::CpuLimit, message: String::new() };
+        assert_eq!(judged(job(11, 0), trap(), false, false), Some(DEAD_TRAPPED));
+        assert!(matches!(judged(job(11, 0), trap(), false, true), Some(Verdict::Again { burn: false, .. })));
+        let end = settled(&Queues::default(), job(11, 0), Outcome::Unserved, false, false, false);
+        assert_eq!(end.map(|s| s.settlement.verdict), Some(Verdict::Return));
     }
 
     #[test]

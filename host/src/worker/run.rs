@@ -13,7 +13,8 @@ use crate::{
     ids::Tier,
     journal::{Class, EffectState, Recorded, store::Journal},
     queue::Claimed,
-    runtime::{Ended, JobInput, Release},
+    releases::Usage,
+    runtime::{Ended, JobInput, Release, TrapKind, Verdict},
 };
 
 /// A job that took this many nodes down with it is not run again.
@@ -91,6 +92,8 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     }
     let release = match resolve(worker, job, &journal).await {
         Ok(release) => release,
+        // Its release was stopped after the claim. Back at once, and not claimed here again.
+        Err(_) if !job.expired && worker.registry.unserved().contains(&job.job_type) => return Outcome::Unserved,
         Err(message) => return Outcome::NoRelease { message },
     };
     let Some(job_type) = release.job_type(&job.job_type) else {
@@ -121,6 +124,16 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     };
     // Boxed: what a guest's call needs is large, and this future is moved about with the others of its claim.
     let ended: Ended = Box::pin(worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled())).await;
+    // A call that is under way when the time is over waits for its provider: that is no fault of the code.
+    let trapped = match &ended.verdict {
+        Verdict::Trapped { kind: TrapKind::WallLimit, .. } => !attempt.is_calling(),
+        Verdict::Trapped { .. } => true,
+        _ => false,
+    };
+    let forgiven = worker.registry.ended(&release, job.id, trapped) && trapped;
+    let failed = !matches!(ended.verdict, Verdict::Completed(_));
+    let used = Usage::attempt(failed, ended.cpu, ended.peak_memory, attempt.effects(), ended.log_bytes);
+    worker.registry.meter.add(&release.manifest.name, &job.tenant, used);
     if attempt.has_effects() {
         *journaled = true;
         // The guest may be gone (time-out, cancel, shutdown) while its last call is still out; nobody settles before it
@@ -128,7 +141,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
         attempt.quiet(patience).await;
     }
-    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt() }
+    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt(), forgiven }
 }
 
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not
@@ -148,19 +161,22 @@ fn can_be_asked(journal: &[Recorded]) -> bool {
     journal.iter().filter(|row| row.is_open_doubt()).all(|row| row.class == Class::Asked)
 }
 
-/// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,
-/// else the one that accepted it at submit.
+/// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if
+/// it accepts the payload, else the one that accepted it at submit. Nobody is held to a release in quarantine: its jobs
+/// run on the active one, as a redrive would.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
-    if let Some(pinned) = job.pinned {
-        return worker.registry.by_digest(&worker.pool, pinned).await;
+    let registry = &worker.registry;
+    let held = job.pinned.or_else(|| journal.first().map(|first| first.release));
+    if let Some(held) = held.filter(|held| !registry.is_barred(*held)) {
+        return registry.by_digest(&worker.pool, held).await;
     }
-    if let Some(pinned) = journal.first() {
-        return worker.registry.by_digest(&worker.pool, pinned.release).await;
-    }
-    let active = worker.registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
+    let active = registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
     match job.accepted_by {
         Some(accepted) if accepted != active.digest && !active.accepts(&job.job_type, &job.payload) => {
-            worker.registry.by_digest(&worker.pool, accepted).await
+            if registry.is_barred(accepted) {
+                return Err(format!("only release {accepted} accepts this payload, and it is in quarantine"));
+            }
+            registry.by_digest(&worker.pool, accepted).await
         }
         _ => Ok(active),
     }

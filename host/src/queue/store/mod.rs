@@ -7,6 +7,7 @@ mod limits;
 mod maintain;
 mod operate;
 mod read;
+mod releases;
 mod settle;
 
 pub use self::{
@@ -23,5 +24,6 @@ pub use self::{
         paused, redrive, request_cancel, set_paused, unpark,
     },
     read::{get, list},
+    releases::{Pinned, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels},
     settle::{Settled, Settlement, Verdict, settle},
 };

@@ -1,0 +1,103 @@
+use axum::{
+    Json,
+    body::Body,
+    extract::{RawQuery, State as Shared},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    auth::Caller,
+    http::{State, body, caller::admin, problem::Problem},
+    releases::store::StoreError,
+    runtime::{
+        Offer, PublishError,
+        compile::{CompileError, MAX_COMPONENT},
+    },
+};
+
+/// A detached signature of the body, base64.
+const SIGNATURE: &str = "usher-signature";
+
+/// `POST /plugins`, the component as body: 201 for a new release, 200 for bytes that are there. `?activate=false`: it is
+/// stored only.
+pub(in crate::http) async fn publish(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    admin(&caller)?;
+    let mut activate = true;
+    for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
+        activate = match (name.as_ref(), value.as_ref()) {
+            ("activate", "true") => true,
+            ("activate", "false") => false,
+            ("activate", _) => return Err(bad_query("activate", "is true or false")),
+            (other, _) => return Err(bad_query(other, "there is no such parameter")),
+        };
+    }
+    let signature = match headers.get(SIGNATURE).map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(text)) => Some(text.to_owned()),
+        Some(Err(_)) => return Err(refused(&crate::releases::signing::SigningError::Malformed.into(), &[])),
+    };
+    // As it says itself, before any of it is read.
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_COMPONENT as u64) {
+        return Err(body::too_large(MAX_COMPONENT));
+    }
+    let Ok(_place) = state.registry.uploads.try_acquire() else {
+        return Err(Problem::busy("Other components are being taken in; each is compiled by itself."));
+    };
+    let bytes = body::read_wasm(&headers, body, MAX_COMPONENT).await?;
+    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
+    let done = state.registry.publish(&state.pool, offer).await.map_err(|error| refused(&error, &bytes))?;
+    let activated = match done.activation {
+        Some(activation) => Some((activation.generation, activation.effective)),
+        None => state.operator.generation(&done.plugin, done.digest).await?,
+    };
+    let stands = match activated {
+        Some((_, true)) => "active",
+        Some((_, false)) => "waiting",
+        None => "stored",
+    };
+    let code = if done.stored { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = json!({
+        "name": done.plugin, "version": done.version, "digest": done.digest,
+        "generation": activated.map(|(generation, _)| generation), "state": stands,
+    });
+    Ok((code, Json(answer)))
+}
+
+fn bad_query(parameter: &str, message: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-query", format!("{parameter}: {message}"))
+        .with("parameter", parameter)
+}
+
+/// What is wrong, and where: the line of the manifest, or the import's name.
+fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
+    let slug = error.slug();
+    let status = match error {
+        PublishError::Store(StoreError::Database(error)) => return Problem::database(error),
+        PublishError::Missing | PublishError::Compile(CompileError::Child(_)) => {
+            return Problem::busy("The component could not be compiled just now; nothing was written.");
+        }
+        PublishError::Store(_) => StatusCode::CONFLICT,
+        PublishError::Signing(_) => StatusCode::FORBIDDEN,
+        PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let mut problem =
+        Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
+            .with("reason", slug);
+    let place = error.place(bytes);
+    if let Some(line) = place.line {
+        problem = problem.with("line", line);
+    }
+    if let Some(import) = place.import {
+        problem = problem.with("import", import);
+    }
+    problem
+}

@@ -1,0 +1,103 @@
+//! A rollback on three nodes under load: none lost, none failed, none run twice.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{built, change, options, plugin, published, serves};
+use crate::{
+    plugins::{manifest, repacked},
+    support::{Db, Host, HostOptions, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_on_three_nodes_under_load_loses_and_repeats_nothing() {
+    let db = Db::new().await;
+    let quiet = || HostOptions { concurrency: 64, filter: "warn", ..options(Vec::new()) };
+    let hosts = [
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+    ];
+    published(&hosts[0].admin(), built("analytics.wasm")).await;
+    serves(&hosts[2].client(), "analytics", "0.1.0").await;
+    published(&hosts[1].admin(), built("analytics-v2.wasm")).await;
+    serves(&hosts[2].client(), "analytics", "0.2.0").await;
+
+    let (submitted, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let streams: Vec<_> = (0..24)
+        .map(|stream| {
+            let client = hosts[stream % 3].client();
+            let (submitted, done) = (Arc::clone(&submitted), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::Relaxed) {
+                    client.submit("analytics-track", json!({"event": format!("{stream}")})).await;
+                    submitted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let some = |n: usize| {
+        let submitted = Arc::clone(&submitted);
+        eventually("the load goes on", async move || (submitted.load(Ordering::Relaxed) >= n).then_some(()))
+    };
+    some(1_000).await;
+    let began = Instant::now();
+    let answer = change(&hosts[0].admin(), "analytics", "rollback", None).await;
+    assert!(answer.status.is_success() && answer.body["version"] == "0.1.0", "{}", answer.body);
+    serves(&hosts[2].client(), "analytics", "0.1.0").await;
+    let in_effect = began.elapsed();
+    some(submitted.load(Ordering::Relaxed) + 1_000).await;
+    done.store(true, Ordering::Relaxed);
+    for stream in streams {
+        stream.await.unwrap();
+    }
+    let submitted = i64::try_from(submitted.load(Ordering::Relaxed)).unwrap();
+    let finished = "SELECT count(*) FROM jobs_archive";
+    eventually("all jobs are finished", async || (db.count(finished).await >= submitted).then_some(())).await;
+    let last = "SELECT coalesce((extract(epoch FROM max(finished_at) - (SELECT max(effective_at) FROM activations)) * 1000)::bigint, 0) \
+                FROM jobs_archive WHERE result::json ->> 'release' = 'v2'";
+    println!(
+        "{submitted} jobs; the rollback was in effect on all nodes after {in_effect:?}; the last job of the new release ended {} ms after that",
+        db.count(last).await
+    );
+    assert_eq!(db.count(finished).await, submitted, "lost or run twice");
+    assert_eq!(db.count("SELECT count(DISTINCT id) FROM jobs_archive").await, submitted, "run twice");
+    let failed = "SELECT count(*) FROM jobs_archive WHERE state <> 'completed' OR attempt <> 1 OR errors <> '[]'";
+    assert_eq!(db.count(failed).await, 0, "failed");
+    let both = "SELECT count(DISTINCT result::json ->> 'release') FROM jobs_archive";
+    assert_eq!(db.count(both).await, 2, "both releases ran");
+    let matches = "SELECT count(*) FROM jobs_archive a JOIN releases r ON r.digest = a.release \
+                   WHERE (a.result::json ->> 'release' = 'v2') <> (r.version = '0.2.0')";
+    assert_eq!(db.count(matches).await, 0, "a result of other code than the row's digest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_calls_off_what_still_waits_for_a_node() {
+    let db = Db::new().await;
+    let policy = Some("[plugins.policy.analytics]\njobs = [\"x\"]\n".to_owned());
+    let one = Host::start(&db, None, HostOptions { policy, ..options(Vec::new()) }).await;
+    let two = Host::start(&db, None, HostOptions { policy: Some(String::new()), ..options(Vec::new()) }).await;
+    published(&one.admin(), built("analytics.wasm")).await;
+    serves(&two.client(), "analytics", "0.1.0").await;
+    // Of this one the other node's operator knows nothing.
+    let wants = manifest("analytics", "analytics-track", "").replace("money", "background");
+    let wants = repacked("analytics-v2.wasm", &wants.replace("[[job]]", "[grants]\njobs = [\"x\"]\n[[job]]"));
+    let waits = published(&one.admin(), wants).await;
+    assert_eq!(waits["state"], "waiting", "{waits}");
+    assert_eq!(plugin(&one.client(), "analytics").await["next"]["version"], "1.0.0");
+    let back = change(&one.admin(), "analytics", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!("0.1.0")), "{}", back.body);
+    let now = plugin(&one.client(), "analytics").await;
+    assert_eq!((&now["version"], &now["next"]), (&json!("0.1.0"), &json!(null)), "{now}");
+    let history = one.client().get("/plugins/analytics/releases").await.body;
+    assert_eq!(history["items"][0]["state"], "withdrawn", "{history}");
+    assert!(history["items"][0]["withdrawn"].as_str().unwrap().contains("rollback by u1"), "{history}");
+}
