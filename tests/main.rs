@@ -6,6 +6,7 @@
 mod support;
 
 mod arrows;
+mod author;
 mod batch;
 mod cards;
 mod compat;
@@ -31,6 +32,7 @@ mod queue;
 mod rate_limits;
 mod redrive;
 mod releases;
+mod replay;
 mod retention;
 mod runtime;
 mod secrets;

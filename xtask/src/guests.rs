@@ -139,7 +139,9 @@ impl Compiler {
         let home = env::var("CARGO_HOME")
             .or_else(|_| env::var("HOME").map(|home| format!("{home}/.cargo")))
             .unwrap_or_default();
-        cargo.env("RUSTFLAGS", format!("--remap-path-prefix={home}/registry/src=deps"));
+        // The same flags as `usher plugin build`, one by one, so that both share what they build.
+        let flags = ["--cfg", "getrandom_backend=\"custom\"", &format!("--remap-path-prefix={home}/registry/src=deps")];
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env_remove("RUSTFLAGS");
         if let Self::Debian { rustc } = self {
             let lld = sysroot()?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
             cargo

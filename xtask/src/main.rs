@@ -16,6 +16,7 @@ mod solana;
 mod sqlx;
 mod stripe;
 mod test;
+mod tutorial;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
 cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
 cargo xtask demo [--once]          the main job, on an embedded Postgres
+cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
 cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fence|early-doubt]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
+        ["tutorial"] => tutorial::run(),
         ["chaos", args @ ..] => chaos::run(args),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),

@@ -7,8 +7,10 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod author;
 mod config;
 mod effects;
+mod jobs;
 mod plugin;
 mod releases;
 mod serve;
@@ -45,9 +47,12 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
-    /// Plugins: check, pack, publish, activate, roll back, retire.
+    /// Plugins: new, build, test, run, dev; check, pack; publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Jobs: replay a finished one.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
@@ -115,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),

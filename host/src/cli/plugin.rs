@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Common, Failure, releases};
+use super::{Common, Failure, author, releases};
 use crate::runtime::{
     check,
     pack::{self, Made},
@@ -10,12 +10,20 @@ use crate::runtime::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    New(author::new::New),
+    Build(author::build::Build),
+    Test(author::test::Test),
+    Run(author::run::Run),
+    Dev(author::dev::Dev),
     /// Say what a component imports, asks for and needs, and whether this host would load it.
     Check {
         file: PathBuf,
         #[command(flatten)]
         common: Common,
     },
+    /// Print the contract's reference, in Markdown.
+    #[command(hide = true)]
+    Reference,
     /// Embed the manifest in a component, which is made of a core module first if that is what the compiler left.
     #[command(group = clap::ArgGroup::new("made").required(true).args(["core", "component"]))]
     Pack {
@@ -39,6 +47,11 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Releases(command) => command.run(),
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run(),
+            Self::Test(test) => test.run(),
+            Self::Run(run) => run.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Check { file, common } => {
                 let config = common.load()?;
                 let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;
@@ -48,6 +61,11 @@ impl Command {
                 } else {
                     Err(Failure::Usage("this host would not load it".to_owned()))
                 }
+            }
+            Self::Reference => {
+                let text = crate::releases::contract::reference().map_err(|e| Failure::Failed(anyhow::anyhow!(e)))?;
+                print!("{text}");
+                Ok(())
             }
             Self::Pack { manifest, core, component, output } => {
                 let made = match (&core, &component) {

@@ -1,9 +1,10 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use toml::Spanned;
 
-use super::{Idempotency, JobType, Limits, Manifest};
+use super::{Idempotency, JobType, Limits, Manifest, line_at};
 use crate::{
     config::GrantSet,
     idempotency::{Template, TemplateError},
@@ -14,17 +15,22 @@ pub const MAX_SCHEMA: usize = 64 * 1024;
 const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
 const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// Why a `plugin.toml` is none. The TOML reader's own errors name line and column.
+/// Why a `plugin.toml` is none, with the line. The TOML reader's own errors name line and column.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("plugin.toml: {}", .0.to_string().trim_end())]
     Toml(#[from] toml::de::Error),
-    #[error("plugin.toml: {place}: {message}")]
-    Field { place: String, message: String },
+    #[error("plugin.toml: {}{place}: {message}", line.map(|n| format!("line {n}: ")).unwrap_or_default())]
+    Field { line: Option<usize>, place: String, message: String },
 }
 
-fn field(place: impl Into<String>, message: impl Into<String>) -> ManifestError {
-    ManifestError::Field { place: place.into(), message: message.into() }
+/// The text of a manifest, for saying where in it something is.
+struct Text<'a>(&'a str);
+
+impl Text<'_> {
+    fn field(&self, span: &Range<usize>, place: impl Into<String>, message: impl Into<String>) -> ManifestError {
+        ManifestError::Field { line: Some(line_at(self.0, span.start)), place: place.into(), message: message.into() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,10 +46,10 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plugin {
-    name: String,
-    version: String,
+    name: Spanned<String>,
+    version: Spanned<String>,
     #[serde(default)]
-    unused_imports: Vec<String>,
+    unused_imports: Vec<Spanned<String>>,
 }
 
 /// What a toolchain may import in vain. Nothing of it is linked, granted or not.
@@ -53,12 +59,11 @@ const MAY_BE_UNUSED: [&str; 1] = ["wasi:sockets"];
 #[serde(deny_unknown_fields)]
 struct Job {
     #[serde(rename = "type")]
-    job_type: String,
+    job_type: Spanned<String>,
     queue: String,
-    schema: String,
-    idempotency: Option<Key>,
-    #[serde(default)]
-    limits: LimitsFile,
+    schema: Spanned<String>,
+    idempotency: Option<Spanned<Key>>,
+    limits: Option<Spanned<LimitsFile>>,
 }
 
 #[derive(Deserialize)]
@@ -127,32 +132,37 @@ impl<'de> Deserialize<'de> for Size {
 /// Reads a manifest. `files` holds what it names, by name: the schemas.
 pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, ManifestError> {
     let file: File = toml::from_str(toml)?;
-    let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !(1..=64).contains(&file.plugin.name.len()) || !file.plugin.name.chars().all(name) {
-        return Err(field("plugin.name", "1 to 64 of a-z, 0-9 and -"));
+    let text = Text(toml);
+    let Plugin { name, version, unused_imports } = file.plugin;
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !(1..=64).contains(&name.get_ref().len()) || !name.get_ref().chars().all(known) {
+        return Err(text.field(&name.span(), "plugin.name", "1 to 64 of a-z, 0-9 and -"));
     }
-    if !is_version(&file.plugin.version) {
-        return Err(field("plugin.version", "a version such as 1.2.0"));
+    if !is_version(version.get_ref()) {
+        return Err(text.field(&version.span(), "plugin.version", "a version such as 1.2.0"));
     }
-    if let Some(other) = file.plugin.unused_imports.iter().find(|name| !MAY_BE_UNUSED.contains(&name.as_str())) {
-        return Err(field("plugin.unused_imports", format!("\"{other}\": only \"wasi:sockets\" can be named here")));
+    if let Some(other) = unused_imports.iter().find(|name| !MAY_BE_UNUSED.contains(&name.get_ref().as_str())) {
+        let message = format!("\"{}\": only \"wasi:sockets\" can be named here", other.get_ref());
+        return Err(text.field(&other.span(), "plugin.unused_imports", message));
     }
     if file.job.is_empty() {
-        return Err(field("job", "a plugin owns at least one job type ([[job]])"));
+        let message = "a plugin owns at least one job type ([[job]])".to_owned();
+        return Err(ManifestError::Field { line: None, place: "job".to_owned(), message });
     }
     let mut jobs: Vec<JobType> = Vec::new();
     for (n, job) in file.job.into_iter().enumerate() {
-        let job = job_type(job, n, files)?;
+        let span = job.job_type.span();
+        let job = job_type(&text, job, n, files)?;
         if jobs.iter().any(|other| other.job_type == job.job_type) {
-            return Err(field(format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
+            return Err(text.field(&span, format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
         }
         jobs.push(job);
     }
     Ok(Manifest {
-        name: file.plugin.name,
-        version: file.plugin.version,
+        name: name.into_inner(),
+        version: version.into_inner(),
         grants: file.grants,
-        unused_imports: file.plugin.unused_imports,
+        unused_imports: unused_imports.into_iter().map(Spanned::into_inner).collect(),
         jobs,
     })
 }
@@ -160,42 +170,55 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
 /// Names of the files that a manifest names, for whoever packs it.
 pub fn files_named(toml: &str) -> Result<Vec<String>, ManifestError> {
     let file: File = toml::from_str(toml)?;
-    Ok(file.job.into_iter().map(|job| job.schema).collect())
+    Ok(file.job.into_iter().map(|job| job.schema.into_inner()).collect())
 }
 
-fn job_type(job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
-    let place = |key: &str| format!("job.{n}.{key} ({})", job.job_type);
+/// Where in the text the version stands, quotes included.
+pub fn version_place(toml: &str) -> Result<Range<usize>, ManifestError> {
+    let file: File = toml::from_str(toml)?;
+    Ok(file.plugin.version.span())
+}
+
+fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
+    let type_span = job.job_type.span();
+    let job_type = job.job_type.into_inner();
+    let place = |key: &str| format!("job.{n}.{key} ({job_type})");
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == '_';
-    if !(1..=128).contains(&job.job_type.len()) || !job.job_type.chars().all(word) {
-        return Err(field(format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
+    if !(1..=128).contains(&job_type.len()) || !job_type.chars().all(word) {
+        return Err(text.field(&type_span, format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
     }
-    let text =
-        files.get(&job.schema).ok_or_else(|| field(place("schema"), format!("there is no file {}", job.schema)))?;
-    let schema = schema(text).map_err(|message| field(place("schema"), message))?;
-    let idempotency = match job.idempotency {
-        Some(Key::None(NoneWord::None)) => None,
+    let named = job.schema.get_ref();
+    let schema = files.get(named).ok_or_else(|| format!("there is no file {named}"));
+    let schema = schema.and_then(|schema| self::schema(schema).map_err(|message| format!("{named} {message}")));
+    let schema = schema.map_err(|message| text.field(&job.schema.span(), place("schema"), message))?;
+    let idempotency = match job.idempotency.map(|key| (key.span(), key.into_inner())) {
+        Some((_, Key::None(NoneWord::None))) => None,
         None => Some(Idempotency { key: None, ttl: DEFAULT_TTL, header_also: false }),
-        Some(Key::Some(key)) => {
+        Some((span, Key::Some(key))) => {
             if let Some(template) = &key.key {
-                Template::parse(template).map_err(|e: TemplateError| field(place("idempotency.key"), e.to_string()))?;
+                Template::parse(template)
+                    .map_err(|e: TemplateError| text.field(&span, place("idempotency.key"), e.to_string()))?;
             }
             let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
             if ttl.is_zero() || ttl > MAX_TTL {
-                return Err(field(place("idempotency.ttl"), "more than 0 and at most 400 days"));
+                return Err(text.field(&span, place("idempotency.ttl"), "more than 0 and at most 400 days"));
             }
             Some(Idempotency { key: key.key, ttl, header_also: key.header.is_some() })
         }
     };
+    let limits_span = job.limits.as_ref().map_or(type_span, Spanned::span);
+    let limits = job.limits.map(Spanned::into_inner).unwrap_or_default();
     let limits = Limits {
-        memory: job.limits.memory.map_or(32 << 20, |size| size.0),
-        cpu: job.limits.cpu.unwrap_or(Duration::from_millis(500)),
-        wall: job.limits.wall.unwrap_or(Duration::from_secs(60)),
-        effects: job.limits.effects.unwrap_or(20),
+        memory: limits.memory.map_or(32 << 20, |size| size.0),
+        cpu: limits.cpu.unwrap_or(Duration::from_millis(500)),
+        wall: limits.wall.unwrap_or(Duration::from_secs(60)),
+        effects: limits.effects.unwrap_or(20),
     };
     if limits.memory < 1 << 16 || limits.cpu.is_zero() || limits.wall.is_zero() {
-        return Err(field(place("limits"), "memory is at least 64KiB; cpu and wall are more than 0"));
+        let message = "memory is at least 64KiB; cpu and wall are more than 0";
+        return Err(text.field(&limits_span, place("limits"), message));
     }
-    Ok(JobType { job_type: job.job_type, queue: job.queue, schema, idempotency, limits })
+    Ok(JobType { job_type, queue: job.queue, schema, idempotency, limits })
 }
 
 fn is_version(text: &str) -> bool {
@@ -285,15 +308,20 @@ idempotency = "none"
     fn faults_are_told_with_their_place() {
         let good = files("{}");
         for (from, to, said) in [
-            ("name = \"payments\"", "name = \"Pay ments\"", "plugin.name"),
-            ("version = \"1.2.0\"", "version = \"new\"", "plugin.version"),
+            ("name = \"payments\"", "name = \"Pay ments\"", "line 3: plugin.name"),
+            ("version = \"1.2.0\"", "version = \"new\"", "line 4: plugin.version"),
             ("queue = \"money\"", "queu = \"money\"", "line 9"),
-            ("{venueId}", "{venue Id}", "job.0.idempotency.key (payment-process)"),
-            ("ttl = \"12h\"", "ttl = \"0s\"", "job.0.idempotency.ttl"),
+            ("{venueId}", "{venue Id}", "line 11: job.0.idempotency.key (payment-process)"),
+            ("ttl = \"12h\"", "ttl = \"0s\"", "line 11: job.0.idempotency.ttl"),
             ("\"64MiB\"", "\"64 megs\"", "is no size"),
-            ("type = \"track\"", "type = \"payment-process\"", "there twice"),
+            ("type = \"track\"", "type = \"payment-process\"", "line 14: job.1.type"),
             ("jobs = [", "jbos = [", "unknown field"),
-            ("schema = \"schema.json\"\nidempotency = \"none\"", "schema = \"other.json\"", "no file other.json"),
+            (
+                "schema = \"schema.json\"\nidempotency = \"none\"",
+                "schema = \"other.json\"",
+                "line 16: job.1.schema (track): there is no file other.json",
+            ),
+            ("cpu = \"1s\"", "cpu = \"0s\"", "line 12: job.0.limits"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD, "{from}");

@@ -6,6 +6,7 @@
 //! Tables: releases, activations, retirements, rejections, job_types, refusals, plugin_usage (and what nodes report of
 //! releases in their rows).
 
+pub mod contract;
 mod judge;
 pub mod manifest;
 mod place;
@@ -13,6 +14,7 @@ pub mod policy;
 pub mod signing;
 pub mod store;
 mod usage;
+pub mod world;
 
 use std::time::Duration;
 

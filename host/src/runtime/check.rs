@@ -68,7 +68,10 @@ pub async fn alone(file: &Path, config: &Config) -> Result<(Arc<Runtime>, Arc<Re
     Ok((Arc::clone(&registry.runtime), candidate.release))
 }
 
-async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Candidate, PublishError>), String> {
+pub(super) async fn examine(
+    bytes: &[u8],
+    config: &Config,
+) -> Result<(Registry, Result<Candidate, PublishError>), String> {
     // A scratch cache: looking at a file must not need, or leave, one.
     let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
     let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;

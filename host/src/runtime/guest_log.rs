@@ -28,11 +28,30 @@ struct Book {
     bytes: usize,
     lines: usize,
     complaint: Option<(Level, String)>,
+    /// All lines, where somebody wants to read them afterwards.
+    kept: Option<Vec<LogLine>>,
+}
+
+/// A line that a guest wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    pub text: String,
 }
 
 impl GuestLog {
     pub fn new(job: JobId, job_type: &str) -> Self {
-        Self(Arc::new(Inner { job, job_type: job_type.to_owned(), book: Mutex::default() }))
+        Self::with(job, job_type, Book::default())
+    }
+
+    /// The same, and its lines are there afterwards.
+    pub fn keeping(job: JobId, job_type: &str) -> Self {
+        Self::with(job, job_type, Book { kept: Some(Vec::new()), ..Book::default() })
+    }
+
+    fn with(job: JobId, job_type: &str, book: Book) -> Self {
+        Self(Arc::new(Inner { job, job_type: job_type.to_owned(), book: Mutex::new(book) }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -41,6 +60,7 @@ impl GuestLog {
 
     pub fn write(&self, level: Level, text: &str) {
         let Some(line) = self.book().admit(text) else { return };
+        self.book().keep(level, &line);
         let (job, job_type) = (self.0.job, &self.0.job_type);
         match level {
             Level::TRACE | Level::DEBUG => {
@@ -66,6 +86,11 @@ impl GuestLog {
         self.book().said
     }
 
+    /// What was kept; nothing is left of it.
+    pub fn take_kept(&self) -> Vec<LogLine> {
+        self.book().kept.take().unwrap_or_default()
+    }
+
     /// The last error, or else the last warning: likely the reason of the trap that followed.
     pub fn last_words(&self) -> Option<String> {
         self.book().complaint.as_ref().map(|(_, line)| line.clone())
@@ -87,6 +112,18 @@ impl Book {
         }
         // One line stays one line, and no terminal is steered.
         Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    fn keep(&mut self, level: Level, line: &str) {
+        if let Some(kept) = &mut self.kept {
+            let level = match level {
+                Level::TRACE | Level::DEBUG => "debug",
+                Level::INFO => "info",
+                Level::WARN => "warn",
+                Level::ERROR => "error",
+            };
+            kept.push(LogLine { level, text: line.to_owned() });
+        }
     }
 
     /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose.
@@ -125,5 +162,15 @@ mod tests {
         log.write(Level::INFO, "fine");
         log.write(Level::WARN, "note: no backtrace");
         assert_eq!(log.last_words().as_deref(), Some("broken"));
+        assert!(log.take_kept().is_empty(), "nobody asked for them");
+    }
+
+    #[test]
+    fn kept_lines_are_those_of_every_way_to_write_one() {
+        let log = GuestLog::keeping(JobId::new(), "a");
+        log.clone().write(Level::WARN, "odd");
+        log.write(Level::INFO, "fine\nso far");
+        let kept: Vec<_> = log.take_kept().into_iter().map(|line| (line.level, line.text)).collect();
+        assert_eq!(kept, [("warn", "odd".to_owned()), ("info", "fine so far".to_owned())]);
     }
 }

@@ -24,6 +24,7 @@ mod ready;
 mod registry;
 mod release;
 mod run;
+pub mod stage;
 mod state;
 mod track_0_1;
 mod wasi;
@@ -37,6 +38,7 @@ use self::{
 };
 pub use self::{
     folder::Folder,
+    guest_log::LogLine,
     place::Place,
     publish::{Offer, PublishError, Published},
     registry::{Refreshed, Registry},
@@ -78,7 +80,7 @@ pub struct Runtime {
 impl Runtime {
     /// The venue that a payload names, where it decides whose account is used.
     pub fn venue(&self, payload: &str) -> Option<String> {
-        self.gate.stripe.venue(payload)
+        self.gate.providers.stripe.venue(payload)
     }
 
     pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {

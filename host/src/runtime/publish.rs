@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit,
     db::Pool,
-    effects::{Attempt, Held, OnBehalf},
+    effects::{Attempt, Held, OnBehalf, World},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
         self, Limits, Needs, Stored,
@@ -295,7 +295,8 @@ impl Registry {
         // It waits its turn like a job: a pool full of jobs says nothing about this component.
         let Ok(_admitted) = self.runtime.admission.admit(&release.needs).await else { return Ok(()) };
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.runtime.store(limits, &input, attempt, Arc::clone(&cpu));
+        let mut store =
+            self.runtime.store(World::Live(self.runtime.gate.clone()), limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);
         match tokio::time::timeout(Duration::from_secs(10), tried).await {
             Ok(Ok(_)) => Ok(()),

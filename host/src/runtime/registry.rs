@@ -24,7 +24,7 @@ const UPLOADS: usize = 4;
 /// The releases that this node has ready, and which of them run here now.
 pub struct Registry {
     pub(super) runtime: Arc<Runtime>,
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) config: Config,
     pub(super) node: NodeId,
     pub(super) serving: ArcSwap<Serving>,

@@ -6,13 +6,13 @@ use wasmtime_wasi::I32Exit;
 
 use super::{
     Release, Runtime,
-    guest_log::GuestLog,
+    guest_log::{GuestLog, LogLine},
     limits::{Charged, Cpu, Memory},
     state::{Halt, State},
     track_0_1::{Failure, Job},
 };
 use crate::{
-    effects::{Attempt, Stop},
+    effects::{Attempt, Script, Stop, World},
     ids::JobId,
     releases::Limits,
     submit::{ChildOf, PreparedJob},
@@ -44,6 +44,8 @@ pub struct Ended {
     pub children: Vec<PreparedJob>,
     /// In the order in which it published.
     pub published: Vec<Publication>,
+    /// What it logged; kept of rehearsals only.
+    pub log: Vec<LogLine>,
 }
 
 #[derive(Debug)]
@@ -153,6 +155,28 @@ impl Runtime {
         attempt: Arc<Attempt>,
         cancel: CancellationToken,
     ) -> Ended {
+        self.run_in(World::Live(self.gate.clone()), release, job, attempt, cancel).await
+    }
+
+    /// The same with answers that are there already, and the guest's log kept.
+    pub(super) async fn rehearse(
+        &self,
+        script: Script,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+    ) -> Ended {
+        self.run_in(World::Scripted(script), release, job, attempt, CancellationToken::new()).await
+    }
+
+    async fn run_in(
+        &self,
+        world: World,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+        cancel: CancellationToken,
+    ) -> Ended {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
@@ -162,11 +186,12 @@ impl Runtime {
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
-        self.attempt(release, limits, job, attempt, cancel).await
+        self.attempt(world, release, limits, job, attempt, cancel).await
     }
 
     async fn attempt(
         &self,
+        world: World,
         release: &Release,
         limits: Limits,
         job: JobInput,
@@ -174,7 +199,7 @@ impl Runtime {
         cancel: CancellationToken,
     ) -> Ended {
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.store(limits, &job, attempt, Arc::clone(&cpu));
+        let mut store = self.store(world, limits, &job, attempt, Arc::clone(&cpu));
         let input = Job {
             id: job.id.to_string(),
             job_type: job.job_type,
@@ -219,14 +244,28 @@ impl Runtime {
             log_bytes: state.log.bytes(),
             children: state.children,
             published: state.published,
+            log: state.log.take_kept(),
         }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
-    pub(super) fn store(&self, limits: Limits, job: &JobInput, attempt: Arc<Attempt>, cpu: Arc<Cpu>) -> Store<State> {
+    pub(super) fn store(
+        &self,
+        world: World,
+        limits: Limits,
+        job: &JobInput,
+        attempt: Arc<Attempt>,
+        cpu: Arc<Cpu>,
+    ) -> Store<State> {
+        // A rehearsal's lines are read afterwards; those of a job are in the host's log.
+        let log = if world.is_scripted() {
+            GuestLog::keeping(job.id, &job.job_type)
+        } else {
+            GuestLog::new(job.id, &job.job_type)
+        };
         let state = State {
             attempt,
-            gate: self.gate.clone(),
+            world,
             submitter: self.submitter.clone(),
             memory: Memory::new(Arc::clone(&self.memory), limits.memory),
             cpu,
@@ -234,7 +273,7 @@ impl Runtime {
             children: Vec::new(),
             published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
-            log: GuestLog::new(job.id, &job.job_type),
+            log,
             wasi: None,
             stop: None,
         };
@@ -261,6 +300,7 @@ fn nothing(verdict: Verdict) -> Ended {
         log_bytes: 0,
         children: Vec::new(),
         published: Vec::new(),
+        log: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     wasi::Wasi,
 };
 use crate::{
-    effects::{Attempt, Gate, Stop},
+    effects::{Attempt, Stop, World},
     submit::{ChildOf, PreparedJob, Submitter},
     webhooks::Publication,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// The host's side of one attempt.
 pub(super) struct State {
     pub attempt: Arc<Attempt>,
-    pub gate: Gate,
+    pub world: World,
     pub submitter: Submitter,
     pub memory: Memory,
     pub cpu: Arc<Cpu>,

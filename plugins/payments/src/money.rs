@@ -1,11 +1,12 @@
 //! Amounts for people.
 
 /// Digits after the point, as Stripe counts (<https://docs.stripe.com/currencies>): what a mail says must be what is charged. ISK and
-/// UGX have no smaller unit, and two digits all the same.
+/// UGX have no smaller unit, and two digits all the same. The SDK's `Money` has the digits of ISO 4217, which differ for those two and
+/// for MGA; an order's amounts are Stripe's.
 fn digits(currency: &str) -> u32 {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND" | "VUV" | "XAF" | "XOF"
-        | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND" | "VUV" | "XAF"
+        | "XOF" | "XPF" => 0,
         "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
         _ => 2,
     }

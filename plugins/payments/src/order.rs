@@ -32,8 +32,10 @@ pub struct Item {
 impl Order {
     /// The items must add up to the amount: whoever charges one and lists the other has to answer for it.
     pub fn check(&self) -> Result<(), String> {
-        let sum =
-            self.items.iter().try_fold(0_u64, |sum, item| item.quantity.checked_mul(item.unit_amount)?.checked_add(sum));
+        let sum = self
+            .items
+            .iter()
+            .try_fold(0_u64, |sum, item| item.quantity.checked_mul(item.unit_amount)?.checked_add(sum));
         match sum {
             Some(sum) if sum == self.amount => Ok(()),
             Some(sum) => Err(format!("the items add up to {sum}, the amount is {}", self.amount)),

@@ -15,7 +15,8 @@ use std::{
 use self::http::Http;
 use crate::{
     guests::{self, Built},
-    setup::{self, Tools},
+    python::Python,
+    setup,
     sh::{self, OrFail, Result, Running},
 };
 
@@ -53,7 +54,7 @@ pub fn run(once: bool) -> Result<()> {
     ship(&built.guests.join("guest.wasm"), &plugins.join("guest.wasm"))?;
 
     let password = random()?;
-    let (mut mail, smtp_port, mail_control) = start_mail(&tools, &dir, &password)?;
+    let (mut mail, smtp_port, mail_control) = start_mail(&tools.python, &dir, &password)?;
     println!("SMTP server   127.0.0.1:{smtp_port}  (aiosmtpd; STARTTLS and log-in required)");
     let (mut usher, base) = start_usher(&dir, &smtp_port, &password)?;
     println!("Usher         {base}  (its own PostgreSQL in {})", dir.join("data/postgres").display());
@@ -88,11 +89,11 @@ pub fn ship(from: &Path, to: &Path) -> Result<()> {
     fs::rename(&beside, to).or_fail(to.display())
 }
 
-fn start_mail(tools: &Tools, dir: &Path, password: &str) -> Result<(Running, String, String)> {
+pub fn start_mail(python: &Python, dir: &Path, password: &str) -> Result<(Running, String, String)> {
     let folder = dir.join("mail");
     fs::create_dir_all(&folder).or_fail("make the mail server's folder")?;
     let log = fs::File::create(folder.join("log")).or_fail("make the mail server's log")?;
-    let mut child = Command::new(tools.python.executable())
+    let mut child = Command::new(python.executable())
         .arg(sh::root().join("tests/support/smtp_sink.py"))
         .arg(&folder)
         .env("SMTP_PASSWORD", password)
@@ -186,7 +187,7 @@ fn mint(dir: &Path) -> Result<String> {
 }
 
 /// A password for this run only.
-fn random() -> Result<String> {
+pub fn random() -> Result<String> {
     let mut bytes = [0; 18];
     let mut source = fs::File::open("/dev/urandom").or_fail("open /dev/urandom")?;
     std::io::Read::read_exact(&mut source, &mut bytes).or_fail("read /dev/urandom")?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::Config,
-    effects::{Held, OnBehalf},
+    effects::{Held, OnBehalf, World},
     ids::{Digest, JobId, Lease, Tier},
     releases::Limits,
     runtime::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn attempt(job: JobId) -> Arc<Attempt> {
-    let held = Held { job, tier: Tier::Background, lease: Lease::random(), generation: 0 };
+    let held = Held { job, tier: Tier::Background, lease: Lease::random(), generation: 0, is_ending: false };
     Attempt::new(held, Digest::of(b""), OnBehalf::default(), 0, Vec::new())
 }
 
@@ -33,7 +33,8 @@ async fn start(wat: &str) -> wasmtime::Result<()> {
     };
     let limits = Limits { memory: 1 << 20, cpu: Duration::from_millis(200), wall: Duration::from_secs(60), effects: 0 };
     let cpu = Arc::new(Cpu::default());
-    let mut store = runtime.store(limits, &input, attempt(job), Arc::clone(&cpu));
+    let world = World::Live(runtime.gate.clone());
+    let mut store = runtime.store(world, limits, &input, attempt(job), Arc::clone(&cpu));
     let instance = runtime.linker.instantiate_pre(&component)?;
     let started = Charged::new(instance.instantiate_async(&mut store), cpu);
     let ended = tokio::time::timeout(Duration::from_secs(20), started).await.expect("it ends");
