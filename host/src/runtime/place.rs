@@ -19,7 +19,9 @@ impl PublishError {
     pub fn place(&self, bytes: &[u8]) -> Place {
         let import = match self {
             Self::Policy(
-                PolicyError::ImportWithoutGrant { interface, .. } | PolicyError::UnknownImport { interface },
+                PolicyError::ImportWithoutGrant { interface, .. }
+                | PolicyError::UnknownImport { interface }
+                | PolicyError::Sockets { interface },
             ) => Some(interface.clone()),
             _ => None,
         };
@@ -61,7 +63,7 @@ impl PublishError {
                 PolicyError::NotGranted { provider, .. }
                 | PolicyError::NotServed { provider }
                 | PolicyError::ImportWithoutGrant { provider, .. } => keys(&["grants", provider]),
-                PolicyError::UnknownImport { .. } => None,
+                PolicyError::UnknownImport { .. } | PolicyError::Sockets { .. } => None,
             },
             Self::Store(crate::releases::store::StoreError::TypeTaken { job_type, .. }) => job(job_type, &["type"]),
             Self::Store(crate::releases::store::StoreError::VersionTaken { .. }) => keys(&["plugin", "version"]),

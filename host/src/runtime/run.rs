@@ -254,14 +254,7 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended {
-        verdict,
-        cpu: Duration::ZERO,
-        peak_memory: 0,
-        log_bytes: 0,
-        children: Vec::new(),
-        published: Vec::new(),
-    }
+    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, log_bytes: 0, children: Vec::new(), published: Vec::new() }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {

@@ -359,17 +359,19 @@ mod tests {
         judged(job, verdict, in_doubt, false)
     }
 
-    fn judged(job: Claimed, verdict: runtime::Verdict, in_doubt: bool, forgiven: bool) -> Option<Verdict> {
-        let ended = Ended {
+    fn with(verdict: runtime::Verdict) -> Ended {
+        Ended {
             verdict,
             cpu: Duration::ZERO,
             peak_memory: 0,
-            crowded: false,
             log_bytes: 0,
             children: Vec::new(),
             published: Vec::new(),
-        };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt, forgiven };
+        }
+    }
+
+    fn judged(job: Claimed, verdict: runtime::Verdict, in_doubt: bool, forgiven: bool) -> Option<Verdict> {
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended: with(verdict), in_doubt, forgiven };
         settled(&Queues::default(), job, outcome, false, false, false).map(|s| s.settlement.verdict)
     }
 
@@ -395,8 +397,7 @@ mod tests {
 
     /// The last attempt of a job that was in doubt before it.
     fn again(verdict: runtime::Verdict, was_in_doubt: bool) -> Option<Verdict> {
-        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt: true };
+        let outcome = Outcome::Ran { release: Digest([0; 32]), ended: with(verdict), in_doubt: true, forgiven: false };
         settled(&Queues::default(), job(11, 0), outcome, true, was_in_doubt, false).map(|s| s.settlement.verdict)
     }
 

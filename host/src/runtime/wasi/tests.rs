@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn attempt(job: JobId) -> Arc<Attempt> {
-    let held = Held { job, tier: Tier::Background, lease: Lease::random(), generation: 0 };
+    let held = Held { job, tier: Tier::Background, lease: Lease::random(), generation: 0, is_ending: false };
     Attempt::new(held, Digest::of(b""), OnBehalf::default(), 0, Vec::new())
 }
 
