@@ -63,6 +63,10 @@ CREATE TABLE retirements (
 ALTER TABLE job_types ADD COLUMN retiring boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN job_types.retiring IS 'Its plugin is being retired: no submits any more.';
 
+-- What a release killed is started again by the hosts themselves once it is in quarantine.
+ALTER TABLE redrives ADD COLUMN as_it_was boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN redrives.as_it_was IS 'Journals are not reopened: no person decided that a refusal is asked about anew.';
+
 -- One row: counts up with each change of what should run, so that a node sees with its heartbeat that it must look.
 CREATE TABLE release_news (
     is_one  boolean PRIMARY KEY DEFAULT true CHECK (is_one),
@@ -86,16 +90,19 @@ CREATE TRIGGER releases_news AFTER UPDATE OF quarantined_at ON releases FOR EACH
 -- Coming back from a bad release waits less: five seconds instead of a minute.
 CREATE FUNCTION usher_take_effect(patience double precision) RETURNS bigint
 LANGUAGE sql SET search_path = public, pg_temp AS $$
-    WITH due AS (
-        SELECT a.generation FROM activations a
+    WITH due AS MATERIALIZED (
+        SELECT a.generation, a.plugin FROM activations a
         WHERE a.effective_at IS NULL AND a.withdrawn_at IS NULL
           AND a.generation = (SELECT max(n.generation) FROM activations n WHERE n.plugin = a.plugin)
           AND (NOT EXISTS (SELECT FROM nodes n WHERE NOT n.leaving AND NOT a.digest = ANY (n.ready))
                OR EXISTS (SELECT FROM nodes n WHERE NOT n.leaving AND a.digest = ANY (n.ready))
               AND a.activated_at < now() - make_interval(secs => patience / CASE WHEN a.reason IN ('rollback', 'quarantine') THEN 12 ELSE 1 END))
-        FOR UPDATE OF a
+    ), mine AS MATERIALIZED (
+        -- Who changes what serves a plugin holds this lock, and decides by what it found: a rollback that calls one off
+        -- must not see it take effect meanwhile. It is looked at again in a moment.
+        SELECT d.generation FROM due d WHERE pg_try_advisory_xact_lock(hashtext('usher_plugin:' || d.plugin))
     ), done AS (
-        UPDATE activations a SET effective_at = now() FROM due d
+        UPDATE activations a SET effective_at = now() FROM mine d
         WHERE a.generation = d.generation AND a.effective_at IS NULL AND a.withdrawn_at IS NULL
         RETURNING a.generation
     )

@@ -192,6 +192,10 @@ impl Host {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| Failure::Usage(format!("--host \"{said}\" is no address such as http://127.0.0.1:8080")))?;
+        // It is printed where something is wrong, and others see the arguments of a command.
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(Failure::Usage("--host holds a user or a password; the token says who asks".to_owned()));
+        }
         let token = match &door.token_file {
             Some(file) => std::fs::read_to_string(file)
                 .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?,
@@ -201,12 +205,18 @@ impl Host {
                 )
             })?,
         };
+        let token = token.trim().to_owned();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::Usage(
+                "the token is empty, or has spaces or other characters that no token has".to_owned(),
+            ));
+        }
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(300))
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Self { base, token: token.trim().to_owned(), http })
+        Ok(Self { base, token, http })
     }
 
     fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
@@ -260,18 +270,25 @@ impl Host {
             }
         }
         if door.json {
-            let mut done = done;
-            done["state"] = state.into();
+            let mut done = done.clone();
+            done["state"] = state.as_str().into();
             println!("{done}");
-            return Ok(());
+        }
+        // A script that goes on must be able to rely on it.
+        if state == "waiting" {
+            return Err(anyhow!(
+                "{name} {version} still waits for nodes that do not have it ready; see GET /plugins/{name}"
+            )
+            .into());
         }
         let digest = text(&done["digest"]);
         match state.as_str() {
+            // That is all.
+            _ if door.json => {}
             "active" => println!("{name} {version} serves (generation {}, {digest})", done["generation"]),
-            "stored" => {
-                println!("{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}")
+            _ => {
+                println!("{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}");
             }
-            _ => println!("{name} {version} waits for nodes that do not have it ready; see GET /plugins/{name}"),
         }
         Ok(())
     }

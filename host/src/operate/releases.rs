@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::{OperateError, Operator, bulk::begin_redrive};
 use crate::{
@@ -81,14 +81,16 @@ impl Operator {
     }
 
     /// The release that a rollback goes back to if nobody names one: the one that served before. Where an activation
-    /// waits for the nodes, that is the one which still serves.
+    /// waits for the nodes, that is the one which still serves, unless it is in quarantine.
     pub async fn release_before(&self, plugin: &str) -> Result<Stored, OperateError> {
         let mut db = self.pool.read().await?;
         let served = store::newest(&mut db, plugin).await?.ok_or_else(|| OperateError::NoPlugin(plugin.to_owned()))?;
         let current = served.serving.and_then(|(_, digest)| digest);
-        let digest = match (served.waiting, current) {
-            (Some(_), Some(current)) => Some(current),
-            _ => store::before(&mut db, plugin, current).await?,
+        let quarantined = store::quarantined(&mut db).await?;
+        let stays = current.filter(|current| served.waiting.is_some() && !quarantined.contains(current));
+        let digest = match stays {
+            Some(digest) => Some(digest),
+            None => store::before(&mut db, plugin, current).await?,
         };
         let before = match digest {
             Some(digest) => store::get(&mut db, digest).await?,
@@ -109,7 +111,8 @@ impl Operator {
         let mut tx = self.pool.begin().await?;
         store::lock_plugin(&mut tx, plugin).await?;
         // Asked under the lock: it may have been deleted meanwhile.
-        store::get(&mut tx, release.digest).await?.ok_or(OperateError::NoRelease(release.digest))?;
+        let quarantined = store::hold(&mut tx, release.digest).await?;
+        let quarantined = quarantined.ok_or_else(|| OperateError::NoSuchRelease(release.digest.to_string()))?;
         let before = store::newest(&mut tx, plugin).await?.ok_or_else(|| OperateError::NoPlugin(plugin.clone()))?;
         let changed = |generation, effective| Changed {
             version: release.manifest.version.clone(),
@@ -122,7 +125,11 @@ impl Operator {
         if !called_off && store::retiring(&mut tx, plugin).await? {
             return Err(StoreError::Retiring { plugin: plugin.clone() }.into());
         }
-        if reason == Reason::Activate && store::forget_quarantine(&mut tx, release.digest).await? {
+        if quarantined && reason != Reason::Activate {
+            let version = release.manifest.version.clone();
+            return Err(StoreError::Quarantined { plugin: plugin.clone(), version }.into());
+        }
+        if store::forget_quarantine(&mut tx, release.digest).await? {
             detail["quarantineLifted"] = true.into();
             alerts::resolve(&mut tx, QUARANTINED, &format!("plugin/{plugin}")).await?;
         }
@@ -130,7 +137,9 @@ impl Operator {
         let done = match (stays, before.waiting) {
             // What waits in its place is called off, and that is all.
             (Some((generation, _)), Some((waiting, _))) => {
-                store::withdraw(&mut tx, waiting, &format!("{} by {by}", reason.as_str())).await?;
+                if !store::withdraw(&mut tx, waiting, &format!("{} by {by}", reason.as_str())).await? {
+                    return Err(OperateError::conflict("just-changed", "Another change came first; look, and ask again."));
+                }
                 changed(generation, true)
             }
             (Some((generation, _)), None) if called_off => changed(generation, true),
@@ -162,7 +171,7 @@ impl Operator {
         counted: &Value,
         kinds: &[String],
     ) -> Result<Option<DateTime<Utc>>, OperateError> {
-        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
+        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
         let Some(release) = store::get(&mut tx, digest).await? else { return Ok(None) };
         let (plugin, version) = (&release.manifest.name, &release.manifest.version);
         store::lock_plugin(&mut tx, plugin).await?;
@@ -194,7 +203,19 @@ impl Operator {
             }
         }
         let since = store::serves_since(&mut tx, digest).await?.unwrap_or_else(Utc::now);
-        let given_back = make_good(&mut tx, digest, since, kinds).await?;
+        // Whoever holds one of the jobs must not keep the release in service. `make_good` comes back for them.
+        let mut part = tx.begin().await?;
+        let given_back = match make_good(&mut part, digest, since, kinds).await {
+            Ok(given_back) => {
+                part.commit().await?;
+                given_back
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, plugin.digest = %digest, "victims of a release are made good a moment later");
+                part.rollback().await?;
+                0
+            }
+        };
         let detail = json!({
             "version": version, "digest": digest, "counted": counted, "nowServes": now_serves, "attemptsGivenBack": given_back,
         });
@@ -230,8 +251,12 @@ impl Operator {
     /// Deletes the bytes of a release that nothing names any more.
     pub async fn delete_release(&self, plugin: &str, digest: Digest, by: &str) -> Result<(), OperateError> {
         let release = self.release(plugin, &Target::Digest(digest)).await?;
-        let mut tx = self.pool.begin().await?;
-        store::lock_plugin(&mut tx, plugin).await?;
+        let gone = || OperateError::NoSuchRelease(digest.to_string());
+        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
+        // The release only, not its plugin: counting those that name it may take a while, and nobody's rollback waits for it.
+        if !store::lock_release(&mut tx, digest).await? {
+            return Err(gone());
+        }
         let served = store::newest(&mut tx, plugin).await?;
         let names = served.is_some_and(|served| {
             served.serving.and_then(|(_, digest)| digest) == Some(digest)
@@ -249,7 +274,7 @@ impl Operator {
             return Err(OperateError::conflict("release-in-use", message));
         }
         if !store::delete(&mut tx, digest, by).await? {
-            return Err(OperateError::NoRelease(digest));
+            return Err(gone());
         }
         let detail = json!({ "version": release.manifest.version, "digest": digest });
         audit::write(&mut tx, by, None, "plugin.delete-release", &format!("plugin/{plugin}"), detail).await?;
@@ -267,7 +292,8 @@ async fn make_good(db: &mut PgConnection, digest: Digest, since: DateTime<Utc>, 
         finished_after: Some(since),
         ..DeadFilter::default()
     };
-    begin_redrive(db, &died, REDRIVE_RATE, HOST).await?;
+    // As if they had not died: nobody asked that a provider's refusal be asked about anew.
+    begin_redrive(db, &died, REDRIVE_RATE, HOST, true).await?;
     Ok(given_back)
 }
 

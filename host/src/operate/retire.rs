@@ -1,6 +1,5 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -38,8 +37,7 @@ impl Mode {
 }
 
 /// What a migration came to: jobs that were moved, and why the others were not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
     pub moved: u64,
     /// They run now, or wait for a person.
@@ -65,8 +63,10 @@ impl Operator {
         if types.is_empty() {
             return Err(OperateError::conflict("already-retired", "The plugin owns no job types any more."));
         }
-        if let Some((waiting, _)) = served.waiting {
-            store::withdraw(&mut tx, waiting, &format!("retired by {by}")).await?;
+        if let Some((waiting, _)) = served.waiting
+            && !store::withdraw(&mut tx, waiting, &format!("retired by {by}")).await?
+        {
+            return Err(OperateError::conflict("just-changed", "Another change came first; look, and ask again."));
         }
         store::begin_retirement(&mut tx, plugin, mode.as_str(), by).await?;
         audit::write(&mut tx, by, None, "plugin.retire", &format!("plugin/{plugin}"), json!({ "mode": mode.as_str() }))
@@ -166,6 +166,14 @@ impl Operator {
         let (mut done, mut after) = (Migrated::default(), Uuid::nil());
         loop {
             let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
+            match store::hold(&mut tx, to.digest).await? {
+                Some(false) => {}
+                Some(true) => {
+                    let message = format!("{} is in quarantine and runs nowhere; activate it first.", to.manifest.version);
+                    return Err(OperateError::conflict("release-quarantined", message));
+                }
+                None => return Err(OperateError::NoSuchRelease(to.digest.to_string())),
+            }
             let pinned = queue::lock_pinned(&mut tx, from.digest, after, BATCH).await?;
             let Some(last) = pinned.last() else { break };
             after = last.id;
@@ -183,14 +191,16 @@ impl Operator {
                 };
                 *count += 1;
             }
-            done.moved += queue::pin(&mut tx, &moving, to.digest).await?;
+            let moved = queue::pin(&mut tx, &moving, to.digest).await?;
+            if moved > 0 {
+                // With each part: what was moved before an error is moved.
+                let detail = json!({ "from": from.digest, "to": to.digest, "moved": moved });
+                let target = format!("plugin/{}", from.manifest.name);
+                audit::write(&mut tx, by, None, "plugin.migrate", &target, detail).await?;
+            }
+            done.moved += moved;
             tx.commit().await?;
         }
-        let mut db = self.pool.write().await?;
-        let detail = json!({ "from": from.digest, "to": to.digest, "jobs": done });
-        let target = format!("plugin/{}", from.manifest.name);
-        audit::write(&mut db, by, None, "plugin.migrate", &target, detail).await?;
-        db.done().await?;
         Ok(done)
     }
 }
@@ -214,6 +224,8 @@ fn movable(job: &Pinned, schemas: &BTreeMap<&str, jsonschema::Validator>, grants
     };
     let granted = |effect: &String| match effect.split_once(' ') {
         Some(("email", _)) => !grants.email.is_empty(),
+        Some(("sms", _)) => !grants.sms.is_empty(),
+        Some(("push", _)) => !grants.push.is_empty(),
         Some(("upstream", _)) => !grants.upstream.is_empty(),
         Some(("stripe", function)) => grants.stripe.iter().any(|granted| granted == function),
         Some(("solana", function)) => grants.solana.iter().any(|granted| granted == function),
@@ -253,8 +265,13 @@ mod tests {
         assert_eq!(say(&job("{\"a\":1}", good, true, true)), Moves::InDoubt);
         assert_eq!(say(&job("{}", good, true, false)), Moves::Refused);
         assert_eq!(say(&Pinned { job_type: "y".to_owned(), ..job("{\"a\":1}", good, true, false) }), Moves::Refused);
-        for other in ["stripe create-payout", "email send", "solana mint-nft", "other f"] {
+        for other in ["stripe create-payout", "email send", "sms send", "push send", "solana mint-nft", "other f"] {
             assert_eq!(say(&job("{\"a\":1}", other, true, false)), Moves::NotGranted, "{other}");
+        }
+        let some = || vec!["main".to_owned()];
+        let messages = GrantSet { email: some(), sms: some(), push: some(), upstream: some(), ..GrantSet::default() };
+        for asked in ["email send", "sms send", "push send", "upstream call"] {
+            assert_eq!(movable(&job("{\"a\":1}", asked, true, false), &schemas, &messages), Moves::Yes, "{asked}");
         }
     }
 }

@@ -202,6 +202,18 @@ impl Cursors {
         }
     }
 
+    /// A claim found nothing but what this node leaves to others: it is passed by here too, lest every claim walk over all
+    /// of it again. Where the queue was paused as well, that is made good when it goes on.
+    pub fn pass(&self, queue: &str, looks: &[Look]) {
+        let Some(safe) = self.safe_head() else { return };
+        let mut queues = self.lock();
+        let queue = queue_of(&mut queues, queue);
+        for look in looks {
+            let slot = &mut queue.slots[look.slot];
+            slot.cursor = slot.cursor.max(safe);
+        }
+    }
+
     /// Where the look of an idle node begins: every slot of these queues, and the jobs that are run alone.
     pub fn all(&self, queues: &[String]) -> Vec<Ready> {
         let known = self.lock();
@@ -374,6 +386,24 @@ mod tests {
         cursors.from_the_front();
         cursors.plan("q", 10, FREE);
         assert_eq!(claim(901), Some(901));
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_walked_over_once_and_found_by_a_look_from_the_front() {
+        let cursors = Cursors::default();
+        let long_ago = Instant::now().checked_sub(LATE).expect("the machine is up for longer");
+        cursors.heads.lock().expect("sound").push_back((long_ago, 1000));
+        let looks_at = |cursors: &Cursors| cursors.plan("q", 10, FREE).first().map(|look| look.cursor);
+        cursors.mark(&ready(5, 0, 10));
+        let looks = cursors.plan("q", 10, FREE);
+        cursors.took("q", 10, &looks, Some(&[Found::default()]), Duration::ZERO);
+        cursors.mark(&ready(5, 0, 1001));
+        assert_eq!(looks_at(&cursors), Some(0), "a paused queue hides nothing");
+        cursors.pass("q", &looks);
+        cursors.mark(&ready(5, 0, 1002));
+        assert_eq!(looks_at(&cursors), Some(1000));
+        cursors.from_the_front();
+        assert_eq!(looks_at(&cursors), Some(0));
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub struct Place {
 }
 
 impl PublishError {
-    /// Where the author should look, as far as it can be said. Reads the bytes once more.
+    /// Where the author should look, as far as it can be said. Reads the bytes once more, but only those that were taken
+    /// for a component before: never what has no good signature.
     pub fn place(&self, bytes: &[u8]) -> Place {
         let import = match self {
             Self::Policy(
@@ -25,21 +26,21 @@ impl PublishError {
             ) => Some(interface.clone()),
             _ => None,
         };
-        let embedded = inspect::inspect(bytes).ok().and_then(|inspected| inspected.embedded);
-        let line = embedded.and_then(|embedded| match self {
-            Self::Manifest(ManifestError::Toml(error)) => {
-                error.span().map(|span| line_at(&embedded.manifest, span.start))
-            }
-            _ => {
-                let path = self.path(|| {
-                    manifest::parse(&embedded.manifest, &embedded.files)
-                        .map(|manifest| manifest.jobs)
-                        .unwrap_or_default()
-                })?;
-                line_of(&embedded.manifest, &path.iter().map(String::as_str).collect::<Vec<_>>())
-            }
-        });
-        Place { line, import }
+        Place { line: self.line(bytes), import }
+    }
+
+    fn line(&self, bytes: &[u8]) -> Option<usize> {
+        if !matches!(self, Self::Manifest(_) | Self::Policy(_) | Self::Store(_)) {
+            return None;
+        }
+        let embedded = inspect::inspect(bytes).ok()?.embedded?;
+        if let Self::Manifest(ManifestError::Toml(error)) = self {
+            return error.span().map(|span| line_at(&embedded.manifest, span.start));
+        }
+        let path = self.path(|| {
+            manifest::parse(&embedded.manifest, &embedded.files).map(|manifest| manifest.jobs).unwrap_or_default()
+        })?;
+        line_of(&embedded.manifest, &path.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// The keys that lead there.

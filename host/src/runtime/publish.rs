@@ -215,9 +215,11 @@ impl Registry {
             audit::write(&mut tx, offer.by, None, "plugin.publish", &format!("plugin/{plugin}"), detail).await?;
         }
         tx.commit().await?;
-        // This node swaps at once, if it need not wait for others; they hear of it.
-        if activation.is_some_and(|activation| activation.effective) {
-            self.refresh(pool).await?;
+        // This node swaps at once, if it need not wait for others; they hear of it, and so does this one if it cannot.
+        if activation.is_some_and(|activation| activation.effective)
+            && let Err(error) = self.refresh(pool).await
+        {
+            tracing::warn!(error = %error, "this node could not swap at once; it will");
         }
         Ok(Published {
             digest,
@@ -228,8 +230,8 @@ impl Registry {
         })
     }
 
-    /// Two publishers of the same bytes: the second one finds all done.
-    fn turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
+    /// Two that want the same bytes: the second one finds all done.
+    pub(super) fn turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
         let mut publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         publishing.retain(|_, turn| turn.strong_count() > 0);
         publishing.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {

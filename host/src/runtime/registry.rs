@@ -39,7 +39,7 @@ pub struct Registry {
     pub uploads: Semaphore,
     /// What this node should run and cannot.
     pub(super) unready: Mutex<BTreeMap<Digest, Unready>>,
-    /// One publish of a digest at a time.
+    /// One publish, or one loading for a job, of a digest at a time.
     pub(super) publishing: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
     /// One refresh at a time; the second one finds all done. It compiles nothing.
     refreshing: tokio::sync::Mutex<()>,
@@ -127,6 +127,12 @@ impl Registry {
 
     /// Any stored release: one that a job is pinned to, or whose schema accepted its payload.
     pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, String> {
+        if let Some(release) = self.ready(digest) {
+            return Ok(release);
+        }
+        // Jobs come by the hundred: the first one loads it for all.
+        let turn = self.turn(digest);
+        let _turn = turn.lock().await;
         if let Some(release) = self.ready(digest) {
             return Ok(release);
         }

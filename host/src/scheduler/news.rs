@@ -34,7 +34,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     ACTIVATION => s.releases_changed.notify_one(),
                     CANCEL => note.payload().parse().iter().for_each(|id| s.running.cancel(&[*id])),
                     WAKE => s.bell.due_in(Duration::ZERO),
-                    RESUME => s.bell.heard(note.payload()),
+                    RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
                     _ => match note.payload().split_once(' ') {

@@ -3,10 +3,11 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::Scheduler;
+use super::{Scheduler, store};
 use crate::{ids::Digest, runtime::TrapKind};
 
-/// Before what could not be loaded is tried again, in units of the poll interval.
+/// Before what could not be loaded is tried again, and the longest between looks whether the last job of a plugin that is
+/// being retired is gone; in units of the poll interval.
 const AGAIN: u32 = 12;
 
 /// Longer than a NOTIFY takes, and shorter than a job waits for its next attempt.
@@ -15,24 +16,36 @@ const SOON: Duration = Duration::from_millis(100);
 /// Brings this node to what should run whenever that may have changed, and looks again for as long as something waits: an
 /// activation for its nodes, or a plugin that is being retired for its last job.
 pub(super) async fn refresh(s: Arc<Scheduler>) {
-    let mut unfinished = false;
+    // In units of the poll interval; 0: nothing waits.
+    let mut pause = 0;
     loop {
         tokio::select! {
-            () = s.releases_changed.notified() => {}
-            () = tokio::time::sleep(s.cluster.poll), if unfinished => {}
+            () = s.releases_changed.notified() => pause = 0,
+            () = tokio::time::sleep(s.cluster.poll * pause), if pause > 0 => {}
             () = s.lifecycle.stopping() => return,
         }
-        unfinished = match round(&s).await {
-            Ok(unfinished) => unfinished,
+        pause = match round(&s).await {
+            Ok(Waits::Nothing) => 0,
+            Ok(Waits::Nodes) => 1,
+            Ok(Waits::Jobs) => (pause * 2).clamp(1, AGAIN),
             Err(error) => {
                 tracing::error!(error = %error, "releases could not be brought up to date");
-                true
+                1
             }
         };
     }
 }
 
-async fn round(s: &Scheduler) -> Result<bool, sqlx::Error> {
+/// What a round leaves to be looked at again.
+enum Waits {
+    Nothing,
+    /// An activation waits for nodes.
+    Nodes,
+    /// A retirement waits for its last job, maybe for days; each look reads all live jobs.
+    Jobs,
+}
+
+async fn round(s: &Scheduler) -> Result<Waits, sqlx::Error> {
     let mut now = s.registry.refresh(&s.pool).await?;
     if now.waiting && s.registry.settle(&s.pool).await? > 0 {
         now = s.registry.refresh(&s.pool).await?;
@@ -46,14 +59,27 @@ async fn round(s: &Scheduler) -> Result<bool, sqlx::Error> {
     if now.wanted {
         s.releases_wanted.notify_one();
     }
-    if now.retiring {
+    let mut left = now.retiring;
+    if now.retiring && leads(s).await? {
         // Every node has heard of it, by news or by its heartbeat.
         match s.operator.go_on_retiring(s.cluster.dead_after).await {
-            Ok(left) => return Ok(left || now.waiting),
+            Ok(more) => left = more,
             Err(error) => tracing::warn!(error = %error, "a plugin could not be retired yet"),
         }
     }
-    Ok(now.waiting || now.retiring)
+    Ok(match (now.waiting, left) {
+        (true, _) => Waits::Nodes,
+        (false, true) => Waits::Jobs,
+        (false, false) => Waits::Nothing,
+    })
+}
+
+/// One node does it for all.
+async fn leads(s: &Scheduler) -> sqlx::Result<bool> {
+    let mut db = s.pool.write().await?;
+    let leads = store::lead(&mut db, "retirements", s.node, s.cluster.poll * AGAIN * 2).await?;
+    db.done().await?;
+    Ok(leads)
 }
 
 /// Loads and compiles what should be ready here, beside everything else: that may take a minute.

@@ -9,8 +9,8 @@ use super::{
     slots::Slot,
 };
 use crate::{
-    effects::{Attempt, Held, OnBehalf},
-    ids::Tier,
+    effects::{Attempt, Held, OnBehalf, Stop},
+    ids::{Digest, Tier},
     journal::{Class, EffectState, Recorded, store::Journal},
     queue::Claimed,
     releases::Usage,
@@ -92,14 +92,18 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     }
     let release = match resolve(worker, job, &journal).await {
         Ok(release) => release,
-        // Its release was stopped after the claim. Back at once, and not claimed here again.
-        Err(_) if !job.expired && worker.registry.unserved().contains(&job.job_type) => return Outcome::Unserved,
+        // Its release was stopped after the claim. Back at once, and not claimed here again; but one that is to end is
+        // claimed whatever serves, and would come back at once for ever.
+        Err(_) if !job.expired && !is_ending && worker.registry.unserved().contains(&job.job_type) => {
+            return Outcome::Unserved;
+        }
         Err(message) => return Outcome::NoRelease { message },
     };
     let Some(job_type) = release.job_type(&job.job_type) else {
         return Outcome::NoRelease { message: format!("release {} does not own this job type", release.digest) };
     };
 
+    let is_displaced = held(job, &journal).is_some_and(|held| held != release.digest);
     let who = OnBehalf {
         job: job.id,
         grants: Arc::clone(&release.grants),
@@ -130,7 +134,13 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         Verdict::Trapped { .. } => true,
         _ => false,
     };
-    let forgiven = worker.registry.ended(&release, job.id, trapped) && trapped;
+    // A node that stood still, or that lost its database, finds all its guests' time over at once: that says nothing of them.
+    let stopped = if worker.pulse.is_fresh() {
+        worker.registry.ended(&release, job.id, trapped)
+    } else {
+        worker.registry.is_barred(release.digest)
+    };
+    let forgiven = stopped && trapped;
     let failed = !matches!(ended.verdict, Verdict::Completed(_));
     let used = Usage::attempt(failed, ended.cpu, ended.peak_memory, attempt.effects(), ended.log_bytes);
     worker.registry.meter.add(&release.manifest.name, &job.tenant, used);
@@ -141,7 +151,21 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
         attempt.quiet(patience).await;
     }
+    // Not the job's fault either: it waits for a release that goes on where the one in quarantine left off. But what is in
+    // doubt is for a person then.
+    if is_displaced
+        && !attempt.is_in_doubt()
+        && let Verdict::Stopped(Stop::Nondeterministic { message }) = &ended.verdict
+    {
+        let message = format!("its release is in quarantine, and the one that serves asks otherwise: {message}");
+        return Outcome::NoRelease { message };
+    }
     Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt(), forgiven }
+}
+
+/// The release that a job stays on.
+fn held(job: &Claimed, journal: &[Recorded]) -> Option<Digest> {
+    job.pinned.or_else(|| journal.first().map(|first| first.release))
 }
 
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not
@@ -166,8 +190,7 @@ fn can_be_asked(journal: &[Recorded]) -> bool {
 /// run on the active one, as a redrive would.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
     let registry = &worker.registry;
-    let held = job.pinned.or_else(|| journal.first().map(|first| first.release));
-    if let Some(held) = held.filter(|held| !registry.is_barred(*held)) {
+    if let Some(held) = held(job, journal).filter(|held| !registry.is_barred(*held)) {
         return registry.by_digest(&worker.pool, held).await;
     }
     let active = registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;

@@ -6,6 +6,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::known;
 use crate::{
     auth::Caller,
     http::{State, body::Fields, caller::admin, problem::Problem},
@@ -23,6 +24,7 @@ pub(in crate::http) async fn activate(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
+    let name = known(name)?;
     let target = target(&mut Fields::read(&headers, body, &["version", "digest"]).await?)?
         .ok_or_else(|| Problem::field("/version", "is missing; say version or digest"))?;
     let release = state.operator.release(&name, &target).await?;
@@ -38,6 +40,7 @@ pub(in crate::http) async fn rollback(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
+    let name = known(name)?;
     let release = match target(&mut Fields::read_optional(&headers, body, &["version", "digest"]).await?)? {
         Some(target) => state.operator.release(&name, &target).await?,
         None => state.operator.release_before(&name).await?,
@@ -96,6 +99,7 @@ pub(in crate::http) async fn retire(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
+    let name = known(name)?;
     let mut fields = Fields::read(&headers, body, &["mode"]).await?;
     let mode = match fields.take::<String>("mode")?.as_deref() {
         Some("drain") => Mode::Drain,
@@ -117,6 +121,7 @@ pub(in crate::http) async fn delete_release(
     Path((name, digest)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     admin(&caller)?;
+    let name = known(name)?;
     let digest: Digest = digest.parse().map_err(|message: String| Problem::field("/digest", message))?;
     state.operator.delete_release(&name, digest, &caller.subject).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -131,6 +136,7 @@ pub(in crate::http) async fn migrate(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
+    let name = known(name)?;
     let mut fields = Fields::read(&headers, body, &["from", "to"]).await?;
     let from = named(&state, &name, &mut fields, "from").await?;
     let to = named(&state, &name, &mut fields, "to").await?;

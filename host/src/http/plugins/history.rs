@@ -5,6 +5,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::known;
 use crate::{
     auth::Caller,
     http::{State, problem::Problem},
@@ -21,6 +22,7 @@ pub(in crate::http) async fn history(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
+    let name = known(name)?;
     let mut before = None;
     for (parameter, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
         let bad = |message: &str| {

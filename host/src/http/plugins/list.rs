@@ -4,6 +4,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::known;
 use crate::{
     auth::{Caller, Role},
     http::{State, problem::Problem},
@@ -41,6 +42,7 @@ pub(in crate::http) async fn one(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
+    let name = known(name)?;
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let plugins = store::listing(&mut db, Some(&name)).await.map_err(|e| Problem::database(&e))?;
     let nodes = store::nodes(&mut db).await.map_err(|e| Problem::database(&e))?;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Body,
@@ -9,15 +11,17 @@ use serde_json::{Value, json};
 use crate::{
     auth::Caller,
     http::{State, body, caller::admin, problem::Problem},
-    releases::store::StoreError,
+    releases::{signing::SigningError, store::StoreError},
     runtime::{
-        Offer, PublishError,
+        Offer, Place, PublishError,
         compile::{CompileError, MAX_COMPONENT},
     },
 };
 
 /// A detached signature of the body, base64.
 const SIGNATURE: &str = "usher-signature";
+/// A body that comes byte by byte holds one of few places, and is given up after so long; as long as the command waits.
+const SLOW_UPLOAD: Duration = Duration::from_secs(300);
 
 /// `POST /plugins`, the component as body: 201 for a new release, 200 for bytes that are there. `?activate=false`: it is
 /// stored only.
@@ -41,7 +45,7 @@ pub(in crate::http) async fn publish(
     let signature = match headers.get(SIGNATURE).map(|value| value.to_str()) {
         None => None,
         Some(Ok(text)) => Some(text.to_owned()),
-        Some(Err(_)) => return Err(refused(&crate::releases::signing::SigningError::Malformed.into(), &[])),
+        Some(Err(_)) => return Err(refused(&SigningError::Malformed.into(), Place::default())),
     };
     // As it says itself, before any of it is read.
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -51,9 +55,24 @@ pub(in crate::http) async fn publish(
     let Ok(_place) = state.registry.uploads.try_acquire() else {
         return Err(Problem::busy("Other components are being taken in; each is compiled by itself."));
     };
-    let bytes = body::read_wasm(&headers, body, MAX_COMPONENT).await?;
+    let bytes = tokio::time::timeout(SLOW_UPLOAD, body::read_wasm(&headers, body, MAX_COMPONENT));
+    let bytes = bytes.await.map_err(|_| {
+        let detail = format!("The body did not come in within {} s.", SLOW_UPLOAD.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", detail)
+    })??;
     let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
-    let done = state.registry.publish(&state.pool, offer).await.map_err(|error| refused(&error, &bytes))?;
+    let done = match state.registry.publish(&state.pool, offer).await {
+        Ok(done) => done,
+        Err(error) => {
+            // It reads the bytes once more: not on a thread that others wait for.
+            let looked = tokio::task::spawn_blocking(move || {
+                let place = error.place(&bytes);
+                (error, place)
+            });
+            let (error, place) = looked.await.map_err(|_| Problem::internal())?;
+            return Err(refused(&error, place));
+        }
+    };
     let activated = match done.activation {
         Some(activation) => Some((activation.generation, activation.effective)),
         None => state.operator.generation(&done.plugin, done.digest).await?,
@@ -77,7 +96,7 @@ fn bad_query(parameter: &str, message: &str) -> Problem {
 }
 
 /// What is wrong, and where: the line of the manifest, or the import's name.
-fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
+fn refused(error: &PublishError, place: Place) -> Problem {
     let slug = error.slug();
     let status = match error {
         PublishError::Store(StoreError::Database(error)) => return Problem::database(error),
@@ -92,7 +111,6 @@ fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
     let mut problem =
         Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
             .with("reason", slug);
-    let place = error.place(bytes);
     if let Some(line) = place.line {
         problem = problem.with("line", line);
     }

@@ -5,6 +5,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::known;
 use crate::{
     auth::Caller,
     http::{
@@ -26,6 +27,7 @@ pub(in crate::http) async fn usage(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
+    let name = known(name)?;
     let mut tenant = reads(&caller)?.map(str::to_owned);
     let mut days = 7;
     for (parameter, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {

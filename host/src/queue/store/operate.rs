@@ -286,7 +286,8 @@ pub struct DeadFilter {
     pub queue: Option<String>,
     pub tenant: Option<String>,
     pub reason: Option<String>,
-    /// That ran it last.
+    /// That ran it last. Not written where it is not asked for, so that hosts of the version before can read the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<Digest>,
     pub finished_after: Option<chrono::DateTime<chrono::Utc>>,
     pub finished_before: Option<chrono::DateTime<chrono::Utc>>,
@@ -301,7 +302,7 @@ pub async fn count_dead(db: &mut PgConnection, f: &DeadFilter, sample: i64) -> s
             WHERE state = 'dead' AND ($1::text IS NULL OR job_type = $1) AND ($2::text IS NULL OR queue = $2)
               AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
               AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
-              AND ($8::bytea IS NULL OR release = $8)
+              AND ($8::bytea IS NULL OR release = $8 AND errors -> -1 ->> 'kind' IS DISTINCT FROM 'host-lost')
         )
         SELECT (SELECT count(*) FROM m) AS "count!", ARRAY(SELECT id FROM m ORDER BY id LIMIT $7) AS "sample!"
         "#,
@@ -327,7 +328,9 @@ pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most:
         WHERE state = 'dead' AND ($1::text IS NULL OR job_type = $1) AND ($2::text IS NULL OR queue = $2)
           AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
           AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
-          AND id > $7 AND ($9::bytea IS NULL OR release = $9)
+          AND id > $7
+          -- What nodes died of is no release's: it may kill them again.
+          AND ($9::bytea IS NULL OR release = $9 AND errors -> -1 ->> 'kind' IS DISTINCT FROM 'host-lost')
         ORDER BY id LIMIT $8
         "#,
         f.job_type,

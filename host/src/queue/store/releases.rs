@@ -1,5 +1,7 @@
 //! What becomes of jobs when releases come and go.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,7 +28,9 @@ pub async fn give_back(
             FROM jobs x
             CROSS JOIN LATERAL jsonb_array_elements(x.errors) WITH ORDINALITY AS e (value, n)
             CROSS JOIN LATERAL (
-                SELECT e.value ->> 'release' = $2 AND NOT e.value ? 'givenBack' AND (e.value ->> 'at')::timestamptz >= $3
+                SELECT e.value ->> 'release' = $2 AND NOT e.value ? 'givenBack'
+                       -- That is a node's clock, and $3 is ours.
+                       AND (e.value ->> 'at')::timestamptz >= $3::timestamptz - interval '1 minute'
                        AND EXISTS (SELECT FROM unnest($4::text[]) AS k WHERE starts_with(e.value ->> 'kind', k)) AS burnt
             ) AS m
             WHERE x.release = $1 AND x.lease IS NULL
@@ -152,9 +156,7 @@ pub struct Pinned {
 pub async fn lock_pinned(db: &mut PgConnection, release: Digest, after: Uuid, most: i64) -> sqlx::Result<Vec<Pinned>> {
     let rows = sqlx::query!(
         r#"
-        SELECT j.tier, j.id, j.job_type, j.payload, j.lease IS NULL AND j.state <> 'dead' AS "waits!",
-               EXISTS (SELECT FROM effects e WHERE e.job_id = j.id AND e.state IN ('started', 'doubt')) AS "in_doubt!",
-               ARRAY(SELECT DISTINCT e.provider || ' ' || e.function FROM effects e WHERE e.job_id = j.id) AS "effects!: Vec<String>"
+        SELECT j.tier, j.id, j.job_type, j.payload, j.lease IS NULL AND j.state <> 'dead' AS "waits!"
         FROM jobs j
         WHERE j.id > $2
           AND (j.pinned = $1 OR j.pinned IS NULL AND EXISTS (SELECT FROM effects e WHERE e.job_id = j.id AND e.seq = 0 AND e.release = $1))
@@ -164,17 +166,30 @@ pub async fn lock_pinned(db: &mut PgConnection, release: Digest, after: Uuid, mo
         after,
         most,
     )
+    .fetch_all(&mut *db)
+    .await?;
+    // Asked under the locks, by a statement of its own: the one above may have waited, and saw the journal before that.
+    let journals = sqlx::query!(
+        r#"
+        SELECT job_id, bool_or(state IN ('started', 'doubt')) AS "in_doubt!",
+               array_agg(DISTINCT provider || ' ' || function) AS "effects!: Vec<String>"
+        FROM effects WHERE job_id = ANY ($1) GROUP BY job_id
+        "#,
+        &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+    )
     .fetch_all(db)
     .await?;
+    let mut journals: HashMap<_, _> = journals.into_iter().map(|j| (j.job_id, (j.in_doubt, j.effects))).collect();
     let pinned = rows.into_iter().map(|row| {
+        let (in_doubt, effects) = journals.remove(&row.id).unwrap_or_default();
         Ok(Pinned {
             tier: Tier::try_from(row.tier).map_err(|e| sqlx::Error::Decode(e.into()))?,
             id: row.id,
             job_type: row.job_type,
             payload: row.payload,
             waits: row.waits,
-            in_doubt: row.in_doubt,
-            effects: row.effects,
+            in_doubt,
+            effects,
         })
     });
     pinned.collect()

@@ -3,7 +3,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::StoreError;
+use super::{StoreError, hold};
 use crate::{
     ids::{Digest, NodeId},
     releases::Stored,
@@ -86,13 +86,8 @@ pub async fn activate(
     by: &str,
 ) -> Result<Option<Activation>, StoreError> {
     let manifest = &release.manifest;
-    let quarantined = sqlx::query_scalar!(
-        r#"SELECT quarantined_at IS NOT NULL AS "is!" FROM releases WHERE digest = $1"#,
-        release.digest.as_bytes()
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    if quarantined == Some(true) {
+    // None: it was deleted a moment ago.
+    if hold(db, release.digest).await?.ok_or(sqlx::Error::RowNotFound)? {
         return Err(StoreError::Quarantined { plugin: manifest.name.clone(), version: manifest.version.clone() });
     }
     take_types(db, release).await?;
@@ -112,9 +107,22 @@ pub async fn activate(
         by,
         node.0,
     )
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await?;
-    Ok(activated.map(|row| Activation { generation: row.generation, effective: row.effective }))
+    let Some(row) = activated else { return Ok(None) };
+    // What waited until now never takes effect. Were its row left as it is, it would seem to be about to serve once this
+    // one is withdrawn, and nobody could activate it.
+    sqlx::query!(
+        r#"
+        UPDATE activations SET withdrawn_at = now(), withdrawn = 'another activation took its place'
+        WHERE plugin = $1 AND generation < $2 AND effective_at IS NULL AND withdrawn_at IS NULL
+        "#,
+        manifest.name,
+        row.generation,
+    )
+    .execute(db)
+    .await?;
+    Ok(Some(Activation { generation: row.generation, effective: row.effective }))
 }
 
 /// From now on nothing serves the plugin.
@@ -168,7 +176,8 @@ pub async fn newest(db: &mut PgConnection, plugin: &str) -> sqlx::Result<Option<
     }))
 }
 
-/// The release that served before `current`, and that could serve again.
+/// The release that served before `current` was shipped, and that could serve again. Not simply the one that served last: a
+/// rollback that is asked for twice must not lead back to what the first one left.
 pub async fn before(db: &mut PgConnection, plugin: &str, current: Option<Digest>) -> sqlx::Result<Option<Digest>> {
     last_of(db, plugin, current).await
 }
@@ -185,6 +194,10 @@ async fn last_of(db: &mut PgConnection, plugin: &str, but: Option<Digest>) -> sq
         WHERE a.plugin = $1 AND a.effective_at IS NOT NULL AND r.digest IS DISTINCT FROM $2
           AND r.quarantined_at IS NULL AND r.deleted_at IS NULL
           AND NOT EXISTS (SELECT FROM rejections x WHERE x.digest = r.digest)
+          AND a.generation < coalesce(
+              (SELECT max(s.generation) FROM activations s
+               WHERE s.plugin = $1 AND s.digest = $2 AND s.effective_at IS NOT NULL AND s.reason IN ('publish', 'activate')),
+              9223372036854775807)
         ORDER BY a.generation DESC LIMIT 1
         "#,
         plugin,

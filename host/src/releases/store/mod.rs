@@ -15,7 +15,7 @@ pub use self::{
         quarantine, serves_since, stop_serving, take_effect, take_types, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
-    retire::{Retirement, begin_retirement, delete, end_retirement, retirements, retiring, types_of},
+    retire::{Retirement, begin_retirement, delete, end_retirement, lock_release, retirements, retiring, types_of},
     standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
     usage::{Used, add_usage, clear_usage, usage},
 };
@@ -105,6 +105,19 @@ pub async fn by_version(db: &mut PgConnection, plugin: &str, version: &str) -> s
     .fetch_optional(db)
     .await?;
     row.map(|row| stored(&row.digest, row.manifest, row.needs)).transpose()
+}
+
+/// Whether a release is in quarantine. It is not deleted until the end of the transaction. `None`: it is not there.
+pub async fn hold(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT quarantined_at IS NOT NULL AS "quarantined!" FROM releases
+        WHERE digest = $1 AND deleted_at IS NULL FOR KEY SHARE
+        "#,
+        digest.as_bytes()
+    )
+    .fetch_optional(db)
+    .await
 }
 
 pub async fn wasm(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<Vec<u8>>> {

@@ -74,6 +74,17 @@ pub async fn types_of(db: &mut PgConnection, plugin: &str) -> sqlx::Result<Vec<S
         .await
 }
 
+/// Nobody names it anew until the end of the transaction (see `hold`). False: its bytes are not there.
+pub async fn lock_release(db: &mut PgConnection, digest: Digest) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "SELECT digest FROM releases WHERE digest = $1 AND deleted_at IS NULL FOR UPDATE",
+        digest.as_bytes()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// The bytes go; the row stays. False: they are gone already.
 pub async fn delete(db: &mut PgConnection, digest: Digest, by: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(

@@ -99,7 +99,8 @@ pub async fn rejection(
     Ok(row.map(|row| (row.reason, row.detail)))
 }
 
-/// One node's compiler said no: what waits for it is withdrawn for all.
+/// One node's compiler said no: what waits for it is withdrawn for all. But not where it has served: other nodes can run
+/// it, and it may be the only way back.
 pub async fn reject(
     db: &mut PgConnection,
     digest: Digest,
@@ -109,11 +110,14 @@ pub async fn reject(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        WITH w AS (
+        WITH served AS MATERIALIZED (
+            SELECT EXISTS (SELECT FROM activations WHERE digest = $1 AND effective_at IS NOT NULL) AS has
+        ), w AS (
             UPDATE activations SET withdrawn_at = now(), withdrawn = $4
-            WHERE digest = $1 AND effective_at IS NULL AND withdrawn_at IS NULL
+            WHERE digest = $1 AND effective_at IS NULL AND withdrawn_at IS NULL AND NOT (SELECT has FROM served)
         )
-        INSERT INTO rejections AS r (digest, compiler, reason, detail, node) VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO rejections AS r (digest, compiler, reason, detail, node)
+        SELECT $1, $2, $3, $4, $5 FROM served WHERE NOT has
         ON CONFLICT (digest) DO UPDATE
         SET compiler = excluded.compiler, reason = excluded.reason, detail = excluded.detail, node = excluded.node,
             rejected_at = now()
