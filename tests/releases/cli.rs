@@ -113,6 +113,13 @@ async fn a_command_that_is_refused_ends_with_1_and_one_that_is_wrong_with_2() {
     assert!(code == Some(1) && said.contains("usher token mint"), "{said}");
     let (code, said) = without(&["releases", "analytics", "--host", "http://127.0.0.1:1"], &[("USHER_TOKEN", "x")]);
     assert!(code == Some(1) && said.contains("does not answer"), "{said}");
+    for bad in ["", "two words"] {
+        let (code, said) = without(&["releases", "analytics", "--host", &host.base], &[("USHER_TOKEN", bad)]);
+        assert!(code == Some(2) && said.contains("the token is empty, or"), "{said}");
+    }
+    let (code, said) =
+        without(&["releases", "analytics", "--host", "http://u:hunter2@127.0.0.1:1"], &[("USHER_TOKEN", "x")]);
+    assert!(code == Some(2) && !said.contains("hunter2"), "{said}");
     // A token that is not an admin's, from a file.
     let user = file("token", token("user", Some("t1")).as_bytes());
     let (code, said) = without(&["rollback", "analytics", "--host", &host.base, "--token-file", &user], &[]);

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{bare, built, guest, options, plugin, publish, published, serves};
+use super::{bare, built, change, guest, offer, options, patient, plugin, publish, published, serves};
 use crate::support::{Client, Db, Host, HostOptions, eventually, place};
 
 /// A cluster's times, in which an activation waits for two seconds only.
@@ -56,6 +56,14 @@ async fn a_node_that_cannot_run_a_release_says_so_and_leaves_its_jobs_to_others(
         db.count("SELECT (extract(epoch FROM effective_at - activated_at) * 1000)::bigint FROM activations").await;
     assert!(waited >= 2_000, "{waited} ms: the others were given time");
 
+    let detail = eventually("health says which", async || {
+        let part = two.client().get("/health").await.body["parts"]["plugins"].clone();
+        let detail = part["detail"].as_str().filter(|detail| detail.contains("guest-money")).map(str::to_owned);
+        detail.filter(|_| part["status"] == "degraded")
+    })
+    .await;
+    assert!(!detail.contains("policy"), "why is for those who may know: {detail}");
+
     // Its own submits too run elsewhere, and it claims none of them.
     for n in 0..20 {
         let client = if n % 2 == 0 { two.client() } else { one.client() };
@@ -63,13 +71,6 @@ async fn a_node_that_cannot_run_a_release_says_so_and_leaves_its_jobs_to_others(
         let job = client.wait(&id, "completed").await;
         assert_eq!((&job["attempt"], &job["errors"]), (&json!(1), &json!([])), "{job}");
     }
-    let health = eventually("health says it", async || {
-        let part = two.client().get("/health").await.body["parts"]["plugins"].clone();
-        (part["status"] == "degraded").then_some(part)
-    })
-    .await;
-    assert!(health["detail"].as_str().unwrap().contains("guest-money"), "{health}");
-    assert!(!health["detail"].as_str().unwrap().contains("policy"), "why is for those who may know: {health}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,11 +91,8 @@ async fn a_publish_while_a_node_is_down_waits_until_it_is_dead_and_reaches_it_wh
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_nodes_compiler_rejects_serves_nowhere() {
     let db = Db::new().await;
-    let one = Host::start(&db, None, options(vec!["guest.wasm"])).await;
-    // This one has other limits, and a cache of its own.
-    let artifacts = crate::support::scratch("artifacts").join("private").display().to_string();
-    let env = vec![("USHER_RUNTIME__ARTIFACTS", artifacts), ("USHER_RUNTIME__COMPILE_CPU", "1s".to_owned())];
-    let two = Host::start(&db, None, HostOptions { env, ..options(Vec::new()) }).await;
+    let one = Host::start(&db, None, HostOptions { cluster: patient(), ..options(vec!["guest.wasm"]) }).await;
+    let two = Host::start(&db, None, HostOptions { cluster: patient(), ..weak() }).await;
     let heavy = heavy();
     let answer = publish(&one.admin(), heavy).await;
     assert_eq!((answer.status, &answer.body["state"]), (StatusCode::CREATED, &json!("waiting")), "{}", answer.body);
@@ -109,6 +107,65 @@ async fn what_one_nodes_compiler_rejects_serves_nowhere() {
     let id = one.client().submit("guest", json!({"do": "ok"})).await;
     one.client().wait(&id, "completed").await;
     assert!(db.count("SELECT count(*) FROM rejections").await >= 1);
+}
+
+/// A node with less room for compiling, and a cache of its own.
+fn weak() -> HostOptions {
+    let artifacts = crate::support::scratch("artifacts").join("private").display().to_string();
+    let env = vec![("USHER_RUNTIME__ARTIFACTS", artifacts), ("USHER_RUNTIME__COMPILE_CPU", "1s".to_owned())];
+    HostOptions { env, ..options(Vec::new()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_compile_what_served_before_does_not_stand_in_the_way_back() {
+    let db = Db::new().await;
+    let one = Host::start(&db, None, HostOptions { cluster: hasty(), ..options(Vec::new()) }).await;
+    published(&one.admin(), heavy()).await;
+    published(&one.admin(), guest("0.9.0")).await;
+    let two = Host::start(&db, None, HostOptions { cluster: hasty(), ..weak() }).await;
+    let back = change(&one.admin(), "guest", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::ACCEPTED, &json!("0.8.0")), "{}", back.body);
+    let reason = eventually("the other node says why it is not ready", async || {
+        let node = on_node(&one.admin(), "guest", 1).await;
+        node["reason"].as_str().filter(|reason| reason.contains("compile_cpu")).map(str::to_owned)
+    })
+    .await;
+    let now = plugin(&two.client(), "guest").await;
+    assert_eq!(
+        (&now["version"], &now["state"], &now["next"]),
+        (&json!("0.8.0"), &json!("active"), &json!(null)),
+        "{reason}"
+    );
+    assert_eq!(db.count("SELECT count(*) FROM rejections").await, 0, "it is the way back for the others");
+    let id = one.client().submit("guest", json!({"do": "ok"})).await;
+    one.client().wait(&id, "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_takes_effect_while_somebody_changes_its_plugin() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["analytics.wasm"])).await;
+    let stored = offer(&host.admin(), "/plugins?activate=false", built("analytics-v2.wasm"), &[]).await;
+    assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.body);
+    let ready = "SELECT count(*) FROM nodes n JOIN releases r ON r.digest = ANY (n.ready) WHERE r.version = '0.2.0'";
+    eventually("the node says that it has it ready", async || (db.count(ready).await == 1).then_some(())).await;
+    let waits = "INSERT INTO activations (plugin, digest, reason, activated_by, effective_at) \
+                 SELECT plugin, digest, 'activate', 'test', NULL FROM releases WHERE version = '0.2.0'";
+    // As a rollback does, which has found it waiting and is about to call it off.
+    let mut rollback = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('usher_plugin:analytics'))")
+        .execute(&mut *rollback)
+        .await
+        .unwrap();
+    db.execute(waits).await;
+    assert_eq!(db.count("SELECT usher_take_effect(0)").await, 0, "it waits for its turn");
+    let call_off = "UPDATE activations SET withdrawn_at = now(), withdrawn = 'test' WHERE effective_at IS NULL";
+    sqlx::query(call_off).execute(&mut *rollback).await.unwrap();
+    rollback.commit().await.unwrap();
+    assert_eq!(db.count("SELECT usher_take_effect(0)").await, 0);
+    assert_eq!(plugin(&host.client(), "analytics").await["version"], "0.1.0");
+    db.execute(waits).await;
+    serves(&host.client(), "analytics", "0.2.0").await;
 }
 
 /// The guest, and a module beside it that takes the compiler some seconds.

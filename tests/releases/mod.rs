@@ -88,6 +88,23 @@ fn options(plugins: Vec<&'static str>) -> HostOptions {
     HostOptions { plugins, ..HostOptions::default() }
 }
 
+/// Queues in which what failed does not come again while a test lasts.
+fn slow_queues() -> Option<String> {
+    let queue = |name: &str, tier: u8, retries: u8, expiry: &str| {
+        format!(
+            "[queues.{name}]\ntier = {tier}\nretries = {retries}\ndelay = \"1h\"\nbackoff = \"fixed\"\nmax_delay = \"1h\"\nexpiry = \"{expiry}\"\n"
+        )
+    };
+    Some([queue("money", 1, 10, "24h"), queue("communication", 2, 5, "12h"), queue("background", 3, 2, "6h")].concat())
+}
+
+/// A cluster's times, in which no activation takes effect without a node while a test lasts.
+fn patient() -> Option<String> {
+    let times = "[cluster]\nheartbeat = \"300ms\"\nconfirm_within = \"700ms\"\ndead_after = \"1s\"\ndoubt_margin = \"500ms\"\n\
+                 poll = \"500ms\"\nready_within = \"10m\"\n";
+    Some(times.to_owned())
+}
+
 async fn bare(db: &Db) -> Host {
     Host::start(db, None, options(Vec::new())).await
 }

@@ -88,6 +88,25 @@ async fn a_rollback_goes_to_the_release_that_served_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_is_asked_for_twice_never_leads_back_to_what_the_first_one_left() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["analytics.wasm"])).await;
+    let admin = host.admin();
+    published(&admin, built("analytics-v2.wasm")).await;
+    published(&admin, analytics("0.3.0")).await;
+    for version in ["0.2.0", "0.1.0"] {
+        let back = change(&admin, "analytics", "rollback", None).await;
+        assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!(version)), "{}", back.body);
+    }
+    is(&change(&admin, "analytics", "rollback", None).await, StatusCode::CONFLICT, "nothing-before");
+    assert_eq!(release_of(&host.client()).await, "v1");
+    // What is shipped afterwards is gone back from to what served then.
+    published(&admin, analytics("0.4.0")).await;
+    let back = change(&admin, "analytics", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!("0.1.0")), "{}", back.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_publishers_at_once_leave_one_version_with_one_content() {
     let db = Db::new().await;
     let (one, two) = (bare(&db).await, bare(&db).await);

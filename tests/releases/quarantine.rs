@@ -3,11 +3,11 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{built, change, guest, is, options, plugin, publish, published, serves};
-use crate::support::{Db, Host, HostOptions, eventually};
+use super::{built, change, guest, is, options, plugin, publish, published, serves, slow_queues, version};
+use crate::support::{Db, Host, HostOptions, Sink, eventually};
 
 /// As shipped: 10 of the last 20.
 fn judged() -> HostOptions {
@@ -20,6 +20,24 @@ async fn alert(host: &Host) -> Value {
         alerts["items"].as_array()?.iter().find(|alert| alert["kind"] == "release-quarantined").cloned()
     })
     .await
+}
+
+/// One attempt each: every job that meets a bad release dies at once.
+fn deadly() -> Option<String> {
+    let queue = |name: &str, tier: u8| {
+        format!(
+            "[queues.{name}]\ntier = {tier}\nretries = 0\ndelay = \"200ms\"\nbackoff = \"fixed\"\nexpiry = \"6h\"\n"
+        )
+    };
+    Some([queue("money", 1), queue("communication", 2), queue("background", 3)].concat())
+}
+
+/// So many traps of as many jobs that the release that serves is stopped.
+async fn stop(host: &Host, job_type: &str) -> Value {
+    for _ in 0..10 {
+        host.client().submit(job_type, json!({"do": "panic"})).await;
+    }
+    alert(host).await
 }
 
 /// Jobs that the bad release had a hand in.
@@ -117,14 +135,7 @@ async fn without_a_good_one_its_jobs_wait_and_a_persons_word_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_that_died_before_it_was_stopped_come_back() {
     let db = Db::new().await;
-    // One attempt each: every job that meets it dies at once.
-    let queue = |name: &str, tier: u8| {
-        format!(
-            "[queues.{name}]\ntier = {tier}\nretries = 0\ndelay = \"200ms\"\nbackoff = \"fixed\"\nexpiry = \"6h\"\n"
-        )
-    };
-    let queues = [queue("money", 1), queue("communication", 2), queue("background", 3)].concat();
-    let host = Host::start(&db, None, HostOptions { queues: Some(queues), ..judged() }).await;
+    let host = Host::start(&db, None, HostOptions { queues: deadly(), ..judged() }).await;
     published(&host.admin(), built("guest.wasm")).await;
     published(&host.admin(), built("guest-broken.wasm")).await;
     for n in 0..12 {
@@ -157,4 +168,102 @@ async fn what_guests_say_and_one_poisonous_job_stop_no_release() {
     assert_eq!(client.job(&poison).await["attempt"], 11, "eleven traps of one job");
     assert_eq!(plugin(&client, "guest").await["state"], "active");
     assert_eq!(db.count("SELECT count(*) FROM audit_log WHERE action = 'plugin.quarantine'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_a_job_does_not_hold_up_a_quarantine() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions { queues: slow_queues(), ..judged() }).await;
+    published(&host.admin(), built("guest-broken.wasm")).await;
+    for _ in 0..5 {
+        host.client().submit("guest-money", json!({"do": "ok"})).await;
+    }
+    let burnt = "SELECT count(*) FROM jobs WHERE state = 'scheduled' AND errors <> '[]'";
+    eventually("they trap", async || (db.count(burnt).await == 5).then_some(())).await;
+    let mut held = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT id FROM jobs FOR UPDATE").execute(&mut *held).await.unwrap();
+    let alert = stop(&host, "guest-money").await;
+    assert_eq!(alert["detail"]["attemptsGivenBack"], 0, "{alert}");
+    held.rollback().await.unwrap();
+    let left = "SELECT count(*) FROM jobs WHERE attempt > 0";
+    eventually("they get their attempts back", async || (db.count(left).await == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_provider_is_asked_anew_for_what_it_refused_because_a_release_was_stopped() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    sink.say_always("rcpt", "550 5.1.1 no such user").await;
+    let options = HostOptions { queues: deadly(), plugins: vec!["guest-effects.wasm"], ..judged() };
+    let host = Host::start(&db, Some(&sink), options).await;
+    let refused = json!({"do": "mail", "to": "a@example.com", "catch": true});
+    let job = json!({"do": "steps", "steps": [refused, {"do": "panic"}]});
+    for _ in 0..12 {
+        host.client().submit("guest-mail", job.clone()).await;
+    }
+    alert(&host).await;
+    let back = "SELECT count(*) FROM jobs WHERE redrives > 0";
+    eventually("those that died of it are back", async || (db.count(back).await >= 9).then_some(())).await;
+    let anew = "SELECT count(*) FROM jobs j WHERE redrives > 0 AND (generation > 0 OR NOT EXISTS \
+                (SELECT FROM effects e WHERE e.job_id = j.id AND e.answer ->> 'kind' = 'rejected'))";
+    assert_eq!(db.count(anew).await, 0, "their journals are as they were");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_in_doubt_that_is_to_end_does_not_go_round_while_its_release_is_stopped() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let options = HostOptions { queues: slow_queues(), plugins: vec!["guest-effects.wasm"], ..judged() };
+    let host = Host::start(&db, Some(&sink), options).await;
+    let client = host.client();
+    let id = client.submit("guest-mail", json!({"do": "mail-then-fail-once", "to": "a@example.com"})).await;
+    client.wait(&id, "scheduled").await;
+    // As if it were of those that can be asked about.
+    db.execute(&format!(
+        "UPDATE effects SET class = 'asked', state = 'doubt', answer = NULL, ended_at = NULL WHERE job_id = '{id}'"
+    ))
+    .await;
+    stop(&host, "guest-mail").await;
+    let cancelled = host.admin().send(Method::DELETE, &format!("/jobs/{id}"), None).await;
+    assert!(cancelled.status.is_success(), "{}", cancelled.body);
+    client.wait_error(&id, "no-release").await;
+    assert_eq!(client.job(&id).await["state"], "scheduled", "it looks again after a while");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_the_good_release_does_not_replay_waits_and_does_not_die() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let options = HostOptions { queues: slow_queues(), plugins: vec!["guest-effects.wasm"], ..judged() };
+    let host = Host::start(&db, Some(&sink), options).await;
+    let (admin, client) = (host.admin(), host.client());
+    published(&admin, version("guest-effects.wasm", "guests/effects.toml", "0.2.0")).await;
+    let id = client.submit("guest-mail", json!({"do": "mail-then-fail-once", "to": "a@example.com"})).await;
+    client.wait(&id, "scheduled").await;
+    // As if 0.2.0 had asked for something else than 0.1.0 does.
+    let asked = format!("SELECT encode(request_hash, 'hex') FROM effects WHERE job_id = '{id}'");
+    let asked = db.text(&asked).await.unwrap();
+    let ask = |hash: &str| format!("UPDATE effects SET request_hash = {hash} WHERE job_id = '{id}'");
+    db.execute(&ask("sha256('other')")).await;
+    assert_eq!(stop(&host, "guest-mail").await["detail"]["nowServes"], "0.1.0");
+    let due = format!("UPDATE jobs SET run_at = now() WHERE id = '{id}'");
+    db.execute(&due).await;
+    let error = client.wait_error(&id, "no-release").await;
+    assert!(error["message"].as_str().unwrap().contains("quarantine"), "{error}");
+    assert_eq!(client.job(&id).await["state"], "scheduled");
+
+    // Nobody is sent to a release that runs nowhere.
+    let dead = client.submit("guest-mail", json!({"do": "permanent"})).await;
+    client.wait(&dead, "dead").await;
+    let digest = "SELECT 'sha256:' || encode(digest, 'hex') FROM releases WHERE version = '0.2.0'";
+    let digest = db.text(digest).await.unwrap();
+    let retried = admin.send(Method::POST, &format!("/jobs/{dead}/retry"), Some(json!({"release": digest}))).await;
+    is(&retried, StatusCode::CONFLICT, "release-quarantined");
+    for (verb, body) in
+        [("migrate", json!({"from": "0.1.0", "to": "0.2.0"})), ("rollback", json!({"version": "0.2.0"}))]
+    {
+        is(&change(&admin, "guest-effects", verb, Some(body)).await, StatusCode::CONFLICT, "release-quarantined");
+    }
+
+    db.execute(&ask(&format!("decode('{asked}', 'hex')"))).await;
+    db.execute(&due).await;
+    client.wait(&id, "completed").await;
+    assert_eq!(sink.mails().await.len(), 1, "replayed, not sent again");
 }

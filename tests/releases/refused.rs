@@ -126,6 +126,19 @@ async fn only_admins_change_what_serves() {
     assert_eq!(db.count("SELECT count(*) FROM releases").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_plugin_can_have_is_nobodys() {
+    let db = Db::new().await;
+    let host = bare(&db).await;
+    for path in ["/plugins/%00", "/plugins/a%00/releases", "/plugins/a%00/usage"] {
+        is(&host.client().get(path).await, StatusCode::NOT_FOUND, "not-found");
+    }
+    let digest = format!("/plugins/a%00/releases/sha256:{}", "0".repeat(64));
+    for (method, path) in [(Method::POST, "/plugins/a%00/rollback"), (Method::DELETE, digest.as_str())] {
+        is(&host.admin().send(method, path, None).await, StatusCode::NOT_FOUND, "not-found");
+    }
+}
+
 /// The head of a request without its body, and what is answered to that.
 async fn begins(host: &Host, head: &str) -> String {
     let mut door = TcpStream::connect(host.base.trim_start_matches("http://")).await.unwrap();

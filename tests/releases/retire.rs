@@ -1,7 +1,9 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{analytics, bare, built, change, is, offer, options, plugin, publish, published, serves, version};
+use super::{
+    analytics, bare, built, change, is, offer, options, plugin, publish, published, serves, slow_queues, version,
+};
 use crate::{
     plugins::{manifest, repacked},
     support::{Client, Db, Host, HostOptions, Sink, eventually},
@@ -68,10 +70,7 @@ async fn a_drain_lets_waiting_jobs_end_and_then_the_types_are_free() {
 async fn a_cancel_ends_what_waits_by_the_rules_of_any_cancel() {
     let db = Db::new().await;
     let sink = Sink::start().await;
-    let queues = "[queues.money]\ntier = 1\nretries = 10\ndelay = \"1h\"\nbackoff = \"fixed\"\nmax_delay = \"1h\"\nexpiry = \"24h\"\n\
-                  [queues.communication]\ntier = 2\nretries = 5\ndelay = \"1h\"\nbackoff = \"fixed\"\nmax_delay = \"1h\"\nexpiry = \"12h\"\n\
-                  [queues.background]\ntier = 3\nretries = 2\ndelay = \"200ms\"\nbackoff = \"fixed\"\nexpiry = \"6h\"\n";
-    let options = HostOptions { queues: Some(queues.to_owned()), ..options(vec!["guest-effects.wasm", "guest.wasm"]) };
+    let options = HostOptions { queues: slow_queues(), ..options(vec!["guest-effects.wasm", "guest.wasm"]) };
     let host = Host::start(&db, Some(&sink), options).await;
     let client = host.client();
     // One with an effect behind it, that waits for its next attempt; some that never ran; one of another plugin.
@@ -143,14 +142,8 @@ async fn a_release_is_deleted_only_when_nothing_names_it() {
 async fn jobs_that_are_held_to_a_release_move_to_another_where_their_journal_allows_it() {
     let db = Db::new().await;
     let sink = Sink::start().await;
-    let queues = "[queues.money]\ntier = 1\nretries = 10\ndelay = \"1h\"\nbackoff = \"fixed\"\nmax_delay = \"1h\"\nexpiry = \"24h\"\n\
-                  [queues.communication]\ntier = 2\nretries = 5\ndelay = \"1h\"\nbackoff = \"fixed\"\nmax_delay = \"1h\"\nexpiry = \"12h\"\n";
-    let host = Host::start(
-        &db,
-        Some(&sink),
-        HostOptions { queues: Some(queues.to_owned()), ..options(vec!["guest-effects.wasm"]) },
-    )
-    .await;
+    let options = HostOptions { queues: slow_queues(), ..options(vec!["guest-effects.wasm"]) };
+    let host = Host::start(&db, Some(&sink), options).await;
     let (admin, client) = (host.admin(), host.client());
     let held = client.submit("guest-mail", json!({"do": "mail-then-fail-once", "to": "a@example.com"})).await;
     client.wait(&held, "scheduled").await;

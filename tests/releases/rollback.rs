@@ -11,7 +11,7 @@ use std::{
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{built, change, options, plugin, published, serves};
+use super::{built, change, options, patient, plugin, published, serves};
 use crate::{
     plugins::{manifest, repacked},
     support::{Db, Host, HostOptions, eventually},
@@ -79,18 +79,50 @@ async fn a_rollback_on_three_nodes_under_load_loses_and_repeats_nothing() {
     assert_eq!(db.count(matches).await, 0, "a result of other code than the row's digest");
 }
 
+/// Two nodes, of which one has a policy for `wants`.
+async fn unequal(db: &Db) -> (Host, Host) {
+    let policy = Some("[plugins.policy.analytics]\njobs = [\"x\"]\n".to_owned());
+    let able = HostOptions { cluster: patient(), policy, ..options(Vec::new()) };
+    let other = HostOptions { policy: Some(String::new()), ..able.clone() };
+    (Host::start(db, None, able).await, Host::start(db, None, other).await)
+}
+
+/// Of this one the other node's operator knows nothing.
+fn wants(version: &str) -> Vec<u8> {
+    let text = manifest("analytics", "analytics-track", "").replace("money", "background").replace("1.0.0", version);
+    repacked("analytics-v2.wasm", &text.replace("[[job]]", "[grants]\njobs = [\"x\"]\n[[job]]"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_activation_replaced_can_be_activated_again() {
+    let db = Db::new().await;
+    let (one, two) = unequal(&db).await;
+    let admin = one.admin();
+    published(&admin, built("analytics.wasm")).await;
+    serves(&two.client(), "analytics", "0.1.0").await;
+    for version in ["1.0.0", "2.0.0"] {
+        assert_eq!(published(&admin, wants(version)).await["state"], "waiting");
+    }
+    let history = admin.get("/plugins/analytics/releases").await.body;
+    assert_eq!(
+        (&history["items"][0]["state"], &history["items"][1]["state"]),
+        (&json!("waiting"), &json!("withdrawn"))
+    );
+    assert!(history["items"][1]["withdrawn"].as_str().unwrap().contains("another activation"), "{history}");
+    let back = change(&admin, "analytics", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!("0.1.0")), "{}", back.body);
+    let again = change(&admin, "analytics", "activate", Some(json!({"version": "1.0.0"}))).await;
+    assert_eq!((again.status, &again.body["state"]), (StatusCode::ACCEPTED, &json!("waiting")), "{}", again.body);
+    assert_eq!(plugin(&one.client(), "analytics").await["next"]["version"], "1.0.0");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_calls_off_what_still_waits_for_a_node() {
     let db = Db::new().await;
-    let policy = Some("[plugins.policy.analytics]\njobs = [\"x\"]\n".to_owned());
-    let one = Host::start(&db, None, HostOptions { policy, ..options(Vec::new()) }).await;
-    let two = Host::start(&db, None, HostOptions { policy: Some(String::new()), ..options(Vec::new()) }).await;
+    let (one, two) = unequal(&db).await;
     published(&one.admin(), built("analytics.wasm")).await;
     serves(&two.client(), "analytics", "0.1.0").await;
-    // Of this one the other node's operator knows nothing.
-    let wants = manifest("analytics", "analytics-track", "").replace("money", "background");
-    let wants = repacked("analytics-v2.wasm", &wants.replace("[[job]]", "[grants]\njobs = [\"x\"]\n[[job]]"));
-    let waits = published(&one.admin(), wants).await;
+    let waits = published(&one.admin(), wants("1.0.0")).await;
     assert_eq!(waits["state"], "waiting", "{waits}");
     assert_eq!(plugin(&one.client(), "analytics").await["next"]["version"], "1.0.0");
     let back = change(&one.admin(), "analytics", "rollback", None).await;

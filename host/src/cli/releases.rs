@@ -287,7 +287,9 @@ impl Host {
             _ if door.json => {}
             "active" => println!("{name} {version} serves (generation {}, {digest})", done["generation"]),
             _ => {
-                println!("{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}");
+                println!(
+                    "{name} {version} is stored ({digest}); make it serve: usher plugin activate {name} {version}"
+                );
             }
         }
         Ok(())

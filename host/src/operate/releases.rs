@@ -138,7 +138,10 @@ impl Operator {
             // What waits in its place is called off, and that is all.
             (Some((generation, _)), Some((waiting, _))) => {
                 if !store::withdraw(&mut tx, waiting, &format!("{} by {by}", reason.as_str())).await? {
-                    return Err(OperateError::conflict("just-changed", "Another change came first; look, and ask again."));
+                    return Err(OperateError::conflict(
+                        "just-changed",
+                        "Another change came first; look, and ask again.",
+                    ));
                 }
                 changed(generation, true)
             }

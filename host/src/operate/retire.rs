@@ -169,7 +169,8 @@ impl Operator {
             match store::hold(&mut tx, to.digest).await? {
                 Some(false) => {}
                 Some(true) => {
-                    let message = format!("{} is in quarantine and runs nowhere; activate it first.", to.manifest.version);
+                    let message =
+                        format!("{} is in quarantine and runs nowhere; activate it first.", to.manifest.version);
                     return Err(OperateError::conflict("release-quarantined", message));
                 }
                 None => return Err(OperateError::NoSuchRelease(to.digest.to_string())),
