@@ -73,7 +73,8 @@ pub async fn claim(
                 FROM jobs j
                 WHERE j.tier = $1 AND j.queue = $2 AND j.priority = p.priority AND j.lane = p.lane
                   AND j.ord > p.cursor AND j.ord IS NOT NULL AND j.lease IS NULL
-                  AND (j.job_type <> ALL ($10) OR j.cancel_requested OR j.expires_at <= now())
+                  -- CASE: the planner must not guess how few are left and sort them all, in place of following the index.
+                  AND CASE WHEN j.job_type = ANY ($10) THEN j.cancel_requested OR j.expires_at <= now() ELSE true END
                 ORDER BY j.ord
                 LIMIT p.most
                 FOR UPDATE SKIP LOCKED
