@@ -266,6 +266,20 @@ fn an_answer_that_is_none_of_this_provider_ends_the_case_and_says_what_is_missin
     assert_eq!(code, 1);
     let said = findings(&report).join("\n");
     assert!(said.contains("effect 0 (email.send): /answer") && said.contains("messageId"), "{said}");
+    // What a host would keep to itself is no answer either.
+    for (answer, why) in [
+        (json!({"status": 503}), "/answer/status: no guest is shown 503"),
+        (json!({"status": 429}), "/answer/status: no guest is shown 429"),
+        (json!({"status": 200, "text": "x".repeat(300 << 10)}), "max_response"),
+    ] {
+        let case = json!({
+            "type": "guest-mail", "payload": {"do": "upstream", "path": "/x"}, "answers": [{"ok": answer}],
+            "expect": {"end": {"completed": {}}, "effects": [{"call": "upstream.call"}]},
+        });
+        let (code, report) = play("guest-effects.wasm", &[("kept", case)]);
+        let said = findings(&report).join("\n");
+        assert!(code == 1 && said.contains(why), "{why}: {said}");
+    }
 }
 
 #[test]
