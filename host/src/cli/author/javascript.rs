@@ -8,18 +8,14 @@ use std::{
 };
 
 use super::{
-    toolchain::{is_there, step, whole},
+    toolchain::{output, step, whole},
     usage,
 };
 use crate::cli::Failure;
 
 /// Both are below the project.
 pub(super) fn componentize(dir: &Path, wit: &str, out: &str) -> Result<(), Failure> {
-    if !is_there("node") {
-        return Err(Failure::Usage(
-            "there is no node on the PATH: install Node 20 or newer (https://nodejs.org)".to_owned(),
-        ));
-    }
+    has_node()?;
     let dir = &whole(dir)?;
     let (tsc, componentize) = (tool(dir, "tsc")?, tool(dir, "componentize-qjs")?);
     // What was compiled of a file that is no longer there would be found all the same.
@@ -45,4 +41,15 @@ pub(super) fn componentize(dir: &Path, wit: &str, out: &str) -> Result<(), Failu
 fn tool(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
     let found = dir.ancestors().map(|folder| folder.join("node_modules/.bin").join(name)).find(|file| file.is_file());
     found.ok_or_else(|| usage(dir, format!("there is no node_modules/.bin/{name}: run `npm ci` in it")))
+}
+
+fn has_node() -> Result<(), Failure> {
+    let version = output(Command::new("node").arg("--version")).unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let found = match major {
+        Some(20..) => return Ok(()),
+        Some(_) => format!("node is {version}"),
+        None => "there is no node on the PATH".to_owned(),
+    };
+    Err(Failure::Usage(format!("{found}: install Node 20 or newer (https://nodejs.org)")))
 }

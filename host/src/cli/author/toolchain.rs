@@ -27,11 +27,6 @@ pub(super) fn whole(dir: &Path) -> Result<PathBuf, Failure> {
     fs::canonicalize(dir).map_err(|e| usage(dir, format!("cannot be read: {e}")))
 }
 
-/// On the PATH.
-pub(super) fn is_there(program: &str) -> bool {
-    output(Command::new(program).arg("--version")).is_some()
-}
-
 /// What a program says, if it is there and all is well.
 pub(super) fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
