@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{component, env, scratch, usher, within};
+use crate::support::{Db, Host, HostOptions, component, env, eventually, host::POLICY, scratch, usher, within};
 
 /// Longer than building a plugin with its dependencies takes on a busy machine.
 const BUILD: Duration = Duration::from_secs(300);
@@ -266,6 +267,20 @@ fn an_answer_that_is_none_of_this_provider_ends_the_case_and_says_what_is_missin
     assert_eq!(code, 1);
     let said = findings(&report).join("\n");
     assert!(said.contains("effect 0 (email.send): /answer") && said.contains("messageId"), "{said}");
+    // What a host would keep to itself is no answer either.
+    for (answer, why) in [
+        (json!({"status": 503}), "/answer/status: no guest is shown 503"),
+        (json!({"status": 429}), "/answer/status: no guest is shown 429"),
+        (json!({"status": 200, "text": "x".repeat(300 << 10)}), "max_response"),
+    ] {
+        let case = json!({
+            "type": "guest-mail", "payload": {"do": "upstream", "path": "/x"}, "answers": [{"ok": answer}],
+            "expect": {"end": {"completed": {}}, "effects": [{"call": "upstream.call"}]},
+        });
+        let (code, report) = play("guest-effects.wasm", &[("kept", case)]);
+        let said = findings(&report).join("\n");
+        assert!(code == 1 && said.contains(why), "{why}: {said}");
+    }
 }
 
 #[test]
@@ -362,8 +377,13 @@ fn builder(dir: &Path) -> Command {
 }
 
 fn project(name: &str) -> PathBuf {
-    let dir = scratch("project");
-    let made = builder(&dir).args(["plugin", "new", name]).output().unwrap();
+    project_in("rust", name)
+}
+
+/// In a folder whose name has a space.
+fn project_in(lang: &str, name: &str) -> PathBuf {
+    let dir = scratch("a project");
+    let made = builder(&dir).args(["plugin", "new", name, "--lang", lang]).output().unwrap();
     assert!(made.status.success(), "{}", text(&made));
     dir.join(name)
 }
@@ -388,6 +408,73 @@ fn a_project_is_made_built_and_tested_outside_of_this_repository() {
         let refused = builder(&dir).args(["plugin", "new", "--", wrong]).output().unwrap();
         assert_eq!(refused.status.code(), Some(2), "{wrong}: {}", text(&refused));
     }
+}
+
+#[test]
+fn a_project_in_typescript_or_javascript_is_made_built_and_tested() {
+    let dir = project_in("ts", "author-script");
+    let run = |args: &[&str]| builder(&dir).args(["plugin"]).args(args).output().unwrap();
+    let bare = run(&["build"]);
+    let said = text(&bare);
+    assert!(bare.status.code() == Some(2) && said.contains("node_modules/.bin/tsc: run `npm ci`"), "{said}");
+    symlink(Path::new(&env("USHER_TEST_JS")).join("node_modules"), dir.join("node_modules")).unwrap();
+    let tested = run(&["test"]);
+    let said = text(&tested);
+    assert!(tested.status.success() && said.contains("ok   welcome (1 effect, 2 crash points)"), "{said}");
+    let said = text(&run(&["check", "target/author-script.wasm"]));
+    assert!(
+        said.contains("usher:plugin/email@0.1.0") && !said.contains("usher:plugin/stripe"),
+        "its own world: {said}"
+    );
+    // The SDK is that of this binary, and can be had again.
+    fs::write(dir.join("vendor/usher/usher.ts"), "").unwrap();
+    let renewed = run(&["new", "--sdk"]);
+    assert!(renewed.status.success() && text(&renewed).contains("vendor/usher"), "{}", text(&renewed));
+
+    let code = fs::read_to_string(dir.join("src/plugin.ts")).unwrap();
+    fs::write(dir.join("src/plugin.ts"), code.replace("to: [email]", "to: email")).unwrap();
+    let wrong = run(&["build"]);
+    let said = text(&wrong);
+    assert!(wrong.status.code() == Some(1) && said.contains("src/plugin.ts("), "the compiler's own words: {said}");
+    fs::write(dir.join("src/plugin.ts"), &code).unwrap();
+    let manifest = fs::read_to_string(dir.join("plugin.toml")).unwrap();
+    fs::write(dir.join("plugin.toml"), manifest.replace("email = [\"default\"]", "")).unwrap();
+    let wrong = run(&["build"]);
+    let said = text(&wrong);
+    assert!(!wrong.status.success() && said.contains("usher:plugin/email@0.1.0"), "not granted, and named: {said}");
+    fs::write(dir.join("plugin.toml"), manifest).unwrap();
+
+    fs::remove_file(dir.join("src/plugin.ts")).unwrap();
+    let script = "import { send } from 'usher:plugin/email@0.1.0';
+        import { plugin } from '../vendor/usher/usher.js';
+        export const handler = plugin(({ name, email }) => send({
+          profile: 'default', to: [email], subject: 'Welcome', text: `Hello, ${name}.`, html: null, replyTo: null, attachments: [],
+        }));";
+    fs::write(dir.join("src/plugin.js"), script).unwrap();
+    let tested = run(&["test"]);
+    assert!(tested.status.success() && text(&tested).contains("ok   welcome"), "JavaScript: {}", text(&tested));
+}
+
+#[test]
+fn a_project_in_python_is_made_built_and_tested() {
+    let dir = project_in("py", "author-snake");
+    let run = |args: &[&str]| builder(&dir).args(["plugin"]).args(args).env_remove("VIRTUAL_ENV").output().unwrap();
+    let bare = run(&["build"]);
+    let said = text(&bare);
+    assert!(bare.status.code() == Some(2) && said.contains(".venv/bin/pip install -r requirements.txt"), "{said}");
+    symlink(env("USHER_TEST_PY"), dir.join(".venv")).unwrap();
+    let tested = run(&["test"]);
+    let said = text(&tested);
+    assert!(tested.status.success() && said.contains("ok   welcome (1 effect, 2 crash points)"), "{said}");
+}
+
+#[test]
+fn a_project_without_code_is_told_what_code_would_be() {
+    let dir = project("author-empty");
+    fs::remove_file(dir.join("Cargo.toml")).unwrap();
+    let built = builder(&dir).args(["plugin", "build"]).output().unwrap();
+    let said = text(&built);
+    assert!(built.status.code() == Some(2) && said.contains("src/plugin.ts") && said.contains("src/app.py"), "{said}");
 }
 
 #[test]
@@ -443,6 +530,42 @@ async fn a_change_is_built_and_swapped_in_under_a_version_of_its_own() {
     fs::write(dir.join("src/lib.rs"), code.replace("\"Welcome\"", "\"Well come\"")).unwrap();
     let second = within(BUILD, "the second build", async || version().filter(|version| *version != first)).await;
     assert!(second.starts_with("0.1.0+dev."), "{second}");
+    dev.kill().unwrap();
+    dev.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plugin_says_on_the_host_comes_along() {
+    let dir = project("author-talks");
+    let code = fs::read_to_string(dir.join("src/lib.rs")).unwrap();
+    let talking = "job.payload;\n    usher_plugin::log::info(\"to greet\", &[(\"who\", &name)]);";
+    let talking = code.replacen("job.payload;", talking, 1);
+    assert_ne!(talking, code);
+    fs::write(dir.join("src/lib.rs"), talking).unwrap();
+    let db = Db::new().await;
+    let policy = "[plugins.policy.author-talks]\nemail = [\"default\"]\n".to_owned();
+    let options = HostOptions { plugins: vec!["guest.wasm"], policy: Some(policy + POLICY), ..HostOptions::default() };
+    let host = Host::start(&db, None, options).await;
+    let shown = scratch("shown").join("lines");
+    let mut dev = builder(&dir)
+        .args(["plugin", "dev", "--into"])
+        .arg(host.plugins())
+        .stdout(fs::File::create(&shown).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let shows = |words: &[&str]| {
+        let shown = fs::read_to_string(&shown).unwrap_or_default();
+        let has = |line: &str| words.iter().all(|word| line.contains(word));
+        shown.lines().any(has).then_some(())
+    };
+    within(BUILD, "the host takes it", async || shows(&["host    takes author-talks 0.1.0+dev."])).await;
+    let other = host.client().submit("guest", json!({"do": "log", "message": "of another plugin"})).await;
+    host.client().wait(&other, "completed").await;
+    // There is no mail server, and what it says comes before the mail.
+    let id = host.client().submit("author-talks", json!({"name": "Ada", "email": "ada@example.com"})).await;
+    eventually("its line", async || shows(&["log     info ", &id, "to greet who=Ada"])).await;
+    assert_eq!(shows(&["of another plugin"]), None);
     dev.kill().unwrap();
     dev.wait().unwrap();
 }

@@ -39,6 +39,11 @@ async fn a_finished_job_replays_byte_for_byte_and_nothing_leaves() {
     let id = host.client().submit("guest-mail", failing).await;
     host.client().wait(&id, "dead").await;
     ids.push(id);
+    // Words longer than a job's errors keep.
+    let wordy = json!({"do": "permanent", "message": "no ".repeat(1_000)});
+    let id = host.client().submit("guest-mail", wordy).await;
+    host.client().wait(&id, "dead").await;
+    ids.push(id);
 
     let (mails, rows) = (sink.mails().await.len(), db.count("SELECT count(*) FROM jobs_archive").await);
     for id in &ids {
@@ -47,6 +52,20 @@ async fn a_finished_job_replays_byte_for_byte_and_nothing_leaves() {
     }
     assert_eq!(sink.mails().await.len(), mails, "no mail left");
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive").await, rows, "nothing is written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_inside_a_call_replays_up_to_there() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let options = HostOptions { plugins: vec!["guest-effects.wasm"], ..HostOptions::default() };
+    let host = Host::start(&db, Some(&sink), options).await;
+    // Put off until no attempt is left.
+    sink.say_always("mail", "451 4.3.0 later").await;
+    let id = host.client().submit("guest-mail", json!({"do": "mail"})).await;
+    let job = host.client().wait(&id, "dead").await;
+    assert_eq!(job["reason"], "retries-exhausted", "{job}");
+    let (code, said) = replay(&db, &[&id]).await;
+    assert!(code == 0 && said.contains("the same 1 effects, the last of which never had an answer"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

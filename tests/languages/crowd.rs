@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{compiled, options};
-use crate::support::{Db, Host, Sink, eventually, within};
+use serde_json::json;
+
+use super::{compiled, options, order, shop::Shop};
+use crate::support::{Db, Fault, FaultProxy, Host, Sink, eventually, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_heavy_guests_and_a_thousand_light_ones_all_run_once() {
@@ -44,4 +46,34 @@ async fn two_hundred_heavy_guests_and_a_thousand_light_ones_all_run_once() {
     assert_eq!(db.count(sum).await, 1_200);
     // Admission is exact enough that the pool and the budget never had to say no.
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE errors <> '[]'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_guests_that_wait_for_a_provider_leave_room_for_light_ones() {
+    compiled().await;
+    let (db, sink, shop) = (Db::new().await, Sink::start().await, Shop::start().await);
+    let proxy = FaultProxy::start(&shop.base).await;
+    proxy.on("GET /orders/", 100, Fault::HoldBefore);
+    let mut options = options(&proxy.base);
+    options.config = options.config.replace("timeout = \"5s\"", "timeout = \"50s\"");
+    options.plugins.push("guest.wasm");
+    if let Some(policy) = &mut options.policy {
+        policy.push_str("[plugins.policy.guest]\njobs = [\"guest\", \"guest-money\"]\n");
+    }
+    // Each of them takes two slots: ten would be all.
+    options.env = vec![("USHER_RUNTIME__SLOTS", "20".to_owned())];
+    let host = Host::start(&db, Some(&sink), options).await;
+    let client = host.client();
+    for n in 0..12 {
+        client.submit("order-ts", order(&format!("o-{n}"))).await;
+    }
+    proxy.wait_held(7).await;
+    let id = client.submit("guest", json!({"do": "ok"})).await;
+    client.wait(&id, "completed").await;
+    assert_eq!(proxy.seen().len(), 7, "three quarters of the slots are theirs, and no more");
+    proxy.clear();
+    proxy.release();
+    eventually("all are done", async || (db.count("SELECT count(*) FROM jobs").await == 0).then_some(())).await;
+    let once = "SELECT count(*) FROM jobs_archive WHERE state = 'completed' AND attempt = 1 AND errors = '[]'";
+    assert_eq!(db.count(once).await, 13);
 }

@@ -1,7 +1,6 @@
 //! One plugin in Rust, TypeScript and Python (`tests/guests/orders`): the same behaviour from each, and the same walls around it.
 
 mod behaviour;
-mod contract;
 mod crash;
 mod crowd;
 mod sandbox;

@@ -23,6 +23,9 @@ async fn a_refusal_says_why_and_where_and_changes_nothing() {
     let mut mutated = good.clone();
     let middle = mutated.len() / 2;
     mutated[middle..middle + 64].fill(0xff);
+    // Each instance would copy them.
+    let passive = format!("(component (core module (func) (elem func{})))", " 0".repeat(5_000));
+    let passive = wat::parse_str(passive).unwrap();
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     let cases = [
         ("text", b"#!/bin/sh".to_vec(), unprocessable, "not-wasm", json!(null), json!(null)),
@@ -30,6 +33,14 @@ async fn a_refusal_says_why_and_where_and_changes_nothing() {
         ("core module", wat::parse_str("(module)").unwrap(), unprocessable, "core-module", json!(null), json!(null)),
         ("no manifest", empty.clone(), unprocessable, "no-manifest", json!(null), json!(null)),
         ("cut short", good[..good.len() / 2].to_vec(), unprocessable, "damaged", json!(null), json!(null)),
+        (
+            "elements without end",
+            with_manifest(&passive, &manifest("passive", "passive", "")),
+            unprocessable,
+            "needs-too-much",
+            json!(null),
+            json!(null),
+        ),
         (
             "another world",
             with_manifest(&empty, &manifest("export", "x", "")),

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
-        ["tutorial"] => tutorial::run(),
+        ["tutorial"] => tutorial::run(None),
         ["chaos", args @ ..] => chaos::run(args),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),

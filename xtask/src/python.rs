@@ -30,8 +30,9 @@ const PINS: [&str; 20] = [
     "typing_extensions==4.16.0",
 ];
 
-/// What makes components of Python. In an environment of its own: it looks for a plugin's modules in the one that it runs in.
-const TOOLCHAIN: [&str; 1] = ["componentize-py==0.25.1"];
+/// What makes components of Python, as a plugin's own project pins it. In an environment of its own: it looks for a plugin's modules in
+/// the one that it runs in.
+const TOOLCHAIN: &str = include_str!("../../host/src/cli/author/template/py/requirements.txt");
 
 /// Come as source only: plain Python, with nothing to compile.
 const FROM_SOURCE: &str = "--no-binary=localstripe,dkimpy";
@@ -59,7 +60,7 @@ pub fn setup(check_only: bool) -> Result<Python> {
 }
 
 pub fn toolchain(check_only: bool) -> Result<Python> {
-    environment("componentize-py", &TOOLCHAIN, check_only)
+    environment("componentize-py", &TOOLCHAIN.lines().collect::<Vec<_>>(), check_only)
 }
 
 fn environment(name: &str, pins: &[&str], check_only: bool) -> Result<Python> {

@@ -27,6 +27,9 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     }
     let built = stage("build host, plugins, guests", || guests::build_all(&tools))?;
     if filter.is_none() {
+        // Where the guests are built: std and what plugins stand on is there.
+        let target = sh::target_dir()?.join("wasm");
+        stage("tutorial", || crate::tutorial::run(Some(&target)))?;
         stage("plugins' own tests", || {
             let target = sh::target_dir()?.join("plugins-native");
             let mut cargo = sh::cargo();
@@ -60,6 +63,8 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_NODE", &tools.node.dir)
+        .env("USHER_TEST_JS", &tools.node.toolchain)
+        .env("USHER_TEST_PY", &tools.componentize.dir)
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
         .env("USHER_TEST_SOLANA", &tools.solana.dir)
         .env("USHER_TEST_METAPLEX", tools.solana.metaplex())

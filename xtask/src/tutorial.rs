@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    net::TcpListener,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -12,14 +13,18 @@ use std::{
 use crate::{
     demo::{self, http::Http},
     guests, postgres, python,
-    sh::{self, OrFail, Result},
+    sh::{self, Failure, OrFail, Result},
 };
 
 const PAGE: &str = "docs/plugin-authors.md";
 /// A first build compiles Rust's std where the toolchain has none for this target.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Where the page's host listens, as it says.
+const LISTENS: &str = "127.0.0.1:8080";
 
-pub fn run() -> Result<()> {
+/// `target`: where cargo builds, in place of the project's own folder. What is there already is not built again, which is all that it
+/// changes.
+pub fn run(target: Option<&Path>) -> Result<()> {
     let page = fs::read_to_string(sh::root().join(PAGE)).or_fail(PAGE)?;
     // What comes after it is to be looked up, not typed.
     let guide = page.split_once("\n# Reference\n").map_or(page.as_str(), |(guide, _)| guide);
@@ -27,7 +32,13 @@ pub fn run() -> Result<()> {
     if steps.is_empty() {
         return sh::failed(format!("{PAGE} has no commands"));
     }
-    // What the page says that a reader needs.
+    if let Err(error) = TcpListener::bind(LISTENS) {
+        return sh::failed(format!("{PAGE} starts a host on {LISTENS}, which is not free: {error}"));
+    }
+    if sh::which("curl").is_none() {
+        return Err(Failure::Missing("curl is missing, by which the page talks to its host".to_owned()));
+    }
+    // What else the page says that a reader needs.
     postgres::setup(false)?;
     guests::setup(false)?;
     let python = python::setup(false)?;
@@ -43,7 +54,7 @@ pub fn run() -> Result<()> {
     let (mut mail, smtp_port, control) = demo::start_mail(&python, &dir, &password)?;
 
     let began = Instant::now();
-    let mut script = start(&dir, &steps, &smtp_port, &password)?;
+    let mut script = start(&dir, &steps, &smtp_port, &password, target)?;
     let ended = follow(&mut script);
     // Whatever the page started in the background.
     let _ = sh::output(Command::new("kill").args(["-TERM", "--", &format!("-{}", script.id())]));
@@ -80,7 +91,7 @@ fn commands(page: &str) -> Vec<String> {
 }
 
 /// One shell for all of them: what a step sets, the next one has.
-fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str) -> Result<Child> {
+fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str, target: Option<&Path>) -> Result<Child> {
     let mut script = String::new();
     for (n, step) in steps.iter().enumerate() {
         let said: String = step.lines().map(|line| format!("   $ {line}\n")).collect();
@@ -91,8 +102,22 @@ fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str) -> Resul
     fs::write(&file, script).or_fail("write the commands")?;
     let before = env::var_os("PATH").unwrap_or_default();
     let path = [dir.join("bin")].into_iter().chain(env::split_paths(&before));
-    Command::new("bash")
-        .args(["-euo", "pipefail"])
+    let mut bash = Command::new("bash");
+    // Of a developer of Usher, not of a reader.
+    for (name, _) in env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            ["CARGO", "CARGO_TARGET_DIR", "CARGO_BIN_NAME"].contains(&name)
+                || name.starts_with("CARGO_PKG_")
+                || name.starts_with("CARGO_MANIFEST_")
+        });
+        if is_ours {
+            bash.env_remove(name);
+        }
+    }
+    if let Some(target) = target {
+        bash.env("CARGO_TARGET_DIR", target);
+    }
+    bash.args(["-euo", "pipefail"])
         .arg(&file)
         .current_dir(dir.join("work"))
         .env("PATH", env::join_paths(path).or_fail("PATH")?)
@@ -101,10 +126,6 @@ fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str) -> Resul
         .env("USHER_EMAIL__PROFILES__DEFAULT__PORT", smtp_port)
         .env("USHER_EMAIL__PROFILES__DEFAULT__HOST", "localhost")
         .env("USHER_EMAIL__PROFILES__DEFAULT__CA_FILE", dir.join("mail/ca.pem"))
-        // Of a developer of Usher, not of a reader.
-        .env_remove("CARGO")
-        .env_remove("CARGO_TARGET_DIR")
-        .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("DATABASE_URL")
         .stdin(Stdio::null())
         .process_group(0)

@@ -13,6 +13,7 @@ use crate::{
     queue::{self, JobView},
     releases,
     runtime::stage::{Finish, Played, Scene, Stage},
+    worker::MAX_MESSAGE,
 };
 
 #[derive(Debug, Subcommand)]
@@ -66,8 +67,13 @@ impl Replay {
         })?;
         match difference(&past, &played) {
             None => {
+                let same = if stopped_alike(&past, &played) {
+                    "the last of which never had an answer"
+                } else {
+                    "and the same end, byte for byte"
+                };
                 println!(
-                    "job {}: the same {} effects and the same end, byte for byte, with release {}",
+                    "job {}: the same {} effects, {same}, with release {}",
                     self.id,
                     past.journal.len(),
                     past.release
@@ -120,6 +126,9 @@ fn scene(past: &Past) -> Scene {
 
 /// The first.
 fn difference(past: &Past, played: &Played) -> Option<String> {
+    if stopped_alike(past, played) {
+        return None;
+    }
     if let Some(effect) = played.effects.iter().find(|effect| !matches!(effect.end, End::Recorded(_))) {
         return Some(match &played.end {
             Finish::Stopped { kind: "nondeterministic", message } => message.clone(),
@@ -145,7 +154,20 @@ fn difference(past: &Past, played: &Played) -> Option<String> {
     (was != is).then(|| format!("it ends differently: was {was}, is {is}"))
 }
 
+/// Its last attempt ended inside a call that has no answer, such as one whose provider said "later" until no attempt was left. How
+/// such a call ends is not the guest's doing: that it asks the same is all that can be compared.
+fn stopped_alike(past: &Past, played: &Played) -> bool {
+    let Some((last, before)) = played.effects.split_last() else { return false };
+    let is_open = |row: &Recorded| row.answer.is_none() && row.request_hash == last.request_hash;
+    matches!(last.end, End::Missing)
+        && before.iter().all(|effect| matches!(effect.end, End::Recorded(_)))
+        && past.journal.len() == played.effects.len()
+        && past.journal.last().is_some_and(is_open)
+}
+
+/// As a job's errors keep it.
 fn said(error: &Value) -> String {
     let text = |key: &str| error[key].as_str().unwrap_or_default();
-    format!("{}: {}", text("kind"), text("message"))
+    let message: String = text("message").chars().filter(|c| *c != '\0').take(MAX_MESSAGE).collect();
+    format!("{}: {message}", text("kind"))
 }

@@ -3,9 +3,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Common, Failure, author, releases};
-use crate::runtime::{
-    check,
-    pack::{self, Made},
+use crate::{
+    releases::{contract, typescript},
+    runtime::{
+        check,
+        pack::{self, Made},
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +26,11 @@ pub(super) enum Command {
     },
     /// Print the contract's reference, in Markdown.
     #[command(hide = true)]
-    Reference,
+    Reference {
+        /// Its types for TypeScript instead.
+        #[arg(long)]
+        types: bool,
+    },
     /// Embed the manifest in a component, which is made of a core module first if that is what the compiler left.
     #[command(group = clap::ArgGroup::new("made").required(true).args(["core", "component"]))]
     Pack {
@@ -62,8 +69,9 @@ impl Command {
                     Err(Failure::Usage("this host would not load it".to_owned()))
                 }
             }
-            Self::Reference => {
-                let text = crate::releases::contract::reference().map_err(|e| Failure::Failed(anyhow::anyhow!(e)))?;
+            Self::Reference { types } => {
+                let text = if types { typescript::declarations() } else { contract::reference() };
+                let text = text.map_err(|e| Failure::Failed(anyhow::anyhow!(e)))?;
                 print!("{text}");
                 Ok(())
             }

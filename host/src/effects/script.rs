@@ -177,8 +177,13 @@ impl Script {
         let next = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let answer = match next.ok_or("no answer is there")? {
             Answer::Ok(value) => {
-                let value = if asking.provider == Http::NAME { with_body(value)? } else { value };
+                let is_http = asking.provider == Http::NAME;
+                let value = if is_http { with_body(value)? } else { value };
                 let told = by_person(asking.provider, asking.function, &asking.redacted, &value)?;
+                if is_http {
+                    let upstream = asking.identity["upstream"].as_str().unwrap_or_default();
+                    self.0.providers.upstream.can_show(upstream, &told.value)?;
+                }
                 Answer::Ok(told.value)
             }
             no => card::refusal(no),

@@ -13,6 +13,7 @@ mod place;
 pub mod policy;
 pub mod signing;
 pub mod store;
+pub mod typescript;
 mod usage;
 pub mod world;
 

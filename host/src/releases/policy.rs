@@ -104,6 +104,11 @@ fn serves(import: &str, manifest: &Manifest) -> Result<Served, PolicyError> {
     }
 }
 
+/// Whether a host takes this import at all, granted or not.
+pub fn takes(import: &str, manifest: &Manifest) -> Result<(), PolicyError> {
+    serves(import, manifest).map(drop)
+}
+
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
 pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
     let asked = &manifest.grants;

@@ -77,7 +77,9 @@ impl GuestLog {
 
     pub fn progress(&self, percent: u8, note: &str) {
         if let Some(line) = self.book().admit(note) {
-            tracing::debug!(job.id = %self.0.job, progress.percent = percent.min(100), guest.line = line, "guest progress");
+            let (job, job_type) = (self.0.job, &self.0.job_type);
+            let percent = percent.min(100);
+            tracing::debug!(job.id = %job, job.kind = job_type, progress.percent = percent, guest.line = line, "guest progress");
         }
     }
 

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
-    Instance, Parser, Payload,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, ElementItems,
+    ElementKind, ElementSectionReader, Encoding, Instance, Parser, Payload,
 };
 
 use super::engine::PER_COMPONENT;
@@ -13,6 +13,9 @@ use crate::releases::Needs;
 pub const SECTION: &str = "usher:plugin";
 /// Its largest size.
 const MAX_SECTION: usize = 4 << 20;
+/// Most elements of passive segments in all of a component. Each instance of their module has a copy of them, 16 bytes each, in
+/// memory of the host's that no limit of a guest is about; a few megabytes of a component would be gigabytes there.
+const MAX_PASSIVE: u32 = 4096;
 
 /// What the section holds: the manifest verbatim, and the files that it names.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ pub enum InspectError {
     Damaged(String),
     #[error("the section {SECTION} is not readable: {0}")]
     Section(String),
+    #[error("has more than {MAX_PASSIVE} elements in passive segments, which each instance would copy")]
+    Passive,
 }
 
 /// A component or module under way in the text.
@@ -67,6 +72,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
     }
     let damaged = |e: wasmparser::BinaryReaderError| InspectError::Damaged(e.to_string());
     let mut found = Inspected::default();
+    let mut passive = 0_u32;
     let mut frames: Vec<Frame> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(damaged)?;
@@ -147,6 +153,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                 found.needs.memories = found.needs.memories.saturating_add(section.count())
             }
             Payload::TableSection(section) => found.needs.tables = found.needs.tables.saturating_add(section.count()),
+            Payload::ElementSection(section) => {
+                passive = passive.saturating_add(passive_elements(section).map_err(damaged)?);
+                if passive > MAX_PASSIVE {
+                    return Err(InspectError::Passive);
+                }
+            }
             Payload::CustomSection(section) if outermost && section.name() == SECTION => {
                 if found.embedded.is_some() || section.data().len() > MAX_SECTION {
                     return Err(InspectError::Section("there twice, or too large".to_owned()));
@@ -159,6 +171,20 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
         }
     }
     Ok(found)
+}
+
+fn passive_elements(section: ElementSectionReader<'_>) -> wasmparser::Result<u32> {
+    let mut count = 0_u32;
+    for element in section {
+        let element = element?;
+        if let ElementKind::Passive = element.kind {
+            count = count.saturating_add(match element.items {
+                ElementItems::Functions(items) => items.count(),
+                ElementItems::Expressions(_, items) => items.count(),
+            });
+        }
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -210,6 +236,23 @@ mod tests {
             PER_COMPONENT,
             "not known: as many as may be"
         );
+    }
+
+    #[test]
+    fn what_each_instance_would_copy_into_the_hosts_memory_is_bounded() {
+        let with = |elements: u32| {
+            let functions = " 0".repeat(elements as usize);
+            let text = format!("(component (core module (func) (elem func{functions}) (elem declare func 0)))");
+            inspect(&wat::parse_str(text).expect("a component"))
+        };
+        assert!(with(MAX_PASSIVE).is_ok());
+        assert_eq!(with(MAX_PASSIVE + 1).expect_err("too many"), InspectError::Passive);
+        // Those that fill a table from the start are in the table, which is counted.
+        let active = format!(
+            "(component (core module (func) (table 9000 funcref) (elem (i32.const 0) func{})))",
+            " 0".repeat(9000)
+        );
+        assert!(inspect(&wat::parse_str(active).expect("a component")).is_ok());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::{
     JobInput, Registry, Release, admission,
     compile::CompileError,
     inspect::{self, InspectError},
-    limits::{Charged, Cpu},
+    limits::{Charged, Cpu, ELEMENT},
+    run,
 };
 use crate::{
     audit,
@@ -22,6 +23,9 @@ use crate::{
         store::{Activation, Reason, StoreError},
     },
 };
+
+/// How long a component waits for room among the jobs to be tried.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a component is not published. The release before serves on.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,8 @@ pub enum PublishError {
     Needs { needs: u32, slots: u32 },
     #[error("the component cannot be instantiated: {0}")]
     Instantiate(String),
+    #[error("this host has no room to try the component just now (runtime.slots, runtime.memory_budget)")]
+    Crowded,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the release's bytes are not stored")]
@@ -77,8 +83,9 @@ impl PublishError {
             Self::Policy(_) => "policy",
             Self::Compile(error) => error.slug(),
             Self::Link(_) => "does-not-link",
-            Self::Needs { .. } => "needs-too-much",
+            Self::Inspect(InspectError::Passive) | Self::Needs { .. } => "needs-too-much",
             Self::Instantiate(_) => "does-not-instantiate",
+            Self::Crowded => "crowded",
             Self::Store(StoreError::VersionTaken { .. }) => "version-taken",
             Self::Store(StoreError::TypeTaken { .. }) => "job-type-taken",
             Self::Store(StoreError::Quarantined { .. }) => "release-quarantined",
@@ -96,7 +103,7 @@ impl PublishError {
 
     /// The fault is the host's or the moment's, not the component's: it may be tried again.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Database(_)) | Self::Compile(CompileError::Child(_)))
+        matches!(self, Self::Store(StoreError::Database(_)) | Self::Compile(CompileError::Child(_)) | Self::Crowded)
     }
 
     /// A compiler said no to the bytes, and would again.
@@ -259,8 +266,10 @@ impl Registry {
         let component = self.component(digest, bytes).await?;
         let mut needs = inspected.needs;
         if let Some(required) = component.resources_required() {
-            // As if each memory began as the largest does.
-            let pages = u64::from(required.num_memories) * required.max_initial_memory_size.unwrap_or(0);
+            // As if each memory, and each table, began as the largest does.
+            let pages = u64::from(required.num_memories).saturating_mul(required.max_initial_memory_size.unwrap_or(0));
+            let elements = u64::from(required.num_tables).saturating_mul(required.max_initial_table_size.unwrap_or(0));
+            let pages = pages.saturating_add(elements.saturating_mul(ELEMENT) / admission::PAGE);
             needs = Needs {
                 memories: required.num_memories,
                 tables: required.num_tables,
@@ -272,6 +281,10 @@ impl Registry {
         let (needed, slots) = (admission::slots(&needs), self.runtime.admission.slots());
         if needed > slots {
             return Err(PublishError::Needs { needs: needed, slots });
+        }
+        if needs.memory_pages > self.runtime.admission.pages() {
+            let message = "it begins with more memory than this host has for guests (runtime.memory_budget)";
+            return Err(PublishError::Instantiate(message.to_owned()));
         }
         self.try_out(&release).await?;
         Ok(Candidate { inspected, release })
@@ -295,13 +308,16 @@ impl Registry {
             max_attempts: 1,
         };
         // It waits its turn like a job: a pool full of jobs says nothing about this component.
-        let Ok(_admitted) = self.runtime.admission.admit(&release.needs).await else { return Ok(()) };
+        let admitted = tokio::time::timeout(PATIENCE, self.runtime.admission.admit(&release.needs));
+        let Ok(admitted) = admitted.await else { return Err(PublishError::Crowded) };
+        let Ok(_admitted) = admitted else { return Ok(()) };
         let cpu = Arc::new(Cpu::default());
         let mut store =
             self.runtime.store(World::Live(self.runtime.gate.clone()), limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);
         match tokio::time::timeout(Duration::from_secs(10), tried).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if run::is_crowded(&error) => Err(PublishError::Crowded),
             Ok(Err(error)) => Err(PublishError::Instantiate(format!("{error:#}"))),
             Err(_) => Err(PublishError::Instantiate("it takes longer than 10 s".to_owned())),
         }

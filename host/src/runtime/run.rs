@@ -134,6 +134,8 @@ impl fmt::Display for TrapKind {
 const MAX_RESULT: usize = 256 << 10;
 /// Most bytes that one host call may lift out of the guest.
 const HOSTCALL_FUEL: usize = 4 << 20;
+/// Handles of a guest at a time, those of its own resources included: each is a row in a table of the host's.
+const MAX_HANDLES: usize = 4096;
 
 impl Runtime {
     /// Runs on the guests' threads, which guests must not leave: they compute.
@@ -280,6 +282,7 @@ impl Runtime {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
             let state = store.data();
@@ -321,6 +324,11 @@ fn completed(result: String) -> Verdict {
     }
 }
 
+/// The host's lack, not the guest's fault.
+pub(super) fn is_crowded(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>() || matches!(error.downcast_ref(), Some(Halt::Crowded))
+}
+
 /// By type, never by text: our own halts first, then traps of WebAssembly; what is left are host calls whose arguments
 /// or results could not be lifted.
 fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &GuestLog, limits: Limits) -> Verdict {
@@ -330,11 +338,10 @@ fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &
             return stop
                 .map_or_else(|| trapped(TrapKind::HostcallLimit, "ended in a host call".to_owned()), Verdict::Stopped);
         }
-        Some(Halt::Crowded) => return Verdict::Crowded,
         Some(halt @ Halt::NotThere(_)) => return trapped(TrapKind::NotThere, halt.to_string()),
-        None => {}
+        Some(Halt::Crowded) | None => {}
     }
-    if error.is::<PoolConcurrencyLimitError>() {
+    if is_crowded(error) {
         return Verdict::Crowded;
     }
     let last_words = || log.last_words().map(|words| format!(": {words}")).unwrap_or_default();

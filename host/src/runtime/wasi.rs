@@ -243,10 +243,13 @@ impl Output {
 impl Line {
     fn add(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            // A line without an end is cut: it is the host's memory.
-            for piece in part.chunks(MAX_LINE) {
+            let mut rest = part;
+            while !rest.is_empty() {
+                // A line without an end is cut: it is the host's memory.
+                let (piece, after) = rest.split_at(rest.len().min(MAX_LINE - self.begun.len()));
                 self.begun.extend_from_slice(piece);
-                if piece.ends_with(b"\n") || self.begun.len() >= MAX_LINE {
+                rest = after;
+                if piece.ends_with(b"\n") || self.begun.len() == MAX_LINE {
                     self.end();
                 }
             }

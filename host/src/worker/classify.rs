@@ -306,7 +306,7 @@ fn settlement(
 }
 
 /// Longest message in a job's errors, in characters.
-const MAX_MESSAGE: usize = 2_000;
+pub const MAX_MESSAGE: usize = 2_000;
 
 fn error(job: &Claimed, kind: &str, message: &str, release: Option<Digest>, cpu: Duration) -> serde_json::Value {
     // A guest's words may hold anything, and jsonb takes no NUL.

@@ -16,7 +16,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-pub use self::slots::{NodeLimits, Running};
+pub use self::{
+    classify::MAX_MESSAGE,
+    slots::{NodeLimits, Running},
+};
 use crate::{
     config::{Cluster, Queues, Worker as Config},
     db::Pool,

@@ -3,14 +3,16 @@
 //!
 //! Each call happens at most once, whatever becomes of the attempt: the host writes it down before it is sent, and asks Stripe
 //! before it is sent again. A card that is declined is an [`Error::Rejected`](crate::Error::Rejected) with Stripe's code. Amounts
-//! are in the currency's smallest unit: 500 is 5 EUR, and 500 JPY.
+//! are in the currency's smallest unit as Stripe has it: 500 is 5 EUR, and 500 JPY. Who reckons with [`Money`] gets them by
+//! [`counted`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), usher_plugin::Failure> {
 //! use usher_plugin::stripe::{Payment, Refund};
 //! let paid = Payment::new(5_000, "eur").customer("cus_1").method("pm_1").confirm().create()?;
 //! if paid.status == "succeeded" {
-//!     Refund::of(paid.id).amount(1_000).create()?;
+//!     let part = usher_plugin::Money::new(1_000, "eur")?;
+//!     Refund::of(paid.id).amount(usher_plugin::stripe::counted(part)?).create()?;
 //! }
 //! # Ok(()) }
 //! ```
@@ -182,9 +184,11 @@ impl Transfer {
     }
 }
 
+/// What Stripe counts of it: for a refund, a payout, a transfer, a fee. [`Payment::of`] does it by itself.
+///
 /// Stripe's digits are those of ISO 4217 but for three currencies (<https://docs.stripe.com/currencies>): kept as a number, 5 ISK
 /// would be charged as 0.05.
-fn counted(money: Money) -> Result<u64, MoneyError> {
+pub fn counted(money: Money) -> Result<u64, MoneyError> {
     match money.currency().as_str() {
         "ISK" | "UGX" => Ok(money.times(100)?.minor()),
         "MGA" if money.minor().is_multiple_of(100) => Ok(money.minor() / 100),

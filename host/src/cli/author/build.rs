@@ -1,22 +1,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use clap::Args;
 
-use super::{
-    toolchain::{TARGET, Toolchain},
-    usage,
-};
+use super::{javascript, lang::Lang, python, rust, usage};
 use crate::{
     cli::Failure,
-    releases::world,
+    releases::{policy, world},
     runtime::{inspect, pack},
 };
 
-/// Compile a project, make a component of it, embed its manifest.
+/// Compile a project, make a component of it, embed its manifest. Rust, TypeScript, JavaScript or Python: its files say which.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
     #[arg(default_value = ".")]
@@ -38,6 +34,7 @@ pub(super) enum Version {
 /// A component that was made.
 pub(super) struct Built {
     pub name: String,
+    pub job_types: Vec<String>,
     pub file: PathBuf,
     pub component: Vec<u8>,
 }
@@ -55,23 +52,32 @@ pub(super) fn build(dir: &Path, output: Option<&Path>, version: Version) -> Resu
     let manifest_file = dir.join("plugin.toml");
     let mut source = pack::Source::read(&manifest_file).map_err(|e| Failure::Usage(e.to_string()))?;
     let name = source.manifest.name.clone();
-    if !dir.join("Cargo.toml").is_file() {
-        return Err(usage(dir, "there is no Cargo.toml beside plugin.toml"));
-    }
-    let core = compile(dir)?;
+    let job_types = source.manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
+    let lang = Lang::of(dir)?;
+    // For toolchains that import all of the world that they are given, and for whoever looks.
+    write(&dir.join(WIT).join("usher.wit"), world::package(&source.manifest.grants).as_bytes())?;
+    let made = match lang {
+        Lang::Rust => rust::compile(dir)?,
+        Lang::Ts => javascript::componentize(dir, WIT, MADE).map(|()| dir.join(MADE))?,
+        Lang::Py => python::componentize(dir, WIT, MADE).map(|()| dir.join(MADE))?,
+    };
     if version == Version::OfContent {
-        let module = fs::read(&core).map_err(|e| usage(&core, format!("cannot be read: {e}")))?;
-        source = source.stamped(&module).map_err(|e| usage(&manifest_file, e))?;
+        let bytes = fs::read(&made).map_err(|e| usage(&made, format!("cannot be read: {e}")))?;
+        source = source.stamped(&bytes).map_err(|e| usage(&manifest_file, e))?;
     }
-    let component = source.component(pack::Made::Core(&core)).map_err(|e| Failure::Usage(e.to_string()))?;
+    let made = if lang == Lang::Rust { pack::Made::Core(&made) } else { pack::Made::Component(&made) };
+    let component = source.component(made).map_err(|e| Failure::Usage(e.to_string()))?;
     granted(&manifest_file, &source, &component)?;
 
     let file = output.map_or_else(|| dir.join("target").join(format!("{name}.wasm")), Path::to_owned);
     write(&file, &component)?;
-    // For whoever looks, and for toolchains that want the plugin's own world.
-    write(&dir.join("target/wit/usher.wit"), world::package(&source.manifest.grants).as_bytes())?;
-    Ok(Built { name, file, component })
+    Ok(Built { name, job_types, file, component })
 }
+
+/// Below a project: the contract, with the plugin's own world.
+const WIT: &str = "target/wit";
+/// What a toolchain made that makes components. No plugin has such a name.
+const MADE: &str = "target/_component.wasm";
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let made = match file.parent() {
@@ -81,50 +87,26 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     made.and_then(|()| fs::write(file, bytes)).map_err(|e| usage(file, format!("cannot be written: {e}")))
 }
 
-/// Runs cargo, whose own words go to the terminal; returns the core module.
-fn compile(dir: &Path) -> Result<PathBuf, Failure> {
-    let output = Toolchain::find(dir)?
-        .cargo(dir)
-        .args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"])
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| Failure::Usage(format!("cargo cannot be run: {e}")))?;
-    if !output.status.success() {
-        return Err(Failure::Failed(anyhow::anyhow!("the plugin does not compile")));
-    }
-    let modules: Vec<PathBuf> = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
-        .flat_map(|message| {
-            let files = message["filenames"].as_array().cloned().unwrap_or_default();
-            files.iter().filter_map(|file| file.as_str().map(PathBuf::from)).collect::<Vec<_>>()
-        })
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .collect();
-    match modules.as_slice() {
-        [module] => Ok(module.clone()),
-        [] => Err(usage(&dir.join("Cargo.toml"), "makes no module: [lib] wants crate-type = [\"cdylib\"]")),
-        _ => Err(usage(&dir.join("Cargo.toml"), "makes more than one module; one plugin is one cdylib")),
-    }
-}
-
 /// A host would refuse it, and the author shall know before they ship it.
 fn granted(manifest: &Path, source: &pack::Source, component: &[u8]) -> Result<(), Failure> {
     let imports = inspect::inspect(component).map_err(|e| Failure::Usage(e.to_string()))?.imports;
     let own = world::interfaces(&source.manifest.grants);
+    let place = |table: &str| {
+        let line = source.toml.lines().position(|line| line.trim_start().starts_with(table));
+        line.map_or_else(|| manifest.display().to_string(), |n| format!("{}:{}", manifest.display(), n + 1))
+    };
     for import in &imports {
-        let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split('@').next());
-        let is_own = interface.is_some_and(|interface| own.contains(&interface));
-        if !is_own {
-            let line = source.toml.lines().position(|line| line.trim_start().starts_with("[grants]")).map(|n| n + 1);
-            let place = line.map_or_else(|| manifest.display().to_string(), |n| format!("{}:{n}", manifest.display()));
-            return Err(Failure::Usage(match interface {
-                Some(interface) => {
-                    format!("{place}: the code calls {import}, but [grants] has no {interface}: add what it may use")
-                }
-                None => format!("{place}: the code imports {import}, which no host serves"),
-            }));
+        match import.strip_prefix("usher:plugin/").and_then(|rest| rest.split('@').next()) {
+            Some(interface) if own.contains(&interface) => {}
+            Some(interface) => {
+                let place = place("[grants]");
+                return Err(Failure::Usage(format!(
+                    "{place}: the code calls {import}, but [grants] has no {interface}: add what it may use"
+                )));
+            }
+            // Of WASI there is what leads nowhere.
+            None => policy::takes(import, &source.manifest)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", place("[plugin]"))))?,
         }
     }
     Ok(())

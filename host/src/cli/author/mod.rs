@@ -2,8 +2,13 @@
 
 pub(super) mod build;
 pub(super) mod dev;
+mod follow;
+mod javascript;
+mod lang;
 pub(super) mod new;
+mod python;
 pub(super) mod run;
+mod rust;
 mod sdk;
 pub(super) mod test;
 mod toolchain;

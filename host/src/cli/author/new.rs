@@ -3,9 +3,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{sdk, usage};
+use super::{lang::Lang, sdk, usage};
 use crate::cli::Failure;
 
 /// Write a project that builds by itself, with a job that sends a mail.
@@ -17,28 +17,41 @@ pub(in crate::cli) struct New {
     #[arg(long, value_enum, default_value_t = Lang::Rust)]
     lang: Lang,
     /// Replace the SDK of the project that is here by the one that this binary carries, and nothing else.
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "lang"])]
     sdk: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Lang {
-    Rust,
-}
-
 /// By path; `NAME` stands for the plugin's name.
-const RUST: [(&str, &str); 7] = [
-    (".gitignore", "/target\n/.usher\n"),
-    ("Cargo.toml", include_str!("template/Cargo.toml.in")),
-    ("README.md", include_str!("template/README.md")),
+type Files = &'static [(&'static str, &'static str)];
+
+const OF_ALL: Files = &[
     ("cases/welcome.json", include_str!("template/case.json")),
-    ("plugin.toml", include_str!("template/plugin.toml")),
     ("schema.json", include_str!("template/schema.json")),
-    ("src/lib.rs", include_str!("template/lib.rs")),
 ];
 
-/// Where a project keeps the SDK.
-const SDK: &str = "vendor/usher-plugin";
+const RUST: Files = &[
+    (".gitignore", "/target\n/.usher\n"),
+    ("Cargo.toml", include_str!("template/rust/Cargo.toml.in")),
+    ("README.md", include_str!("template/rust/README.md")),
+    ("plugin.toml", include_str!("template/rust/plugin.toml")),
+    ("src/lib.rs", include_str!("template/rust/lib.rs")),
+];
+
+const TS: Files = &[
+    (".gitignore", "/target\n/.usher\n/node_modules\n"),
+    ("README.md", include_str!("template/ts/README.md")),
+    ("plugin.toml", include_str!("template/rust/plugin.toml")),
+    ("src/plugin.ts", include_str!("template/ts/plugin.ts")),
+    ("tsconfig.json", include_str!("template/ts/tsconfig.json")),
+];
+
+const PY: Files = &[
+    (".gitignore", "/target\n/.usher\n/.venv\n__pycache__/\n"),
+    ("README.md", include_str!("template/py/README.md")),
+    ("plugin.toml", include_str!("template/py/plugin.toml")),
+    ("requirements.txt", include_str!("template/py/requirements.txt")),
+    ("src/app.py", include_str!("template/py/app.py")),
+];
 
 impl New {
     pub fn run(self) -> Result<(), Failure> {
@@ -52,32 +65,45 @@ impl New {
         if dir.exists() {
             return Err(usage(&dir, "is there already"));
         }
-        match self.lang {
-            Lang::Rust => {
-                for (path, text) in RUST {
-                    write(&dir.join(path), &text.replace("NAME", name))?;
-                }
-                write_sdk(&dir)?;
-            }
+        let (own, next) = match self.lang {
+            Lang::Rust => (RUST, ""),
+            Lang::Ts => (TS, "npm ci && "),
+            Lang::Py => (PY, "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && "),
+        };
+        for (path, text) in OF_ALL.iter().chain(own) {
+            write(&dir.join(path), &text.replace("NAME", name))?;
         }
-        println!("{name}/ is a plugin. Next: cd {name} && usher plugin test");
+        match self.lang {
+            Lang::Rust => write_all(&dir.join(sdk::RUST), sdk::rust())?,
+            Lang::Ts => {
+                write_all(&dir, sdk::packages(name))?;
+                write_all(&dir.join(sdk::TS), sdk::typescript())?;
+            }
+            Lang::Py => {}
+        }
+        println!("{name}/ is a plugin. Next: cd {name} && {next}usher plugin test");
         Ok(())
     }
 }
 
 fn replace_sdk(dir: &Path) -> Result<(), Failure> {
-    let there = dir.join(SDK);
-    if !there.is_dir() {
-        return Err(usage(&there, "there is no SDK to replace: this is no project made by `usher plugin new`"));
-    }
+    let (rust, typescript) = (dir.join(sdk::RUST), dir.join(sdk::TS));
+    let (there, files) = match (rust.is_dir(), typescript.is_dir()) {
+        (true, _) => (rust, sdk::rust()),
+        (false, true) => (typescript, sdk::typescript()),
+        (false, false) => {
+            let message = "holds no SDK that could be replaced: this is no project made by `usher plugin new`";
+            return Err(usage(&dir.join("vendor"), message));
+        }
+    };
     fs::remove_dir_all(&there).map_err(|e| usage(&there, format!("cannot be replaced: {e}")))?;
-    write_sdk(dir)?;
+    write_all(&there, files)?;
     println!("{} is that of usher {}", there.display(), env!("CARGO_PKG_VERSION"));
     Ok(())
 }
 
-fn write_sdk(dir: &Path) -> Result<(), Failure> {
-    sdk::files().iter().try_for_each(|(path, text)| write(&dir.join(SDK).join(path), text))
+fn write_all(dir: &Path, files: Vec<(String, String)>) -> Result<(), Failure> {
+    files.iter().try_for_each(|(path, text)| write(&dir.join(path), text))
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {

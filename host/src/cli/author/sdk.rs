@@ -1,4 +1,4 @@
-//! The SDK for Rust as this binary carries it: what `new` puts into a project, so that it builds without anything of ours on a
+//! The SDKs as this binary carries them: what `new` puts into a project, so that it builds without anything of ours on a
 //! registry, and against the contract that this host serves.
 
 use crate::releases::world::WIT;
@@ -8,6 +8,10 @@ macro_rules! sources {
         [$(($file, include_str!(concat!("../../../../plugins/sdk/src/", $file)))),+]
     };
 }
+
+/// Where a project keeps the SDK.
+pub(super) const RUST: &str = "vendor/usher-plugin";
+pub(super) const TS: &str = "vendor/usher";
 
 /// By path below `src`.
 const SOURCES: [(&str, &str); 23] = sources![
@@ -36,8 +40,32 @@ const SOURCES: [(&str, &str); 23] = sources![
     "webhook.rs",
 ];
 
+macro_rules! scripts {
+    ($($file:literal),+ $(,)?) => {
+        [$(($file, include_str!(concat!("../../../../plugins/sdk-js/", $file)))),+]
+    };
+}
+
+const SCRIPTS: [(&str, &str); 5] = scripts!["console.ts", "contract.d.ts", "replay.ts", "runtime.d.ts", "usher.ts"];
+
+/// What that SDK is developed with, which is what a plugin is made with.
+const PACKAGES: [(&str, &str); 2] = scripts!["package.json", "package-lock.json"];
+/// Its name there.
+const PACKAGE: &str = "usher-plugin-js";
+
+/// The SDK for TypeScript and JavaScript, by path.
+pub(super) fn typescript() -> Vec<(String, String)> {
+    let rest = [("README.md", README)];
+    SCRIPTS.into_iter().chain(rest).map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+}
+
+/// `package.json` and its lock file: the toolchain for TypeScript and JavaScript, each of its packages pinned.
+pub(super) fn packages(name: &str) -> Vec<(String, String)> {
+    PACKAGES.into_iter().map(|(path, text)| (path.to_owned(), text.replace(PACKAGE, name))).collect()
+}
+
 /// All files of the crate, by path.
-pub(super) fn files() -> Vec<(String, String)> {
+pub(super) fn rust() -> Vec<(String, String)> {
     let sources = SOURCES.iter().map(|(path, text)| (format!("src/{path}"), (*text).to_owned()));
     let rest = [
         ("Cargo.toml".to_owned(), manifest()),
@@ -96,6 +124,20 @@ mod tests {
         below(&root, &root, &mut there);
         let carried: BTreeSet<_> = SOURCES.iter().map(|(path, _)| PathBuf::from(path)).collect();
         assert_eq!(carried, there);
+    }
+
+    #[test]
+    fn every_script_of_the_sdk_is_carried_and_the_toolchain_has_the_plugins_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk-js");
+        let scripts = fs::read_dir(root).expect("the SDK").flatten().map(|entry| entry.file_name());
+        let there: BTreeSet<_> = scripts.filter(|name| name.to_string_lossy().ends_with(".ts")).collect();
+        let carried: BTreeSet<_> = SCRIPTS.iter().map(|(path, _)| std::ffi::OsString::from(path)).collect();
+        assert_eq!(carried, there);
+        for (path, text) in packages("welcome") {
+            let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(json["name"], "welcome", "{path}");
+            assert!(!text.contains(PACKAGE), "{path}");
+        }
     }
 
     #[test]

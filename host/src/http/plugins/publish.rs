@@ -100,8 +100,8 @@ fn refused(error: &PublishError, place: Place) -> Problem {
     let slug = error.slug();
     let status = match error {
         PublishError::Store(StoreError::Database(error)) => return Problem::database(error),
-        PublishError::Missing | PublishError::Compile(CompileError::Child(_)) => {
-            return Problem::busy("The component could not be compiled just now; nothing was written.");
+        PublishError::Missing | PublishError::Crowded | PublishError::Compile(CompileError::Child(_)) => {
+            return Problem::busy("The component could not be compiled or tried just now; nothing was written.");
         }
         PublishError::Store(_) => StatusCode::CONFLICT,
         PublishError::Signing(_) => StatusCode::FORBIDDEN,

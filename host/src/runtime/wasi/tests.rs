@@ -103,6 +103,20 @@ async fn handles_cannot_be_hoarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn handles_of_a_guests_own_resources_are_the_hosts_memory_too() {
+    let hoarder = r#"(component
+        (type $mine (resource (rep i32)))
+        (core func $new (canon resource.new $mine))
+        (core module $m
+            (import "" "new" (func $new (param i32) (result i32)))
+            (func $start (loop (drop (call $new (i32.const 0))) (br 0)))
+            (start $start))
+        (core instance (instantiate $m (with "" (instance (export "new" (func $new)))))))"#;
+    let error = start(hoarder).await.expect_err("it never ends by itself");
+    assert!(!error.is::<Halt>() && format!("{error:#}").contains("handle"), "long before the CPU budget: {error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_linked_that_reaches_the_network() {
     for package in ["wasi:sockets/instance-network", "wasi:http/outgoing-handler"] {
         let wat = format!(r#"(component (import "{package}@0.2.9" (instance (export "f" (func)))))"#);
@@ -121,6 +135,15 @@ fn a_line_without_an_end_is_cut_and_what_is_left_is_one() {
     assert_eq!(log.last_words().as_deref(), Some("xyz"));
     drop(output);
     assert_eq!(log.last_words().as_deref(), Some("last \u{fffd} words"));
+    // Written in two parts, and longer than a line together: nothing of it is lost.
+    let log = GuestLog::keeping(JobId::new(), "a");
+    let mut parts = Output::new(&log, Level::WARN);
+    for _ in 0..2 {
+        parts.write(Bytes::from(vec![b'x'; MAX_LINE - 1])).expect("written");
+    }
+    drop(parts);
+    let lengths: Vec<_> = log.take_kept().iter().map(|line| line.text.len()).collect();
+    assert_eq!(lengths, [MAX_LINE, MAX_LINE - 2]);
 }
 
 #[test]
