@@ -53,7 +53,15 @@ pub(in crate::http) async fn publish(
     };
     let bytes = body::read_wasm(&headers, body, MAX_COMPONENT).await?;
     let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
-    let done = state.registry.publish(&state.pool, offer).await.map_err(|error| refused(&error, &bytes))?;
+    let published = state.registry.publish(&state.pool, offer).await;
+    let done = match published {
+        Ok(done) => done,
+        Err(error) => {
+            // Finding the place reads all of it once more: not on a thread that others wait for.
+            let problem = tokio::task::spawn_blocking(move || refused(&error, &bytes)).await;
+            return Err(problem.unwrap_or_else(|_| Problem::internal()));
+        }
+    };
     let activated = match done.activation {
         Some(activation) => Some((activation.generation, activation.effective)),
         None => state.operator.generation(&done.plugin, done.digest).await?,
@@ -89,9 +97,8 @@ fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
         PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let mut problem =
-        Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
-            .with("reason", slug);
+    let mut problem = Problem::new(status, slug, format!("Not published: {}.", error.told().trim_end_matches('.')))
+        .with("reason", slug);
     let place = error.place(bytes);
     if let Some(line) = place.line {
         problem = problem.with("line", line);
