@@ -16,6 +16,7 @@ mod door;
 mod email;
 mod embedded;
 mod engine;
+mod expectations;
 mod failover;
 mod failpoints;
 mod idle;

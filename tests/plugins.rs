@@ -4,6 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use serde_json::{Value, json};
 
+pub use crate::support::hostile::{bomb, manifest, repacked, unserved, with_manifest};
 use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher};
 
 async fn host(db: &Db) -> Host {
@@ -29,70 +30,6 @@ fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
     let beside = host.plugins().join(format!(".{name}.part"));
     fs::write(&beside, bytes).unwrap();
     fs::rename(&beside, host.plugins().join(name)).unwrap();
-}
-
-/// Small to ship, hard to compile: live locals and branches, each with each.
-pub fn bomb(n: usize) -> Vec<u8> {
-    let mut wat = format!(
-        "(component (core module (memory 1) (func (export \"f\") (param i32) (result i32) (local{})",
-        " i32".repeat(n)
-    );
-    for i in 0..n {
-        wat.push_str(&format!("(local.set {} (i32.load (i32.add (local.get 0) (i32.const {}))))", i + 1, 4 * i));
-    }
-    for i in 0..n {
-        let (a, b) = (i * 7 % n + 1, i * 13 % n + 1);
-        wat.push_str(&format!(
-            "(if (i32.eq (local.get 0) (i32.const {i})) (then (local.set {} (i32.add (local.get {a}) (local.get {b})))))",
-            i + 1
-        ));
-    }
-    wat.push_str("(i32.const 0)");
-    for i in 0..n {
-        wat.push_str(&format!("(local.get {}) i32.add", i + 1));
-    }
-    wat.push_str(")))");
-    wat::parse_str(wat).unwrap()
-}
-
-/// A component with the manifest section of a good one.
-pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
-    let data = json!({"manifest": manifest, "files": {"schema.json": "{}"}}).to_string();
-    let name = b"usher:plugin";
-    let mut section = vec![u8::try_from(name.len()).unwrap()];
-    section.extend(name);
-    section.extend(data.as_bytes());
-    let mut all = component.to_vec();
-    all.push(0);
-    let mut size = section.len();
-    loop {
-        let byte = u8::try_from(size & 0x7f).unwrap();
-        size >>= 7;
-        all.push(if size == 0 { byte } else { byte | 0x80 });
-        if size == 0 {
-            break;
-        }
-    }
-    all.extend(section);
-    all
-}
-
-pub fn manifest(name: &str, job_type: &str, more: &str) -> String {
-    format!(
-        "[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\n[[job]]\ntype = \"{job_type}\"\nqueue = \"money\"\nschema = \"schema.json\"\n{more}"
-    )
-}
-
-/// A component that imports an interface of our package which no host serves: a letter of one that is served is another.
-pub fn unserved() -> Vec<u8> {
-    let mut bytes = fs::read(component("guest-mint.wasm")).unwrap();
-    let name = b"usher:plugin/solana@";
-    let places: Vec<_> = (0..bytes.len() - name.len()).filter(|&at| &bytes[at..at + name.len()] == name).collect();
-    assert!(!places.is_empty(), "it imports solana");
-    for at in places {
-        bytes[at + name.len() - 2] = b'o';
-    }
-    bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,15 +162,6 @@ async fn a_file_that_is_completed_in_place_is_taken_in_the_end() {
         (serves && plugins["refusals"] == json!([])).then_some(())
     })
     .await;
-}
-
-/// The component of another plugin, under a manifest of our own.
-pub fn repacked(from: &str, manifest: &str) -> Vec<u8> {
-    // A second section of the same name is refused, so the old one is renamed first.
-    let mut bytes = fs::read(component(from)).unwrap();
-    let at = bytes.windows(13).rposition(|w| w == b"usher:plugin{").unwrap();
-    bytes[at..at + 12].copy_from_slice(b"other:plugin");
-    with_manifest(&bytes, manifest)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 mod cli;
 mod cluster;
+mod hostile;
+mod manifests;
 mod publish;
 mod quarantine;
 mod refused;

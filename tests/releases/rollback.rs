@@ -1,6 +1,7 @@
 //! A rollback on three nodes under load: none lost, none failed, none run twice.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,10 +12,10 @@ use std::{
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{built, change, options, patient, plugin, published, serves};
+use super::{built, change, options, patient, plugin, published, serves, version};
 use crate::{
     plugins::{manifest, repacked},
-    support::{Db, Host, HostOptions, eventually},
+    support::{ActingService, Db, Host, HostOptions, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,6 +115,60 @@ async fn what_another_activation_replaced_can_be_activated_again() {
     let again = change(&admin, "analytics", "activate", Some(json!({"version": "1.0.0"}))).await;
     assert_eq!((again.status, &again.body["state"]), (StatusCode::ACCEPTED, &json!("waiting")), "{}", again.body);
     assert_eq!(plugin(&one.client(), "analytics").await["next"]["version"], "1.0.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_on_three_nodes_under_load_makes_each_call_once() {
+    let (db, service) = (Db::new().await, ActingService::start().await);
+    // A service that knows no keys: whatever is sent twice is done twice.
+    let config = format!("[upstreams.rig]\nbase_url = \"{}\"\nmethods = [\"POST\"]\n", service.base);
+    let quiet = || HostOptions { config: config.clone(), filter: "warn", ..options(Vec::new()) };
+    let hosts = [
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+        Host::start(&db, None, quiet()).await,
+    ];
+    published(&hosts[0].admin(), built("guest-effects.wasm")).await;
+    serves(&hosts[2].client(), "guest-effects", "0.1.0").await;
+    published(&hosts[1].admin(), version("guest-effects.wasm", "guests/effects.toml", "0.2.0")).await;
+    serves(&hosts[2].client(), "guest-effects", "0.2.0").await;
+
+    let (submitted, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let streams: Vec<_> = (0..12)
+        .map(|stream| {
+            let client = hosts[stream % 3].client();
+            let (submitted, done) = (Arc::clone(&submitted), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::Relaxed) {
+                    let n = submitted.fetch_add(1, Ordering::Relaxed);
+                    let body = json!({"ticket": format!("t-{n}")}).to_string();
+                    let call = json!({"do": "upstream", "method": "post", "path": "/once", "body": body});
+                    client.submit("guest-mail", call).await;
+                }
+            })
+        })
+        .collect();
+    let world = &service;
+    let acted = |n: usize| eventually("the load goes on", async move || (world.acts().len() >= n).then_some(()));
+    acted(200).await;
+    let began = Instant::now();
+    let answer = change(&hosts[0].admin(), "guest-effects", "rollback", None).await;
+    assert!(answer.status.is_success() && answer.body["version"] == "0.1.0", "{}", answer.body);
+    serves(&hosts[2].client(), "guest-effects", "0.1.0").await;
+    let in_effect = began.elapsed();
+    acted(service.acts().len() + 200).await;
+    done.store(true, Ordering::Relaxed);
+    for stream in streams {
+        stream.await.unwrap();
+    }
+    let submitted = submitted.load(Ordering::Relaxed);
+    let completed = "SELECT count(*) FROM jobs_archive WHERE state = 'completed' AND attempt = 1 AND errors = '[]'";
+    let all = i64::try_from(submitted).unwrap();
+    eventually("all jobs are completed", async || (db.count(completed).await == all).then_some(())).await;
+    println!("{submitted} jobs with a call each; the rollback was in effect on all nodes after {in_effect:?}");
+    let tickets: HashSet<_> = service.acts().into_iter().map(|act| act.ticket).collect();
+    assert_eq!((tickets.len(), service.acts().len()), (submitted, submitted), "each ticket once");
+    assert_eq!(db.count("SELECT count(DISTINCT release) FROM jobs_archive").await, 2, "both releases ran");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod db;
 mod fault;
 pub mod fcm;
 pub mod host;
+pub mod hostile;
 pub mod http;
 pub mod minting;
 mod pgbouncer;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod corpus;
 mod demo;
 mod guests;
 mod json;
@@ -30,6 +31,8 @@ cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
 cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fence|early-doubt]
                                    the same for effects, counted at the providers; --plant: hosts with an error, to be found
+cargo xtask corpus [--seed N] [--count N]
+                                   hostile components against a host at work; 500 and more are judged by what submits notice
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
 cargo xtask sqlx freeze            keep a released version's statements in tests/compat";
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["demo", "--once"] => demo::run(true),
         ["tutorial"] => tutorial::run(None),
         ["chaos", args @ ..] => chaos::run(args),
+        ["corpus", args @ ..] => corpus::run(args),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),
         ["sqlx", "freeze"] => sqlx::freeze(),

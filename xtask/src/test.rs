@@ -50,6 +50,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         stage("effects chaos, 60 s", || {
             crate::chaos::campaign(&tools, &built, &["--effects", "--seed", "1", "--seconds", "60"])
         })?;
+        stage("hostile corpus, 50", || crate::corpus::campaign(&tools, &built, &["--seed", "1", "--count", "50"]))?;
     }
     let mut tests = sh::cargo();
     tests

@@ -1,17 +1,19 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
 use toml::Spanned;
 
-use super::{Idempotency, JobType, Limits, Manifest, line_at};
+pub use super::schema::{MAX_SCHEMA, validator};
+use super::{Idempotency, JobType, Limits, Manifest, line_at, schema};
 use crate::{
     config::GrantSet,
     idempotency::{Template, TemplateError},
 };
 
-/// Longest schema, in bytes of its text.
-pub const MAX_SCHEMA: usize = 64 * 1024;
+/// Longest manifest, in bytes of its text.
+pub const MAX_MANIFEST: usize = 64 * 1024;
+/// Most job types of one plugin: each has a schema that every node keeps compiled.
+const MAX_JOBS: usize = 64;
 const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
 const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 3600);
 
@@ -131,6 +133,11 @@ impl<'de> Deserialize<'de> for Size {
 
 /// Reads a manifest. `files` holds what it names, by name: the schemas.
 pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, ManifestError> {
+    let whole = |place: &str, message: String| ManifestError::Field { line: None, place: place.to_owned(), message };
+    if toml.len() > MAX_MANIFEST {
+        let message = format!("has {} bytes, at most {MAX_MANIFEST} are allowed", toml.len());
+        return Err(whole("the file", message));
+    }
     let file: File = toml::from_str(toml)?;
     let text = Text(toml);
     let Plugin { name, version, unused_imports } = file.plugin;
@@ -146,8 +153,11 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
         return Err(text.field(&other.span(), "plugin.unused_imports", message));
     }
     if file.job.is_empty() {
-        let message = "a plugin owns at least one job type ([[job]])".to_owned();
-        return Err(ManifestError::Field { line: None, place: "job".to_owned(), message });
+        return Err(whole("job", "a plugin owns at least one job type ([[job]])".to_owned()));
+    }
+    if let Some(one_more) = file.job.get(MAX_JOBS) {
+        let message = format!("a plugin owns at most {MAX_JOBS} job types");
+        return Err(text.field(&one_more.job_type.span(), format!("job.{MAX_JOBS}.type"), message));
     }
     let mut jobs: Vec<JobType> = Vec::new();
     for (n, job) in file.job.into_iter().enumerate() {
@@ -189,7 +199,7 @@ fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String
     }
     let named = job.schema.get_ref();
     let schema = files.get(named).ok_or_else(|| format!("there is no file {named}"));
-    let schema = schema.and_then(|schema| self::schema(schema).map_err(|message| format!("{named} {message}")));
+    let schema = schema.and_then(|text| schema::parse(text).map_err(|message| format!("{named} {message}")));
     let schema = schema.map_err(|message| text.field(&job.schema.span(), place("schema"), message))?;
     let idempotency = match job.idempotency.map(|key| (key.span(), key.into_inner())) {
         Some((_, Key::None(NoneWord::None))) => None,
@@ -198,6 +208,10 @@ fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String
             if let Some(template) = &key.key {
                 Template::parse(template)
                     .map_err(|e: TemplateError| text.field(&span, place("idempotency.key"), e.to_string()))?;
+                // The manifest is kept in Postgres, which has no such character.
+                if template.contains('\0') {
+                    return Err(text.field(&span, place("idempotency.key"), "holds the character \\u0000"));
+                }
             }
             let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
             if ttl.is_zero() || ttl > MAX_TTL {
@@ -228,41 +242,6 @@ fn is_version(text: &str) -> bool {
         && parts.len() == 3
         && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
-}
-
-fn schema(text: &str) -> Result<Value, String> {
-    if text.len() > MAX_SCHEMA {
-        return Err(format!("has {} bytes, at most {MAX_SCHEMA} are allowed", text.len()));
-    }
-    let schema: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
-    validator(&schema)?;
-    Ok(schema)
-}
-
-/// Compiles a schema: JSON Schema 2020-12, local references only, regular expressions that run in linear time.
-pub fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
-    if let Some(reference) = foreign_reference(schema) {
-        return Err(format!("\"$ref\": \"{reference}\" leaves the schema; only local references (#…) are allowed"));
-    }
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(jsonschema::PatternOptions::regex())
-        .build(schema)
-        .map_err(|e| format!("is no JSON Schema: {e}"))
-}
-
-/// Before the library looks: it must never be asked to resolve anything from elsewhere.
-fn foreign_reference(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Object(map) => map.iter().find_map(|(key, value)| match value {
-            Value::String(target) if (key == "$ref" || key == "$dynamicRef") && !target.starts_with('#') => {
-                Some(target.as_str())
-            }
-            other => foreign_reference(other),
-        }),
-        Value::Array(items) => items.iter().find_map(foreign_reference),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -331,12 +310,32 @@ idempotency = "none"
     }
 
     #[test]
+    fn a_manifest_is_small_and_can_be_kept() {
+        let (good, job) = (files("{}"), "[[job]]\ntype = \"n\"\nqueue = \"money\"\nschema = \"schema.json\"\n");
+        let many: String = (0..=MAX_JOBS).map(|n| job.replace("\"n\"", &format!("\"n{n}\""))).collect();
+        for (toml, said) in [
+            (format!("{GOOD}#{}", "x".repeat(MAX_MANIFEST)), "at most 65536"),
+            (
+                format!("[plugin]\nname = \"p\"\nversion = \"1.0.0\"\n{many}"),
+                "line 261: job.64.type: a plugin owns at most 64",
+            ),
+            (GOOD.replace("payment-{", "\\u0000{"), "line 11: job.0.idempotency.key (payment-process): holds"),
+            (format!("a = {}", "[".repeat(10_000)), "plugin.toml"),
+            (format!("{} = 1", ["a"; 1_000].join(".")), "plugin.toml"),
+        ] {
+            let error = parse(&toml, &good).expect_err(said).to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
     fn schemas_stay_local_linear_and_small() {
         for (schema, said) in [
             (r#"{"$ref":"https://evil.example/s.json"}"#.to_owned(), "leaves the schema"),
             (r#"{"properties":{"a":{"$ref":"file:///etc/passwd"}}}"#.to_owned(), "leaves the schema"),
             (r#"{"type":"strnig"}"#.to_owned(), "is no JSON Schema"),
-            (r#"{"pattern":"(?=a)b"}"#.to_owned(), "is no JSON Schema"),
+            (r#"{"pattern":"(?=a)b"}"#.to_owned(), "no look-around"),
+            (r#"{"pattern":"((a{100}){100}){100}"}"#.to_owned(), "no look-around"),
             ("{".to_owned(), "is not JSON"),
             (format!(r#"{{"title":"{}"}}"#, "x".repeat(MAX_SCHEMA)), "at most 65536"),
         ] {

@@ -11,6 +11,7 @@ mod judge;
 pub mod manifest;
 mod place;
 pub mod policy;
+mod schema;
 pub mod signing;
 pub mod store;
 pub mod typescript;

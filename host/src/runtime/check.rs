@@ -55,7 +55,7 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
             report.needs = Some(candidate.release.needs);
             report.imports = candidate.inspected.imports;
         }
-        Err(error) => report.refusal = Some(error.to_string()),
+        Err(error) => report.refusal = Some(error.told()),
     }
     Ok(report)
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Offer, Registry, compile::MAX_COMPONENT};
+use super::{
+    Offer, PublishError, Registry,
+    compile::{CompileError, MAX_COMPONENT},
+};
 use crate::{db::Pool, lifecycle::Lifecycle, releases};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -39,6 +42,20 @@ impl Folder {
         }
     }
 
+    async fn refuse_unread(&self, path: &Path, size: u64) {
+        let error = PublishError::Compile(CompileError::TooLarge { size: usize::try_from(size).unwrap_or(usize::MAX) });
+        let (slug, told) = (error.slug(), error.told());
+        tracing::warn!(file = %path.display(), reason = slug, error = told, "a component was refused");
+        let noted = async {
+            let mut db = self.pool.write().await?;
+            releases::store::refuse(&mut db, &source(path), None, None, slug, &told).await?;
+            db.done().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %error, "a refusal could not be noted");
+        }
+    }
+
     /// One look: new and changed files in the order of their names, then those that are gone.
     pub async fn scan(&self) {
         let files = match list(&self.dir) {
@@ -51,6 +68,11 @@ impl Folder {
         let mut seen = self.seen.lock().await;
         for (path, mark) in &files {
             if seen.get(path) == Some(mark) {
+                continue;
+            }
+            if mark.0 > MAX_COMPONENT as u64 {
+                self.refuse_unread(path, mark.0).await;
+                seen.insert(path.clone(), *mark);
                 continue;
             }
             let passing = match fs::read(path) {

@@ -17,6 +17,14 @@ const MAX_SECTION: usize = 4 << 20;
 /// memory of the host's that no limit of a guest is about; a few megabytes of a component would be gigabytes there.
 const MAX_PASSIVE: u32 = 4096;
 
+/// Most imports, exports, and components in one component: a toolchain makes a tenth of them at most, and so many are little
+/// enough to keep.
+const MAX_ITEMS: usize = 1_000;
+/// Components within components.
+const MAX_DEPTH: usize = 100;
+/// Longest name of an import or an export.
+const MAX_NAME: usize = 512;
+
 /// What the section holds: the manifest verbatim, and the files that it names.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Embedded {
@@ -46,6 +54,8 @@ pub enum InspectError {
     Section(String),
     #[error("has more than {MAX_PASSIVE} elements in passive segments, which each instance would copy")]
     Passive,
+    #[error("has {0} than any plugin needs")]
+    TooMuch(&'static str),
 }
 
 /// A component or module under way in the text.
@@ -63,6 +73,26 @@ impl Frame {
         let known = self.components.get(component as usize).copied().flatten();
         self.core_instances = self.core_instances.saturating_add(known.unwrap_or(PER_COMPONENT));
     }
+
+    fn knows(&mut self, component: Option<u32>) -> Result<(), InspectError> {
+        if self.components.len() == MAX_ITEMS {
+            return Err(InspectError::TooMuch("more components in one"));
+        }
+        self.components.push(component);
+        Ok(())
+    }
+}
+
+fn keep(names: &mut Vec<String>, name: &str, too_many: &'static str) -> Result<(), InspectError> {
+    if names.len() == MAX_ITEMS {
+        return Err(InspectError::TooMuch(too_many));
+    }
+    // They go into answers and logs as they are.
+    if name.len() > MAX_NAME || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(InspectError::Damaged("the name of an import or an export is none".to_owned()));
+    }
+    names.push(name.to_owned());
+    Ok(())
 }
 
 /// Reads structure only; cost is linear in the size, whatever the bytes are.
@@ -81,13 +111,16 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
             if frames.is_empty() && !is_component {
                 return Err(InspectError::CoreModule);
             }
+            if frames.len() == MAX_DEPTH {
+                return Err(InspectError::TooMuch("components nested deeper"));
+            }
             frames.push(Frame { is_component, ..Frame::default() });
             continue;
         }
         if let Payload::End(_) = payload {
             let Some(ended) = frames.pop() else { continue };
             match frames.last_mut() {
-                Some(around) if ended.is_component => around.components.push(Some(ended.core_instances)),
+                Some(around) if ended.is_component => around.knows(Some(ended.core_instances))?,
                 Some(_) => {}
                 None => found.needs.core_instances = ended.core_instances,
             }
@@ -104,7 +137,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                     _ => continue,
                 };
                 if let Some(frame) = frames.last_mut() {
-                    frame.components.push(component);
+                    frame.knows(component)?;
                 }
             }
             continue;
@@ -116,10 +149,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                 for import in section {
                     let import = import.map_err(damaged)?;
                     if let ComponentTypeRef::Component(_) = import.ty {
-                        frame.components.push(None);
+                        frame.knows(None)?;
                     }
                     if outermost {
-                        found.imports.push(import.name.name.to_owned());
+                        keep(&mut found.imports, import.name.name, "more imports")?;
                     }
                 }
             }
@@ -128,10 +161,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                     let export = export.map_err(damaged)?;
                     // An export is a name of its own for what it exports.
                     if export.kind == ComponentExternalKind::Component {
-                        frame.components.push(frame.components.get(export.index as usize).copied().flatten());
+                        frame.knows(frame.components.get(export.index as usize).copied().flatten())?;
                     }
                     if outermost {
-                        found.exports.push(export.name.name.to_owned());
+                        keep(&mut found.exports, export.name.name, "more exports")?;
                     }
                 }
             }
@@ -253,6 +286,39 @@ mod tests {
             " 0".repeat(9000)
         );
         assert!(inspect(&wat::parse_str(active).expect("a component")).is_ok());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_component_is_bounded() {
+        let imports = |count: usize, name: &str| {
+            let each: String = (0..count).map(|n| format!("(import \"{name}{n}\" (func))")).collect();
+            inspect(&wat::parse_str(format!("(component {each})")).expect("a component"))
+        };
+        assert_eq!(imports(MAX_ITEMS, "n").expect("so many may be").imports.len(), MAX_ITEMS);
+        assert_eq!(imports(MAX_ITEMS + 1, "n").expect_err("too many"), InspectError::TooMuch("more imports"));
+        for name in ["a\\n", "a b", "\u{e9}", &"n".repeat(MAX_NAME)] {
+            assert!(matches!(imports(1, name), Err(InspectError::Damaged(_))), "{name:?}");
+        }
+        let mut nested = EMPTY.to_vec();
+        for _ in 1..MAX_DEPTH {
+            nested = within(&nested);
+        }
+        assert!(inspect(&nested).is_ok());
+        assert_eq!(inspect(&within(&nested)).expect_err("too deep"), InspectError::TooMuch("components nested deeper"));
+    }
+
+    /// A component that holds this one and nothing else.
+    fn within(component: &[u8]) -> Vec<u8> {
+        let mut all = EMPTY.to_vec();
+        all.push(4);
+        let mut size = component.len();
+        while size > 0x7f {
+            all.push((size & 0x7f) as u8 | 0x80);
+            size >>= 7;
+        }
+        all.push(size as u8);
+        all.extend(component);
+        all
     }
 
     #[test]

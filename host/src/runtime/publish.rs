@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a component waits for room among the jobs to be tried.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest text of a refusal, in characters.
+const MAX_TOLD: usize = 2_000;
 
 /// Why a component is not published. The release before serves on.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,7 @@ impl PublishError {
             Self::Inspect(InspectError::NotWasm) => "not-wasm",
             Self::Inspect(InspectError::CoreModule) => "core-module",
             Self::Inspect(InspectError::Damaged(_)) => "damaged",
+            Self::Inspect(InspectError::TooMuch(_)) => "too-complex",
             Self::Inspect(InspectError::Section(_)) | Self::Manifest(_) | Self::Schema(_) => "manifest-invalid",
             Self::NoManifest => "no-manifest",
             Self::Policy(
@@ -99,6 +102,17 @@ impl PublishError {
             Self::Signing(SigningError::Missing) => "signature-missing",
             Self::Signing(_) => "signature-invalid",
         }
+    }
+
+    /// Why, fit for rows, answers and logs: what it quotes is the component's, so it is bounded and has no control characters.
+    pub fn told(&self) -> String {
+        let text = self.to_string();
+        let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+        let mut told: String = text.chars().take(MAX_TOLD).map(plain).collect();
+        if text.chars().nth(MAX_TOLD).is_some() {
+            told.push('…');
+        }
+        told
     }
 
     /// The fault is the host's or the moment's, not the component's: it may be tried again.
@@ -151,7 +165,7 @@ impl Registry {
             match &published {
                 Ok(_) => releases::store::clear_refusal(&mut db, source).await?,
                 Err(error) => {
-                    releases::store::refuse(&mut db, source, digest, None, error.slug(), &error.to_string()).await?;
+                    releases::store::refuse(&mut db, source, Some(digest), None, error.slug(), &error.told()).await?;
                 }
             }
             db.done().await
@@ -174,7 +188,7 @@ impl Registry {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(by = offer.by, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused");
+                tracing::warn!(by = offer.by, plugin.digest = %digest, reason = error.slug(), error = error.told(), "a component was refused");
             }
         }
         published

@@ -79,11 +79,11 @@ impl Registry {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(plugin.name = plugin, plugin.digest = %digest, error = %error, "a release cannot be loaded on this node, which does not run its job types");
+                    tracing::error!(plugin.name = plugin, plugin.digest = %digest, error = error.told(), "a release cannot be loaded on this node, which does not run its job types");
                     if error.is_rejection() {
                         self.reject(pool, digest, &error).await?;
                     }
-                    let why = Unready { reason: error.to_string(), passing: error.is_passing() };
+                    let why = Unready { reason: error.told(), passing: error.is_passing() };
                     self.lock_unready().insert(digest, why);
                 }
             }
@@ -138,7 +138,7 @@ impl Registry {
 
     pub(super) async fn reject(&self, pool: &Pool, digest: Digest, error: &PublishError) -> sqlx::Result<()> {
         let mut db = pool.write().await?;
-        let why = (error.slug(), error.to_string());
+        let why = (error.slug(), error.told());
         releases::store::reject(&mut db, digest, &self.compiler(), (why.0, &why.1), self.node.0).await?;
         db.done().await
     }
@@ -174,7 +174,7 @@ impl Registry {
             tracing::warn!(error = %error, plugin.digest = %digest, "a compiled component could not be cached");
         }
         super::artifacts::Artifacts::deserialize(&runtime.engine, &artifact)
-            .map_err(|e| PublishError::Link(e.to_string()))
+            .map_err(|e| PublishError::Link(format!("{e:#}")))
     }
 
     pub(super) fn assemble(

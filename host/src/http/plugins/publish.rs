@@ -61,7 +61,8 @@ pub(in crate::http) async fn publish(
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", detail)
     })??;
     let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
-    let done = match state.registry.publish(&state.pool, offer).await {
+    let published = state.registry.publish(&state.pool, offer).await;
+    let done = match published {
         Ok(done) => done,
         Err(error) => {
             // It reads the bytes once more: not on a thread that others wait for.
@@ -108,9 +109,8 @@ fn refused(error: &PublishError, place: Place) -> Problem {
         PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let mut problem =
-        Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
-            .with("reason", slug);
+    let mut problem = Problem::new(status, slug, format!("Not published: {}.", error.told().trim_end_matches('.')))
+        .with("reason", slug);
     if let Some(line) = place.line {
         problem = problem.with("line", line);
     }

@@ -148,11 +148,11 @@ pub struct Refusal {
     pub refused_at: DateTime<Utc>,
 }
 
-/// The newest refusal of a source replaces the one before.
+/// The newest refusal of a source replaces the one before. No digest: it was not read.
 pub async fn refuse(
     db: &mut PgConnection,
     source: &str,
-    digest: Digest,
+    digest: Option<Digest>,
     plugin: Option<&str>,
     reason: &str,
     detail: &str,
@@ -165,7 +165,7 @@ pub async fn refuse(
             refused_at = now()
         "#,
         source,
-        digest.as_bytes(),
+        digest.as_ref().map(Digest::as_bytes),
         plugin,
         reason,
         // Text of the guest's maker; Postgres takes no NUL.
