@@ -11,7 +11,7 @@ async fn host(db: &Db) -> Host {
 }
 
 /// What the host says of a file, once it has looked.
-async fn refusal(host: &Host, source: &str) -> Value {
+pub async fn refusal(host: &Host, source: &str) -> Value {
     eventually(&format!("{source} is refused"), async || {
         let plugins = host.client().get("/plugins").await.body;
         let refusals = plugins["refusals"].as_array().unwrap().clone();
@@ -25,7 +25,7 @@ async fn serves(host: &Host) {
     host.client().wait(&id, "completed").await;
 }
 
-fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
+pub fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
     let beside = host.plugins().join(format!(".{name}.part"));
     fs::write(&beside, bytes).unwrap();
     fs::rename(&beside, host.plugins().join(name)).unwrap();
@@ -57,7 +57,11 @@ pub fn bomb(n: usize) -> Vec<u8> {
 
 /// A component with the manifest section of a good one.
 pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
-    let data = json!({"manifest": manifest, "files": {"schema.json": "{}"}}).to_string();
+    with_schema(component, manifest, "{}")
+}
+
+pub fn with_schema(component: &[u8], manifest: &str, schema: &str) -> Vec<u8> {
+    let data = json!({"manifest": manifest, "files": {"schema.json": schema}}).to_string();
     let name = b"usher:plugin";
     let mut section = vec![u8::try_from(name.len()).unwrap()];
     section.extend(name);
@@ -229,11 +233,16 @@ async fn a_file_that_is_completed_in_place_is_taken_in_the_end() {
 
 /// The component of another plugin, under a manifest of our own.
 pub fn repacked(from: &str, manifest: &str) -> Vec<u8> {
+    repacked_with(from, manifest, "{}")
+}
+
+/// The same with a schema of our own, too.
+pub fn repacked_with(from: &str, manifest: &str, schema: &str) -> Vec<u8> {
     // A second section of the same name is refused, so the old one is renamed first.
     let mut bytes = fs::read(component(from)).unwrap();
     let at = bytes.windows(13).rposition(|w| w == b"usher:plugin{").unwrap();
     bytes[at..at + 12].copy_from_slice(b"other:plugin");
-    with_manifest(&bytes, manifest)
+    with_schema(&bytes, manifest, schema)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,7 +141,8 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
         attempt.quiet(patience).await;
     }
-    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt(), forgiven }
+    let base_ms = attempt.base_ms();
+    Outcome::Ran { release: release.digest, ended, base_ms, in_doubt: attempt.is_in_doubt(), forgiven }
 }
 
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not

@@ -20,7 +20,7 @@ use crate::{
 const SIGNATURE: &str = "usher-signature";
 
 /// `POST /plugins`, the component as body: 201 for a new release, 200 for bytes that are there. `?activate=false`: it is
-/// stored only.
+/// stored only. `?unverified=true`: it is taken whatever `plugins.require_verify` finds.
 pub(in crate::http) async fn publish(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -29,14 +29,14 @@ pub(in crate::http) async fn publish(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
-    let mut activate = true;
+    let (mut activate, mut unverified) = (true, false);
     for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
-        activate = match (name.as_ref(), value.as_ref()) {
-            ("activate", "true") => true,
-            ("activate", "false") => false,
-            ("activate", _) => return Err(bad_query("activate", "is true or false")),
-            (other, _) => return Err(bad_query(other, "there is no such parameter")),
+        let flag = match name.as_ref() {
+            "activate" => &mut activate,
+            "unverified" => &mut unverified,
+            other => return Err(bad_query(other, "there is no such parameter")),
         };
+        *flag = value.parse().map_err(|_| bad_query(&name, "is true or false"))?;
     }
     let signature = match headers.get(SIGNATURE).map(|value| value.to_str()) {
         None => None,
@@ -52,7 +52,7 @@ pub(in crate::http) async fn publish(
         return Err(Problem::busy("Other components are being taken in; each is compiled by itself."));
     };
     let bytes = body::read_wasm(&headers, body, MAX_COMPONENT).await?;
-    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
+    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, unverified, by: &caller.subject };
     let done = state.registry.publish(&state.pool, offer).await.map_err(|error| refused(&error, &bytes))?;
     let activated = match done.activation {
         Some(activation) => Some((activation.generation, activation.effective)),
@@ -67,6 +67,7 @@ pub(in crate::http) async fn publish(
     let answer = json!({
         "name": done.plugin, "version": done.version, "digest": done.digest,
         "generation": activated.map(|(generation, _)| generation), "state": stands,
+        "verified": done.verified.map(|report| report.to_json()), "waiting": done.waiting,
     });
     Ok((code, Json(answer)))
 }
@@ -84,7 +85,10 @@ fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
         PublishError::Missing | PublishError::Compile(CompileError::Child(_)) => {
             return Problem::busy("The component could not be compiled just now; nothing was written.");
         }
-        PublishError::Store(_) => StatusCode::CONFLICT,
+        PublishError::Rehearsal(_) => {
+            return Problem::busy("Recorded jobs could not be run with it just now; nothing was written.");
+        }
+        PublishError::Store(_) | PublishError::Unverified(_) => StatusCode::CONFLICT,
         PublishError::Signing(_) => StatusCode::FORBIDDEN,
         PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -92,6 +96,9 @@ fn refused(error: &PublishError, bytes: &[u8]) -> Problem {
     let mut problem =
         Problem::new(status, slug, format!("Not published: {}.", error.to_string().trim_end_matches('.')))
             .with("reason", slug);
+    if let PublishError::Unverified(report) = error {
+        problem = problem.with("verify", report.to_json());
+    }
     let place = error.place(bytes);
     if let Some(line) = place.line {
         problem = problem.with("line", line);
