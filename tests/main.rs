@@ -46,4 +46,5 @@ mod stripe_crash;
 mod swap;
 mod upstream_crash;
 mod upstreams;
+mod verify;
 mod webhooks;

@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use serde_json::{Value, json};
 
-pub use crate::support::hostile::{bomb, manifest, repacked, unserved, with_manifest};
+pub use crate::support::hostile::{bomb, manifest, repacked, repacked_with, unserved, with_manifest};
 use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher};
 
 async fn host(db: &Db) -> Host {
@@ -12,7 +12,7 @@ async fn host(db: &Db) -> Host {
 }
 
 /// What the host says of a file, once it has looked.
-async fn refusal(host: &Host, source: &str) -> Value {
+pub async fn refusal(host: &Host, source: &str) -> Value {
     eventually(&format!("{source} is refused"), async || {
         let plugins = host.client().get("/plugins").await.body;
         let refusals = plugins["refusals"].as_array().unwrap().clone();
@@ -26,7 +26,7 @@ async fn serves(host: &Host) {
     host.client().wait(&id, "completed").await;
 }
 
-fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
+pub fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
     let beside = host.plugins().join(format!(".{name}.part"));
     fs::write(&beside, bytes).unwrap();
     fs::rename(&beside, host.plugins().join(name)).unwrap();

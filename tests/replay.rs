@@ -2,9 +2,13 @@
 
 use std::process::Output;
 
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
-use crate::support::{Db, Host, HostOptions, Sink, component, eventually, place, usher};
+use crate::{
+    support::{Db, Host, HostOptions, Sink, component, eventually, place, read, token, usher},
+    verify::{Shop, shop},
+};
 
 async fn replay(db: &Db, args: &[&str]) -> (i32, String) {
     let mut command = usher();
@@ -95,6 +99,10 @@ async fn what_cannot_be_replayed_says_why() {
         (vec![id.as_str()], "only what has finished can be replayed"),
         (vec![nobody], "there is no job"),
         (vec!["not-an-id"], "invalid value"),
+        (vec![], "required"),
+        (vec![id.as_str(), "--last", "3"], "cannot be used with"),
+        (vec!["--last", "0"], "invalid value"),
+        (vec![id.as_str(), "--type", "guest"], "--last"),
     ] {
         let (code, output) = replay(&db, &args).await;
         assert!(code == 2 && output.contains(said), "{said}: {output}");
@@ -104,4 +112,63 @@ async fn what_cannot_be_replayed_says_why() {
     let unknown = format!("sha256:{}", "0".repeat(64));
     let (code, output) = replay(&db, &[&id, "--release", &unknown]).await;
     assert!(code == 2 && output.contains("is not stored"), "{output}");
+}
+
+/// Jobs of nine kinds: with effects of every sort, jobs and events of their own, and none; a tenth of them die by their own word.
+fn job(n: usize) -> Value {
+    let (job_type, payload) = match n % 10 {
+        0 => ("guest-shop", json!({"do": "shop", "order": format!("order-{n}"), "amount": 1_000 + n})),
+        1 => ("guest-mail", json!({"do": "mail", "subject": format!("mail {n}")})),
+        2 | 3 => ("guest-mail", json!({"do": "upstream", "path": "/reads"})),
+        4 => {
+            let once = json!({"do": "upstream", "method": "post", "path": "/once", "body": format!("{{\"ticket\": \"{n}\"}}")});
+            let child = json!({"do": "enqueue", "type": "guest-mail", "payload": {"do": "ok", "echo": n}});
+            ("guest-mail", json!({"do": "steps", "steps": [{"do": "time-around-mail"}, once, child]}))
+        }
+        5 => ("guest-webhook", json!({"do": "publish", "event": "guest.happened", "data": {"n": n}})),
+        6 => {
+            let publish = json!({"do": "publish", "event": "guest.happened", "data": {"n": n}});
+            ("guest-webhook", json!({"do": "steps", "steps": [publish, {"do": "time"}]}))
+        }
+        7 => ("guest", json!({"do": "enqueue", "type": "guest", "payload": {"do": "time"}})),
+        8 => ("guest", json!({"do": "time"})),
+        _ => ("guest-mail", json!({"do": "permanent", "message": format!("no {n}")})),
+    };
+    json!({"type": job_type, "payload": payload})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_recorded_jobs_of_many_types_replay_byte_for_byte() {
+    let plugins = vec!["guest-shop.wasm", "guest-effects.wasm", "guest-webhook.wasm", "guest.wasm"];
+    let rig = Shop::start(plugins, "").await;
+    let jobs: Vec<_> = (0..800).map(job).collect();
+    let client = rig.host.client().with_token(token("venue_admin", Some("t1")));
+    let answer = client.send(Method::POST, "/jobs/batch", Some(json!({"jobs": jobs}))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    // With what they enqueued: notes of orders, and one more of those of the kinds 4 and 7.
+    let ended = "SELECT count(*) FROM jobs_archive WHERE state = 'completed' OR reason = 'permanent'";
+    eventually("all have ended", async || (rig.db.count(ended).await == 1_040).then_some(())).await;
+
+    let before = rig.left().await;
+    let said = rig.run(&["jobs", "replay", "--last", "1000"]).await;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let expected = "replay: jobs=1000 same=1000 different=0 failed=0 skipped=0";
+    assert_eq!(said.last_line(), expected, "{}", said.out);
+    for job_type in ["guest", "guest-mail", "guest-shop", "guest-shop-note", "guest-webhook"] {
+        assert!(said.out.lines().any(|line| line.starts_with(&format!("{job_type}: "))), "{job_type}: {}", said.out);
+    }
+    assert_eq!(rig.left().await, before, "nothing left, nothing is written");
+    let said = rig.run(&["jobs", "replay", "--last", "50", "--type", "guest-webhook", "--json"]).await;
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&report["jobs"], &report["types"]), (&json!(50), &json!({"guest-webhook": 50})), "{report}");
+
+    // With other code that is stored, and serves nobody.
+    let request = rig.host.admin().request(Method::POST, "/plugins?activate=false");
+    let request = request.header("content-type", "application/wasm").body(shop("0.2.0", "amount"));
+    let stored = read(request.send().await.unwrap()).await.body;
+    let release = stored["digest"].as_str().unwrap();
+    let said = rig.run(&["jobs", "replay", "--last", "9", "--type", "guest-shop", "--release", release]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("effect 0 (stripe.create-transfer) differs in amount"), "{}", said.out);
+    assert_eq!(said.last_line(), "replay: jobs=9 same=0 different=9 failed=0 skipped=0");
 }

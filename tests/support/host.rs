@@ -116,6 +116,12 @@ stripe = [
     "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
     "create-payout", "create-transfer",
 ]
+[plugins.policy.guest-shop]
+email = ["default"]
+upstream = ["rig"]
+stripe = ["create-transfer"]
+jobs = ["guest-shop-note"]
+webhook = ["guest.happened"]
 [plugins.policy.guest-mint]
 jobs = ["guest-mint"]
 solana = ["mint-nft"]

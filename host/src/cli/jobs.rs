@@ -1,19 +1,20 @@
-use anyhow::{Context, anyhow};
-use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use sqlx::PgConnection;
+use std::sync::Arc;
 
-use super::{Common, Failure, runtime};
+use anyhow::{Context, anyhow};
+use chrono::{TimeDelta, Utc};
+use clap::{Args, Subcommand};
+
+use super::{Common, Failure, database, runtime, verify};
 use crate::{
-    db,
-    effects::script::End,
+    config::Config,
+    db::{Database, Pool},
     ids::{Digest, JobId},
-    journal::{Recorded, Restored},
-    queue::{self, JobView},
+    queue::store,
     releases,
-    runtime::stage::{Finish, Played, Scene, Stage},
-    worker::MAX_MESSAGE,
+    runtime::{
+        stage::Stage,
+        verify::{Record, Shelf, Skipped, Verdict, Verifier},
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -24,21 +25,23 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
 pub(super) struct Replay {
-    id: JobId,
+    #[arg(group = "which")]
+    id: Option<JobId>,
+    /// The last N finished jobs in its place, each with the release that ended it
+    #[arg(long, group = "which", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=verify::MOST))]
+    last: Option<u64>,
+    /// Of these, those of this type only.
+    #[arg(long = "type", value_name = "TYPE", requires = "last")]
+    job_type: Option<String>,
+    #[arg(long, requires = "last")]
+    json: bool,
     /// With another release than the one that ended it: its digest, sha256:…
     #[arg(long)]
     release: Option<Digest>,
     #[command(flatten)]
     common: Common,
-}
-
-/// A finished job, as it was.
-struct Past {
-    job: JobView,
-    journal: Vec<Recorded>,
-    release: Digest,
-    component: Vec<u8>,
 }
 
 impl Command {
@@ -51,123 +54,91 @@ impl Command {
 impl Replay {
     fn run(self) -> Result<(), Failure> {
         let config = self.common.load()?;
-        let Some(url) = config.database.direct_url.as_ref().or(config.database.url.as_ref()) else {
-            return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let (past, played) = runtime()?.block_on(async {
-            let pool = db::straight(url.expose()).await.context("cannot use the database")?;
-            // Read in a transaction that is never committed.
-            let mut tx = pool.begin().await.context("cannot use the database")?;
-            let past = past(&mut tx, self.id, self.release).await?;
-            tx.rollback().await.context("cannot use the database")?;
-            let stage = Stage::load(&past.component, &config).await.map_err(Failure::Usage)?;
-            let played = stage.play(scene(&past)).await.map_err(Failure::Usage)?;
-            Ok::<_, Failure>((past, played))
-        })?;
-        match difference(&past, &played) {
-            None => {
-                let same = if stopped_alike(&past, &played) {
-                    "the last of which never had an answer"
-                } else {
-                    "and the same end, byte for byte"
+        runtime()?.block_on(async {
+            let database = database(&config).await?;
+            let done = match (self.id, self.last) {
+                (Some(id), _) => self.one(&config, &database, id).await,
+                (None, last) => self.many(&config, &database, last.unwrap_or_default()).await,
+            };
+            database.close().await;
+            done
+        })
+    }
+
+    async fn one(&self, config: &Config, database: &Database, id: JobId) -> Result<(), Failure> {
+        let record = recorded(&database.pool, id).await?;
+        let release = self.release.unwrap_or(record.release);
+        let candidate = Some(Arc::new(stored(&database.pool, config, release).await?));
+        let verifier = Verifier::new(&database.pool, Shelf::of_database(&database.pool, config), candidate, 1);
+        match verifier.judge(&record).await.context("the job cannot be run")? {
+            Verdict::Same { end, .. } => {
+                let effects = record.scene().journal.len();
+                let how = match &record.open {
+                    Some(_) => "the last of which never had an answer",
+                    None if record.is_cut() => "as far as it went",
+                    None => "and the same end, byte for byte",
                 };
-                println!(
-                    "job {}: the same {} effects, {same}, with release {}",
-                    self.id,
-                    past.journal.len(),
-                    past.release
-                );
-                println!("{}", played.end);
+                println!("job {id}: the same {effects} effects, {how}, with release {release}");
+                println!("{end}");
                 Ok(())
             }
-            Some(difference) => {
-                Err(Failure::Failed(anyhow!("job {} with release {}: {difference}", self.id, past.release)))
+            Verdict::Different(difference) => {
+                Err(Failure::Failed(anyhow!("job {id} with release {release}: {}", difference.full)))
             }
+            Verdict::Failed { kind, message } => {
+                Err(Failure::Failed(anyhow!("job {id} with release {release}: {kind}: {message}")))
+            }
+            Verdict::Skipped(why) => Err(skipped(id, why)),
         }
     }
+
+    async fn many(&self, config: &Config, database: &Database, last: u64) -> Result<(), Failure> {
+        let candidate = match self.release {
+            Some(release) => Some(Arc::new(stored(&database.pool, config, release).await?)),
+            None => None,
+        };
+        // Another release knows its own types only.
+        let owned = candidate.iter().flat_map(|stage| stage.release().manifest.jobs.iter().map(|job| &job.job_type));
+        let types: Vec<_> = match &self.job_type {
+            Some(job_type) => vec![job_type.clone()],
+            None => owned.cloned().collect(),
+        };
+        let width = candidate.as_ref().map_or(2 * config.runtime.threads, |stage| stage.width());
+        let verifier = Verifier::new(&database.pool, Shelf::of_database(&database.pool, config), candidate, width);
+        let report = verifier.run(&types, last).await.context("recorded jobs cannot be run")?;
+        if self.json {
+            println!("{}", report.to_json());
+        } else {
+            verify::print(&report);
+            println!("{}", verify::last_line("replay", &report, None));
+        }
+        verify::verdict(&report)
+    }
 }
 
-async fn past(db: &mut PgConnection, id: JobId, release: Option<Digest>) -> Result<Past, Failure> {
+async fn recorded(pool: &Pool, id: JobId) -> Result<Record, Failure> {
     let failed = "the job cannot be read";
-    let job = queue::store::get(db, id, None).await.context(failed)?;
-    let job = job.ok_or_else(|| Failure::Usage(format!("there is no job {id}")))?;
-    let Some(finished) = queue::store::lock_finished(db, id, None).await.context(failed)? else {
-        return Err(Failure::Usage(format!("job {id} is {}: only what has finished can be replayed", job.state)));
-    };
-    let rows: Vec<Restored> =
-        serde_json::from_value(finished.journal.unwrap_or_else(|| json!([]))).context("the archived journal")?;
-    let journal: Option<Vec<Recorded>> = rows.iter().map(Restored::recorded).collect();
-    let journal = journal.ok_or_else(|| anyhow!("the archived journal is not readable by this version"))?;
-    let ran = journal.last().map(|row| row.release).or(job.release);
-    let release =
-        release.or(ran).ok_or_else(|| Failure::Usage(format!("job {id} never ran: there is nothing to replay")))?;
-    let component = releases::store::wasm(db, release).await.context(failed)?;
+    let mut db = pool.read().await.context(failed)?;
+    // An id tells when its job (or the parent of it) was made.
+    let day = TimeDelta::days(1);
+    let found = store::recordings(&mut db, &[id.0], (id.made_at() - day, Utc::now() + day), i64::MAX).await;
+    if let Some(recording) = found.context(failed)?.pop() {
+        return Record::of(recording).map_err(|why| skipped(id, why));
+    }
+    Err(Failure::Usage(match store::get(&mut db, id, None).await.context(failed)? {
+        Some(job) => format!("job {id} is {}: only what has finished can be replayed", job.state),
+        None => format!("there is no job {id}, or its history is kept no longer"),
+    }))
+}
+
+fn skipped(id: JobId, why: Skipped) -> Failure {
+    Failure::Usage(format!("job {id} cannot be compared: {}", why.why()))
+}
+
+async fn stored(pool: &Pool, config: &Config, release: Digest) -> Result<Stage, Failure> {
+    let mut db = pool.read().await.context("the release cannot be read")?;
+    let component = releases::store::wasm(&mut db, release).await.context("the release cannot be read")?;
     let component = component.ok_or_else(|| Failure::Usage(format!("release {release} is not stored")))?;
-    Ok(Past { job, journal, release, component })
-}
-
-fn scene(past: &Past) -> Scene {
-    let job = &past.job;
-    // Before its first effect a job's clock is in its journal; one without effects has left none.
-    let began: DateTime<Utc> = job.finished_at.unwrap_or(job.created_at);
-    Scene {
-        id: job.id,
-        job_type: job.job_type.clone(),
-        payload: job.payload.clone(),
-        tenant: job.tenant.clone(),
-        attempt: job.attempt.cast_unsigned(),
-        max_attempts: job.max_attempts.cast_unsigned(),
-        at_ms: u64::try_from(began.timestamp_millis()).unwrap_or_default(),
-        journal: past.journal.clone(),
-        answers: Vec::new(),
-    }
-}
-
-/// The first.
-fn difference(past: &Past, played: &Played) -> Option<String> {
-    if stopped_alike(past, played) {
-        return None;
-    }
-    if let Some(effect) = played.effects.iter().find(|effect| !matches!(effect.end, End::Recorded(_))) {
-        return Some(match &played.end {
-            Finish::Stopped { kind: "nondeterministic", message } => message.clone(),
-            _ => format!("effect {} ({}) is not in the journal: {}", effect.seq, effect.call(), effect.redacted),
-        });
-    }
-    if let Some(row) = past.journal.get(played.effects.len()) {
-        let call = format!("{}.{}", row.provider, row.function);
-        return Some(format!("effect {} ({call}) is not asked for any more: {}", row.seq, row.request));
-    }
-    let job = &past.job;
-    let last = job.errors.as_array().and_then(|errors| errors.last()).cloned().unwrap_or_default();
-    let was = match (job.state.as_str(), &job.result) {
-        ("completed", Some(result)) => Finish::Completed(result.clone()).to_string(),
-        _ => said(&last),
-    };
-    let is = match &played.end {
-        Finish::Retry { message, .. } => said(&json!({"kind": "guest-retry", "message": message})),
-        Finish::Permanent(message) => said(&json!({"kind": "guest-permanent", "message": message})),
-        Finish::Trapped { kind, message } => said(&json!({"kind": kind, "message": message})),
-        end => end.to_string(),
-    };
-    (was != is).then(|| format!("it ends differently: was {was}, is {is}"))
-}
-
-/// Its last attempt ended inside a call that has no answer, such as one whose provider said "later" until no attempt was left. How
-/// such a call ends is not the guest's doing: that it asks the same is all that can be compared.
-fn stopped_alike(past: &Past, played: &Played) -> bool {
-    let Some((last, before)) = played.effects.split_last() else { return false };
-    let is_open = |row: &Recorded| row.answer.is_none() && row.request_hash == last.request_hash;
-    matches!(last.end, End::Missing)
-        && before.iter().all(|effect| matches!(effect.end, End::Recorded(_)))
-        && past.journal.len() == played.effects.len()
-        && past.journal.last().is_some_and(is_open)
-}
-
-/// As a job's errors keep it.
-fn said(error: &Value) -> String {
-    let text = |key: &str| error[key].as_str().unwrap_or_default();
-    let message: String = text("message").chars().filter(|c| *c != '\0').take(MAX_MESSAGE).collect();
-    format!("{}: {message}", text("kind"))
+    drop(db);
+    Stage::load(&component, config).await.map_err(Failure::Usage)
 }

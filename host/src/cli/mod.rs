@@ -15,17 +15,20 @@ mod plugin;
 mod releases;
 mod serve;
 mod token;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError, load},
-    db, runtime, telemetry,
+    db::{self, Database, Durable, Place},
+    runtime, telemetry,
 };
 
 #[derive(Debug, Parser)]
@@ -47,10 +50,10 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
-    /// Plugins: new, build, test, run, dev; check, pack; publish, activate, roll back, retire.
+    /// Plugins: new, build, test, run, dev; check, pack, verify; publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Jobs: replay a finished one.
+    /// Jobs: replay finished ones.
     #[command(subcommand)]
     Jobs(jobs::Command),
     /// Effects: compare the ledger with a provider.
@@ -153,6 +156,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .build()
         .map_err(|e| Failure::Failed(anyhow::Error::new(e).context("cannot start the runtime")))
 }
+
+/// The database of a command that only reads: straight to the server, where a pooler stands before it.
+async fn database(config: &Config) -> Result<Database, Failure> {
+    let Some(url) = config.database.direct_url.as_ref().or(config.database.url.as_ref()) else {
+        return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = url.expose();
+    let place = Place { url, is_pooled: false, direct: url, durable: Durable::default() };
+    Ok(Database::connect(place, CONNECTIONS).await.context("cannot use the database")?)
+}
+
+/// Of a command that reads.
+const CONNECTIONS: u32 = 2;
 
 fn migrate(common: &Common) -> Result<(), Failure> {
     let config = common.load()?;

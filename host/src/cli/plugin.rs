@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Common, Failure, author, releases};
+use super::{Common, Failure, author, releases, verify};
 use crate::{
     releases::{contract, typescript},
     runtime::{
@@ -18,6 +18,7 @@ pub(super) enum Command {
     Test(author::test::Test),
     Run(author::run::Run),
     Dev(author::dev::Dev),
+    Verify(verify::Verify),
     /// Say what a component imports, asks for and needs, and whether this host would load it.
     Check {
         file: PathBuf,
@@ -59,6 +60,7 @@ impl Command {
             Self::Test(test) => test.run(),
             Self::Run(run) => run.run(),
             Self::Dev(dev) => dev.run(),
+            Self::Verify(verify) => verify.run(),
             Self::Check { file, common } => {
                 let config = common.load()?;
                 let report = super::runtime()?.block_on(check::check(&file, &config)).map_err(Failure::Usage)?;

@@ -20,6 +20,9 @@ pub(super) enum Command {
         /// Store it only.
         #[arg(long)]
         no_activate: bool,
+        /// Take it whatever recorded jobs do with it, where the host asks them (plugins.require_verify); the audit log says so.
+        #[arg(long)]
+        unverified: bool,
         /// Sign it with this Ed25519 private key (PEM).
         #[arg(long, value_name = "KEYFILE")]
         sign: Option<PathBuf>,
@@ -84,7 +87,7 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self {
-            Self::Publish { file, door, no_activate, sign } => {
+            Self::Publish { file, door, no_activate, unverified, sign } => {
                 let bytes =
                     std::fs::read(&file).map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?;
                 if bytes.len() > MAX_COMPONENT {
@@ -95,9 +98,12 @@ impl Command {
                 let signature = sign.map(|key| signature(&key, &bytes)).transpose()?;
                 let host = Host::open(&door)?;
                 runtime()?.block_on(async {
-                    let path = if no_activate { "/plugins?activate=false" } else { "/plugins" };
+                    let flags = [no_activate.then_some("activate=false"), unverified.then_some("unverified=true")];
+                    let flags: Vec<_> = flags.into_iter().flatten().collect();
+                    let path =
+                        if flags.is_empty() { "/plugins".to_owned() } else { format!("/plugins?{}", flags.join("&")) };
                     let mut request =
-                        host.request(Method::POST, path)?.header("content-type", "application/wasm").body(bytes);
+                        host.request(Method::POST, &path)?.header("content-type", "application/wasm").body(bytes);
                     if let Some(signature) = signature {
                         request = request.header("usher-signature", signature);
                     }
@@ -243,7 +249,8 @@ impl Host {
         }
         let kind = body["type"].as_str().unwrap_or_default();
         let slug = kind.strip_prefix("urn:usher:problem:").unwrap_or(kind);
-        Err(anyhow!("{said} [{slug}]{}", advice(slug)).into())
+        let groups = if slug == "verify-failed" { groups(&body["verify"]) } else { String::new() };
+        Err(anyhow!("{said} [{slug}]{}{groups}", advice(slug)).into())
     }
 
     /// Until the change has reached all nodes.
@@ -292,6 +299,7 @@ impl Host {
                 );
             }
         }
+        findings(&done);
         Ok(())
     }
 }
@@ -307,9 +315,47 @@ fn advice(slug: &str) -> &'static str {
         "forbidden" => "; the token must be an admin's",
         "signature-missing" => "; say --sign KEYFILE",
         "signature-invalid" => "; sign with a key that plugins.trusted_keys of the host names",
+        "verify-failed" => "; look into it by `usher plugin verify FILE`, or publish it all the same by --unverified",
         "version-taken" => "; raise plugin.version in plugin.toml and build again",
         _ => "",
     }
+}
+
+/// What a publish found out on the way.
+fn findings(done: &Value) {
+    if let Some(verified) = done["verified"].as_object() {
+        let of = |what: &str| verified.get(what).and_then(Value::as_u64).unwrap_or_default();
+        println!(
+            "verify: jobs={} same={} different={} failed={} skipped={}",
+            of("jobs"),
+            of("same"),
+            of("different"),
+            of("failed"),
+            of("skipped")
+        );
+    }
+    for unfit in done["waiting"]["unfit"].as_array().into_iter().flatten() {
+        println!(
+            "{} waiting jobs of {} do not fit the new schema, e.g. job {} at \"{}\": they run on the release that accepted them ({})",
+            unfit["jobs"],
+            text(&unfit["type"]),
+            text(&unfit["example"]),
+            text(&unfit["pointer"]),
+            unfit["version"].as_str().or(unfit["acceptedBy"].as_str()).unwrap_or("none did yet")
+        );
+    }
+}
+
+/// What recorded jobs do otherwise, one group a line, with its examples.
+fn groups(report: &Value) -> String {
+    let mut out = String::new();
+    for group in report["groups"].as_array().into_iter().flatten().filter(|group| group["verdict"] != "skipped") {
+        out.push_str(&format!("\n    {:>6}  {}: {}", group["jobs"], text(&group["type"]), text(&group["text"])));
+        for example in group["examples"].as_array().into_iter().flatten() {
+            out.push_str(&format!("\n            e.g. job {} {}", text(&example["job"]), text(&example["detail"])));
+        }
+    }
+    out
 }
 
 fn text(value: &Value) -> &str {

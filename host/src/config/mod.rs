@@ -42,7 +42,7 @@ pub use self::{
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
-    plugins::{GrantSet, Plugins, Quarantine, TrustedKey},
+    plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},

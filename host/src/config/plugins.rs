@@ -13,6 +13,22 @@ pub struct Plugins {
     /// Ed25519 public keys, base64 or PEM. Where there is one, a component is taken only with a signature by one of them.
     pub trusted_keys: Vec<TrustedKey>,
     pub quarantine: Quarantine,
+    /// A component is taken only if recorded jobs do the same with it. Absent: nobody asks.
+    pub require_verify: Option<RequireVerify>,
+}
+
+/// How a component that is to be published is held against recorded jobs of its types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequireVerify {
+    /// Jobs that are run again, the newest first.
+    pub last: u32,
+}
+
+impl Default for RequireVerify {
+    fn default() -> Self {
+        Self { last: 100 }
+    }
 }
 
 /// When a release is taken out of service by itself: `bad` of its last `of` jobs, on one node or on all together, trapped

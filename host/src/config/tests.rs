@@ -97,6 +97,8 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[database]\nsynchronous_commit = \"local\"\n", "database.synchronous_commit"),
         ("[database]\nsynchronous_commit = true\n", "database.synchronous_commit"),
         ("[cluster]\nheartbeat = \"9s\"\n", "cluster.heartbeat"),
+        ("[plugins.require_verify]\nlast = 0\n", "plugins.require_verify: last is 1 to 10,000"),
+        ("[plugins.require_verify]\nfirst = 1\n", "plugins.require_verify"),
         ("[cluster]\nconfirm_within = \"20s\"\n", "cluster.confirm_within"),
         ("[email.profiles.a]\nhost = \"h\"\nport = 25\nfrom = \"a@b.example\"\n", "email.profiles.a.security"),
         (

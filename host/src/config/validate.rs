@@ -44,6 +44,9 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     if quarantine.bad > quarantine.of || quarantine.of > 1_000 {
         out.push("plugins.quarantine: bad is at most of, which is at most 1,000 (bad = 0: never)".to_owned());
     }
+    if config.plugins.require_verify.is_some_and(|verify| !(1..=10_000).contains(&verify.last)) {
+        out.push("plugins.require_verify: last is 1 to 10,000 (to ask nobody, leave the table out)".to_owned());
+    }
     for (plugin, grants) in &config.plugins.policy {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }

@@ -127,7 +127,8 @@ impl Attempt {
         self.recorded.get(&seq)
     }
 
-    pub(super) fn base_ms(&self) -> u64 {
+    /// The guest's clock before the first effect, in milliseconds since the epoch.
+    pub fn base_ms(&self) -> u64 {
         self.base_ms
     }
 

@@ -134,6 +134,7 @@ impl Operator {
                     error: Some(error.clone()),
                     release: None,
                     cpu: Duration::ZERO,
+                    base_ms: None,
                     place: None,
                     journaled: false,
                 };

@@ -82,7 +82,8 @@ impl Folder {
                     beside.push(".sig");
                     let signature = fs::read_to_string(beside).ok();
                     let signature = signature.as_deref();
-                    let offer = Offer { bytes: &bytes, signature, activate: true, by: "plugins folder" };
+                    let offer =
+                        Offer { bytes: &bytes, signature, activate: true, unverified: false, by: "plugins folder" };
                     let published = self.registry.publish_from(&self.pool, offer, &source(path)).await;
                     published.is_err_and(|error| error.is_passing())
                 }

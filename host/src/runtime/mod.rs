@@ -1,11 +1,11 @@
 //! The plugin runtime: components in a sandbox with limits.
 //!
 //! Owns: the engine and its pool, compiling in a limited child, the artifact cache, the host side of the WIT tracks,
-//! the limits of an attempt, and which releases this node has ready.
+//! the limits of an attempt, which releases this node has ready, and what recorded jobs do when they are run again.
 //! Refuses: components that ask for more than manifest, policy and pool allow; precompiled code from anywhere but our
 //! own private cache.
 //! Invariant: a guest ends: by itself, at a limit with a name, or because its host ends. It never takes the host along.
-//! Tables: none of its own (through `releases`).
+//! Tables: none of its own (through `releases`; recorded and waiting jobs through `queue`).
 
 mod admission;
 mod artifacts;
@@ -27,6 +27,7 @@ mod run;
 pub mod stage;
 mod state;
 mod track_0_1;
+pub mod verify;
 mod wasi;
 
 use std::sync::Arc;

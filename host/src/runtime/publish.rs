@@ -9,6 +9,8 @@ use super::{
     inspect::{self, InspectError},
     limits::{Charged, Cpu, ELEMENT},
     run,
+    stage::Stage,
+    verify::{self, Report, Shelf, Verifier, VerifyError, Waiting},
 };
 use crate::{
     audit,
@@ -60,6 +62,20 @@ pub enum PublishError {
     Rejected { reason: String, detail: String },
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// The policy `plugins.require_verify`.
+    #[error("it does otherwise than recorded jobs did: {}", .0.summary())]
+    Unverified(Box<Report>),
+    #[error("recorded jobs could not be run with it: {0}")]
+    Rehearsal(String),
+}
+
+impl From<VerifyError> for PublishError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Database(error) => error.into(),
+            VerifyError::Stage(message) => Self::Rehearsal(message),
+        }
+    }
 }
 
 impl From<sqlx::Error> for PublishError {
@@ -101,6 +117,8 @@ impl PublishError {
             },
             Self::Signing(SigningError::Missing) => "signature-missing",
             Self::Signing(_) => "signature-invalid",
+            Self::Unverified(_) => "verify-failed",
+            Self::Rehearsal(_) => "verify-impossible",
         }
     }
 
@@ -117,7 +135,13 @@ impl PublishError {
 
     /// The fault is the host's or the moment's, not the component's: it may be tried again.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Database(_)) | Self::Compile(CompileError::Child(_)) | Self::Crowded)
+        matches!(
+            self,
+            Self::Store(StoreError::Database(_))
+                | Self::Compile(CompileError::Child(_))
+                | Self::Crowded
+                | Self::Rehearsal(_)
+        )
     }
 
     /// A compiler said no to the bytes, and would again.
@@ -134,6 +158,8 @@ pub struct Offer<'a> {
     pub signature: Option<&'a str>,
     /// False: it is stored only.
     pub activate: bool,
+    /// It is taken whatever recorded jobs do with it; the audit log says so.
+    pub unverified: bool,
     pub by: &'a str,
 }
 
@@ -147,6 +173,11 @@ pub struct Published {
     pub stored: bool,
     /// The activation that it came to. `None`: it serves already, or was to be stored only.
     pub activation: Option<Activation>,
+    /// What recorded jobs did with it, where the policy asks.
+    pub verified: Option<Report>,
+    /// Waiting jobs that its schemas would refuse; they run on the release that accepted them. `None`: nothing changed, or it
+    /// could not be told.
+    pub waiting: Option<Waiting>,
 }
 
 /// A component that passed every check but was not stored.
@@ -214,6 +245,7 @@ impl Registry {
             tracing::warn!(error = %error, "a rejection could not be remembered");
         }
         let release = examined?.release;
+        let verified = self.verify(pool, &release, offer).await?;
         let stored = Stored { digest, manifest: release.manifest.clone(), needs: release.needs };
         let plugin = &stored.manifest.name;
         let mut tx = pool.begin().await?;
@@ -229,10 +261,14 @@ impl Registry {
             activation = releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
         }
         if new || activation.is_some() {
-            let detail = serde_json::json!({
+            let mut detail = serde_json::json!({
                 "version": stored.manifest.version, "digest": digest, "signedBy": signed_by,
                 "generation": activation.map(|activation| activation.generation),
             });
+            if let Some(report) = &verified {
+                detail["verify"] = report.counts();
+                detail["verify"]["overridden"] = (!report.is_clean()).into();
+            }
             audit::write(&mut tx, offer.by, None, "plugin.publish", &format!("plugin/{plugin}"), detail).await?;
         }
         tx.commit().await?;
@@ -242,13 +278,59 @@ impl Registry {
         {
             tracing::warn!(error = %error, "this node could not swap at once; it will");
         }
+        let waiting = if new || activation.is_some() { self.waiting(pool, &release).await } else { None };
         Ok(Published {
             digest,
             plugin: stored.manifest.name,
             version: stored.manifest.version,
             stored: new,
             activation,
+            verified,
+            waiting,
         })
+    }
+
+    /// The policy `plugins.require_verify`. What is stored has passed it before, or came before it.
+    async fn verify(
+        &self,
+        pool: &Pool,
+        release: &Arc<Release>,
+        offer: Offer<'_>,
+    ) -> Result<Option<Report>, PublishError> {
+        let Some(policy) = self.config.plugins.require_verify else { return Ok(None) };
+        let is_stored = async {
+            let mut db = pool.read().await?;
+            releases::store::get(&mut db, release.digest).await
+        };
+        if is_stored.await?.is_some() {
+            return Ok(None);
+        }
+        let types: Vec<_> = release.manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
+        let stage = Arc::new(Stage::of(&self.runtime, Arc::clone(release)));
+        // Jobs run here meanwhile: half of the threads are theirs in any case.
+        let width = self.runtime.thread_count() / 2;
+        let verifier = Verifier::new(pool, Shelf::of_host(self, pool), Some(stage), width);
+        let report = verifier.run(&types, u64::from(policy.last)).await?;
+        if report.is_clean() || offer.unverified {
+            return Ok(Some(report));
+        }
+        Err(PublishError::Unverified(Box::new(report)))
+    }
+
+    async fn waiting(&self, pool: &Pool, release: &Release) -> Option<Waiting> {
+        let looked = verify::unfit(pool, release).await.inspect_err(|error| {
+            tracing::warn!(error = %error, "waiting jobs could not be held against the new schemas");
+        });
+        let waiting = looked.ok()?;
+        for unfit in &waiting.unfit {
+            tracing::warn!(
+                plugin.name = release.manifest.name,
+                job.kind = unfit.job_type,
+                jobs = unfit.jobs,
+                "waiting jobs do not fit the new schema; they run on the release that accepted them"
+            );
+        }
+        Some(waiting)
     }
 
     /// Two that want the same bytes: the second one finds all done.

@@ -158,6 +158,7 @@ fn end(id: JobId, tier: Tier, verdict: Verdict, mut error: serde_json::Value) ->
         error: Some(error),
         release: None,
         cpu: Duration::ZERO,
+        base_ms: None,
         place: None,
         journaled: false,
     }

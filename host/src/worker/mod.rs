@@ -16,10 +16,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-pub use self::{
-    classify::MAX_MESSAGE,
-    slots::{NodeLimits, Running},
-};
+pub use self::slots::{NodeLimits, Running};
 use crate::{
     config::{Cluster, Queues, Worker as Config},
     db::Pool,

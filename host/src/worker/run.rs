@@ -160,7 +160,8 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let message = format!("its release is in quarantine, and the one that serves asks otherwise: {message}");
         return Outcome::NoRelease { message };
     }
-    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt(), forgiven }
+    let base_ms = attempt.base_ms();
+    Outcome::Ran { release: release.digest, ended, base_ms, in_doubt: attempt.is_in_doubt(), forgiven }
 }
 
 /// The release that a job stays on.

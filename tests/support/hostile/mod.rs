@@ -65,7 +65,12 @@ pub fn unpacked(from: &str) -> Vec<u8> {
 
 /// The component of another plugin, under a manifest of our own.
 pub fn repacked(from: &str, manifest: &str) -> Vec<u8> {
-    with_manifest(&unpacked(from), manifest)
+    repacked_with(from, manifest, "{}")
+}
+
+/// The same with a schema of our own, too.
+pub fn repacked_with(from: &str, manifest: &str, schema: &str) -> Vec<u8> {
+    with_schema(&unpacked(from), manifest, schema)
 }
 
 /// A component that imports an interface of our package which no host serves: a letter of one that is served is another.

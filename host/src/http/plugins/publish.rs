@@ -24,7 +24,7 @@ const SIGNATURE: &str = "usher-signature";
 const SLOW_UPLOAD: Duration = Duration::from_secs(300);
 
 /// `POST /plugins`, the component as body: 201 for a new release, 200 for bytes that are there. `?activate=false`: it is
-/// stored only.
+/// stored only. `?unverified=true`: it is taken whatever `plugins.require_verify` finds.
 pub(in crate::http) async fn publish(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -33,14 +33,14 @@ pub(in crate::http) async fn publish(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
-    let mut activate = true;
+    let (mut activate, mut unverified) = (true, false);
     for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
-        activate = match (name.as_ref(), value.as_ref()) {
-            ("activate", "true") => true,
-            ("activate", "false") => false,
-            ("activate", _) => return Err(bad_query("activate", "is true or false")),
-            (other, _) => return Err(bad_query(other, "there is no such parameter")),
+        let flag = match name.as_ref() {
+            "activate" => &mut activate,
+            "unverified" => &mut unverified,
+            other => return Err(bad_query(other, "there is no such parameter")),
         };
+        *flag = value.parse().map_err(|_| bad_query(&name, "is true or false"))?;
     }
     let signature = match headers.get(SIGNATURE).map(|value| value.to_str()) {
         None => None,
@@ -60,7 +60,7 @@ pub(in crate::http) async fn publish(
         let detail = format!("The body did not come in within {} s.", SLOW_UPLOAD.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", detail)
     })??;
-    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, by: &caller.subject };
+    let offer = Offer { bytes: &bytes, signature: signature.as_deref(), activate, unverified, by: &caller.subject };
     let published = state.registry.publish(&state.pool, offer).await;
     let done = match published {
         Ok(done) => done,
@@ -87,6 +87,7 @@ pub(in crate::http) async fn publish(
     let answer = json!({
         "name": done.plugin, "version": done.version, "digest": done.digest,
         "generation": activated.map(|(generation, _)| generation), "state": stands,
+        "verified": done.verified.map(|report| report.to_json()), "waiting": done.waiting,
     });
     Ok((code, Json(answer)))
 }
@@ -104,13 +105,19 @@ fn refused(error: &PublishError, place: Place) -> Problem {
         PublishError::Missing | PublishError::Crowded | PublishError::Compile(CompileError::Child(_)) => {
             return Problem::busy("The component could not be compiled or tried just now; nothing was written.");
         }
-        PublishError::Store(_) => StatusCode::CONFLICT,
+        PublishError::Rehearsal(_) => {
+            return Problem::busy("Recorded jobs could not be run with it just now; nothing was written.");
+        }
+        PublishError::Store(_) | PublishError::Unverified(_) => StatusCode::CONFLICT,
         PublishError::Signing(_) => StatusCode::FORBIDDEN,
         PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let mut problem = Problem::new(status, slug, format!("Not published: {}.", error.told().trim_end_matches('.')))
         .with("reason", slug);
+    if let PublishError::Unverified(report) = error {
+        problem = problem.with("verify", report.to_json());
+    }
     if let Some(line) = place.line {
         problem = problem.with("line", line);
     }

@@ -7,6 +7,7 @@ mod limits;
 mod maintain;
 mod operate;
 mod read;
+mod recorded;
 mod releases;
 mod settle;
 
@@ -24,6 +25,7 @@ pub use self::{
         paused, redrive, request_cancel, set_paused, unpark,
     },
     read::{get, list},
-    releases::{Pinned, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels},
+    recorded::{Recording, Stretch, recordings, stretch},
+    releases::{Pinned, Waiting, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting},
     settle::{Settled, Settlement, Verdict, settle},
 };

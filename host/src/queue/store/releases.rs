@@ -100,6 +100,61 @@ pub async fn lock_waiting(db: &mut PgConnection, tier: Tier, types: &[String], m
     Ok(ids)
 }
 
+/// A job that waits for its first effect.
+#[derive(Debug)]
+pub struct Waiting {
+    pub id: Uuid,
+    pub payload: String,
+    /// The release whose schema took it; `None`: none did yet.
+    pub accepted_by: Option<Digest>,
+}
+
+/// The next waiting jobs of this tier and type in order of id that no release holds, but for those that one of these releases
+/// accepted: as many as have `bytes` together, and at least one.
+pub async fn waiting(
+    db: &mut PgConnection,
+    tier: Tier,
+    job_type: &str,
+    but: &[Vec<u8>],
+    after: Uuid,
+    bytes: i64,
+    most: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT id AS "id!", payload AS "payload!", accepted_by AS "accepted_by?"
+        FROM (
+            SELECT w.*, row_number() OVER o AS n, sum(octet_length(w.payload)) OVER o AS total
+            FROM (
+                SELECT j.id, j.payload, j.accepted_by FROM jobs j
+                WHERE j.tier = $1 AND j.job_type = $2 AND j.id > $4 AND j.lease IS NULL
+                  AND j.state IN ('scheduled', 'blocked', 'ready') AND NOT j.cancel_requested AND j.pinned IS NULL
+                  AND NOT coalesce(j.accepted_by = ANY ($3), false)
+                  AND NOT EXISTS (SELECT FROM effects e WHERE e.job_id = j.id)
+                ORDER BY j.id LIMIT $5
+            ) AS w
+            WINDOW o AS (ORDER BY w.id)
+        ) AS p
+        WHERE p.n = 1 OR p.total <= $6
+        ORDER BY p.id
+        "#,
+        tier.as_i16(),
+        job_type,
+        but,
+        after,
+        most,
+        bytes,
+    )
+    .fetch_all(db)
+    .await?;
+    let waiting = rows.into_iter().map(|row| Waiting {
+        id: row.id,
+        payload: row.payload,
+        accepted_by: row.accepted_by.as_deref().and_then(Digest::from_slice),
+    });
+    Ok(waiting.collect())
+}
+
 /// The others of these types, which run or have a journal: no new effect begins, and whoever has them ends them. Those
 /// that wait become ready. Their ids, and where they are ready.
 pub async fn request_cancels(

@@ -120,6 +120,28 @@ pub async fn hold(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<
     .await
 }
 
+/// The releases of a plugin that have this very schema for a job type, also those whose bytes were deleted.
+pub async fn with_schema(
+    db: &mut PgConnection,
+    plugin: &str,
+    job_type: &str,
+    schema: &serde_json::Value,
+) -> sqlx::Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT digest FROM releases
+        WHERE plugin = $1
+          AND EXISTS (SELECT FROM jsonb_array_elements(manifest -> 'jobs') AS job
+                      WHERE job ->> 'type' = $2 AND job -> 'schema' = $3)
+        "#,
+        plugin,
+        job_type,
+        schema,
+    )
+    .fetch_all(db)
+    .await
+}
+
 pub async fn wasm(db: &mut PgConnection, digest: Digest) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar!("SELECT wasm FROM releases WHERE digest = $1 AND deleted_at IS NULL", digest.as_bytes())
         .fetch_optional(db)

@@ -113,8 +113,18 @@ impl Stage {
         Ok(Self { runtime: Arc::clone(&registry.runtime), release })
     }
 
+    /// A release of this host, under its own grants and beside its jobs.
+    pub(in crate::runtime) fn of(runtime: &Arc<Runtime>, release: Arc<Release>) -> Self {
+        Self { runtime: Arc::clone(runtime), release }
+    }
+
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// So many jobs are worth playing at once.
+    pub fn width(&self) -> usize {
+        2 * self.runtime.thread_count()
     }
 
     /// What is wrong with a payload, by the schema of its type; as a submit would say it.
@@ -123,7 +133,19 @@ impl Stage {
         validator.iter_errors(payload).map(|e| format!("payload{}: {e}", e.instance_path())).collect()
     }
 
-    pub async fn play(&self, scene: Scene) -> Result<Played, String> {
+    pub async fn play(&self, mut scene: Scene) -> Result<Played, String> {
+        let answers = std::mem::take(&mut scene.answers);
+        self.play_with(Script::new(self.runtime.gate.providers.clone(), answers), scene).await
+    }
+
+    /// The same by a journal that it need not keep to: how it goes on where it asks for something else.
+    pub async fn explore(&self, mut scene: Scene) -> Result<Played, String> {
+        let journal = std::mem::take(&mut scene.journal);
+        scene.at_ms = journal.first().map_or(scene.at_ms, |first| first.base_ms);
+        self.play_with(Script::lending(self.runtime.gate.providers.clone(), journal), scene).await
+    }
+
+    async fn play_with(&self, script: Script, scene: Scene) -> Result<Played, String> {
         let job_type = self.release.job_type(&scene.job_type).ok_or_else(|| {
             let known: Vec<_> = self.release.manifest.jobs.iter().map(|job| job.job_type.as_str()).collect();
             format!("the plugin owns no job type \"{}\" (it has {})", scene.job_type, known.join(", "))
@@ -137,7 +159,6 @@ impl Stage {
         };
         let effects = job_type.limits.effects;
         let attempt = Attempt::begun(held, self.release.digest, who, effects, scene.journal, scene.at_ms);
-        let script = Script::new(self.runtime.gate.providers.clone(), scene.answers);
         let input = JobInput {
             id: scene.id,
             job_type: scene.job_type,
