@@ -25,5 +25,5 @@ pub use self::{
     },
     read::{get, list},
     releases::{Pinned, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels},
-    settle::{Settled, Settlement, Verdict, settle},
+    settle::{Dead, Settled, Settlement, Verdict, settle},
 };
