@@ -19,6 +19,7 @@ mod engine;
 mod failover;
 mod failpoints;
 mod idle;
+mod job_types;
 mod languages;
 mod limits;
 mod line;
