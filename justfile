@@ -15,7 +15,7 @@ plugins:
 test *ARGS:
     cargo xtask test {{ARGS}}
 
-# The demo; `just demo --once` tears everything down and checks the sums
+# The demo; `just demo --once` tears everything down and checks the sums, `just demo --all` runs all ten job types
 demo *ARGS:
     cargo xtask demo {{ARGS}}
 

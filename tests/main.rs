@@ -20,6 +20,7 @@ mod expectations;
 mod failover;
 mod failpoints;
 mod idle;
+mod job_types;
 mod languages;
 mod limits;
 mod line;

@@ -99,7 +99,9 @@ expiry = "6h"
 /// Grants what most components here ask for.
 pub const POLICY: &str = r#"
 [plugins.policy.payments]
+stripe = ["create-payment-intent"]
 jobs = ["send-email"]
+webhook = ["payment.completed", "payment.processing", "payment.requires_action"]
 [plugins.policy.notifications]
 email = ["default"]
 [plugins.policy.guest]

@@ -93,8 +93,38 @@ pub fn build_usher() -> Result<PathBuf> {
     Ok(sh::target_dir()?.join("debug/usher"))
 }
 
+/// The same without Solana and the 450 crates that come with it, as `usher` in this folder: cargo's own place is that of the whole
+/// host, which has to be built again (that is, linked) by whoever wants it next.
+pub fn build_lean_usher(into: &Path) -> Result<PathBuf> {
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--quiet", "--package", "usher-host", "--bin", "usher", "--no-default-features"]);
+    sh::run(cargo.env("SQLX_OFFLINE", "true"))?;
+    let usher = into.join("usher");
+    fs::copy(sh::target_dir()?.join("debug/usher"), &usher).or_fail(usher.display())?;
+    Ok(usher)
+}
+
+/// Only these components of both workspaces, by the names of their files.
+pub fn build_some(compiler: &Compiler, usher: &Path, wanted: &[&str]) -> Result<Built> {
+    let target = sh::target_dir()?;
+    let built = Built { plugins: target.join("plugins"), guests: target.join("guests") };
+    build_of(compiler, usher, &sh::root().join("plugins"), &built.plugins, |out| wanted.contains(&out))?;
+    build_of(compiler, usher, &sh::root().join("tests/guests"), &built.guests, |out| wanted.contains(&out))?;
+    Ok(built)
+}
+
 /// One workspace by its `build.list`: `crate features core.wasm manifest out.wasm`, top to bottom.
 pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &Path) -> Result<()> {
+    build_of(compiler, usher, workspace, into, |_| true)
+}
+
+fn build_of(
+    compiler: &Compiler,
+    usher: &Path,
+    workspace: &Path,
+    into: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
     fs::create_dir_all(into).or_fail("make the folder for components")?;
     let list = workspace.join("build.list");
     let text = fs::read_to_string(&list).or_fail(list.display())?;
@@ -104,6 +134,9 @@ pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &
         let [name, features, core, manifest, out] = fields.as_slice() else {
             return sh::failed(format!("{}: not five fields: {line}", list.display()));
         };
+        if !is_wanted(out) {
+            continue;
+        }
         let mut cargo = compiler.cargo(&target)?;
         cargo.current_dir(workspace).args([
             "build",

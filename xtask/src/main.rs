@@ -25,7 +25,8 @@ const USAGE: &str = "\
 cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
 cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
-cargo xtask demo [--once]          the main job, on an embedded Postgres
+cargo xtask demo [--once]          the main job, on an embedded Postgres, by a host without Solana
+cargo xtask demo --all             all ten job types, against real peers and named stand-ins
 cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
+        ["demo", "--all"] => demo::all(),
         ["tutorial"] => tutorial::run(None),
         ["chaos", args @ ..] => chaos::run(args),
         ["corpus", args @ ..] => corpus::run(args),

@@ -45,7 +45,9 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         })?;
     }
     if filter.is_none() {
-        stage("demo", || crate::demo::run(true))?;
+        // Its host is another; what comes after it wants the whole one in its place again.
+        stage("demo", || crate::demo::run(true).and_then(|()| guests::build_usher()).map(drop))?;
+        stage("demo --all", || crate::demo::play_all(&tools, &built, &server))?;
         stage("chaos, 30 s", || crate::chaos::campaign(&tools, &built, &["--seed", "1", "--seconds", "30"]))?;
         stage("effects chaos, 60 s", || {
             crate::chaos::campaign(&tools, &built, &["--effects", "--seed", "1", "--seconds", "60"])

@@ -237,7 +237,8 @@ impl Host {
         };
         let gate = Gate::new(providers, pool.clone(), pulse.clone(), limiter.clone());
         let catalog = Arc::new(Catalog::default());
-        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes);
+        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
+            .alarming(config.alerts.mail.clone());
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone(), node));
         let operator = Operator {
@@ -283,6 +284,7 @@ impl Host {
             lifecycle: lifecycle.clone(),
             registry: Arc::clone(&registry),
             runtime,
+            submitter: submitter.clone(),
             running: Arc::clone(&running),
             published,
         });

@@ -27,5 +27,5 @@ pub use self::{
     read::{get, list},
     recorded::{Recording, Stretch, recordings, stretch},
     releases::{Pinned, Waiting, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting},
-    settle::{Settled, Settlement, Verdict, settle},
+    settle::{Dead, Settled, Settlement, Verdict, settle},
 };
