@@ -95,6 +95,7 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, &pool, &limiter)?),
         },
         pool.clone(),
+        &pool,
         Pulse::new(config.cluster.confirm_within),
         limiter,
     );
