@@ -59,6 +59,7 @@ async fn serve(delay: Duration) -> Result<(), String> {
 
 /// As the host's own client is made: no proxy, no redirect, no retry.
 async fn bare(url: &str, calls: usize, in_flight: usize) -> Result<(), String> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -235,7 +235,7 @@ impl Host {
             #[cfg(feature = "solana")]
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, pool, &limiter)?),
         };
-        let gate = Gate::new(providers, pool.clone(), pulse.clone(), limiter.clone());
+        let gate = Gate::new(providers, pool.clone(), &database.journal, pulse.clone(), limiter.clone());
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
             .alarming(config.alerts.mail.clone());

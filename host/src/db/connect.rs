@@ -13,10 +13,15 @@ const OLDEST: u32 = 14;
 const NEWEST: u32 = 18;
 /// Connections of the duties: heartbeat, timer, news.
 const DUTIES: u32 = 3;
+/// Connections of the journal: two commits of starts and two of ends at once.
+const JOURNAL: u32 = 4;
 /// Straight connections: one listens all the time, and one lets go what is kept no longer.
 const DIRECT: u32 = 2;
 /// Whoever needs a connection waits no longer for it: a caller of ours is told to come again, a duty has its next round.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A connection that has been idle for longer is asked whether it is still there before it is given out. Asked each time,
+/// every statement would be two.
+const TRUSTED: Duration = Duration::from_millis(200);
 
 /// Where the database is.
 #[derive(Clone, Copy)]
@@ -35,6 +40,10 @@ pub struct Database {
     pub pool: Pool,
     /// For the duties, which must not wait behind the work: however busy that is, this node must not look dead.
     pub duties: Pool,
+    /// For starts and ends of provider calls, which come in batches that probe an index. Right after a quiet time the
+    /// planner believes that the journal is empty, and would read all of it for every batch until its statistics are made
+    /// anew, a minute later.
+    pub journal: Pool,
     /// For what belongs to a session, and so goes through no pooler: LISTEN, migrations, DETACH CONCURRENTLY.
     pub direct: PgPool,
 }
@@ -45,17 +54,31 @@ impl Database {
         let direct = straight(place.direct).await?;
         let (options, shown) = understand(place.url, place.is_pooled)?;
         let pool = Pool::new(open(options.clone(), max_connections, &shown).await?, place.is_pooled, place.durable);
-        let duties = Pool::new(open(options, DUTIES, &shown).await?, place.is_pooled, place.durable);
+        let duties = Pool::new(open(options.clone(), DUTIES, &shown).await?, place.is_pooled, place.durable);
+        // Through a pooler nothing is planned ahead, so each plan is made for what is there.
+        let probing = if place.is_pooled { options } else { options.options(PROBING) };
+        let journal = Pool::new(open(probing, JOURNAL, &shown).await?, place.is_pooled, place.durable);
         check_session(&pool).await?;
-        Ok(Self { pool, duties, direct })
+        Ok(Self { pool, duties, journal, direct })
     }
 
     pub async fn close(&self) {
         self.direct.close().await;
         self.duties.close().await;
+        self.journal.close().await;
         self.pool.close().await;
     }
 }
+
+/// Settings of a session by which rows are found by their keys, whatever the statistics say.
+const PROBING: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("random_page_cost", "1"),
+    // Costs of what is switched off look as if compiling were worth it.
+    ("jit", "off"),
+];
 
 /// A few connections to the server itself, whose version is checked.
 pub async fn straight(url: &str) -> Result<PgPool, DbError> {
@@ -89,6 +112,15 @@ async fn open(options: PgConnectOptions, size: u32, shown: &str) -> Result<PgPoo
     PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(|source| DbError::Connect { place: shown.to_owned(), source })

@@ -8,7 +8,8 @@ use crate::db::{Commit, Fault, Full, Gather, Pool, Session, Sizes};
 /// Writes starts and ends of calls, those of a moment in one durable commit. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
-    pool: Pool,
+    /// For who writes alone: a batch must not wait behind one that waits for a lock.
+    alone: Pool,
     starts: Gather<Starts>,
     ends: Gather<Ends>,
 }
@@ -17,7 +18,7 @@ pub struct Writer {
 pub type Failed = Arc<sqlx::Error>;
 
 /// A commit is mostly waiting for the disk: it begins beside another one only with a fair number.
-const SIZES: Sizes = Sizes { batch: 256, in_flight: 2, beside: 16, waiting: 4_096 };
+const SIZES: Sizes = Sizes { batch: 256, in_flight: 2, beside: 32, waiting: 4_096 };
 /// A batch must not stand behind somebody's lock, in milliseconds. Who is alone waits, and not for ever: its sender's time counts
 /// from when it was let through.
 const SHORT: &str = "250";
@@ -26,29 +27,27 @@ const PATIENT: &str = "10000";
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 impl Writer {
-    pub fn start(pool: &Pool) -> Self {
+    pub fn start(batches: &Pool, alone: &Pool) -> Self {
         Self {
-            pool: pool.clone(),
-            starts: Gather::start(Arc::new(Starts(pool.clone())), SIZES),
-            ends: Gather::start(Arc::new(Ends(pool.clone())), SIZES),
+            alone: alone.clone(),
+            starts: Gather::start(Arc::new(Starts(batches.clone())), SIZES),
+            ends: Gather::start(Arc::new(Ends(batches.clone())), SIZES),
         }
     }
 
     /// The number of the try; `None`: the fence let nothing through.
-    pub async fn begin(&self, start: Start) -> Result<Option<i32>, Failed> {
-        let start = Arc::new(start);
-        match put(&self.starts, Arc::clone(&start)).await? {
+    pub async fn begin(&self, start: &Arc<Start>) -> Result<Option<i32>, Failed> {
+        match put(&self.starts, Arc::clone(start)).await? {
             Told::Done(done) => done,
-            Told::Alone => alone(write_starts(&self.pool, PATIENT, &[&start]).await),
+            Told::Alone => alone(write_starts(&self.alone, PATIENT, &[start]).await),
         }
     }
 
     /// What has become of the row; `None`: it was answered before, or this try is not the last one.
-    pub async fn end(&self, end: End) -> Result<Option<Written>, Failed> {
-        let end = Arc::new(end);
-        match put(&self.ends, Arc::clone(&end)).await? {
+    pub async fn end(&self, end: &Arc<End>) -> Result<Option<Written>, Failed> {
+        match put(&self.ends, Arc::clone(end)).await? {
             Told::Done(done) => done,
-            Told::Alone => alone(write_ends(&self.pool, PATIENT, &[&end]).await),
+            Told::Alone => alone(write_ends(&self.alone, PATIENT, &[end]).await),
         }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, &pool, &limiter)?),
         },
         pool.clone(),
+        &pool,
         Pulse::new(config.cluster.confirm_within),
         limiter,
     );

@@ -54,9 +54,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Must be called on the runtime that shall do the I/O.
-    pub fn new(providers: Providers, pool: Pool, pulse: Pulse, limiter: Limiter) -> Self {
-        let journal = Writer::start(&pool);
+    /// Must be called on the runtime that shall do the I/O. `journal`: connections for starts and ends in batches.
+    pub fn new(providers: Providers, pool: Pool, journal: &Pool, pulse: Pulse, limiter: Limiter) -> Self {
+        let journal = Writer::start(journal, &pool);
         Self { providers, pool, journal, pulse, limiter, io: Handle::current() }
     }
 

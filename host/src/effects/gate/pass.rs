@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     FENCE_AGE, Gate,
@@ -107,9 +107,10 @@ impl Gate {
         if !self.pulse.is_fresh() {
             return Err(not_now("this node's heartbeat is not confirmed"));
         }
+        let start = Arc::new(start);
         failpoint::reach(Point::BeforeStart, &call);
         let asked = Boottime::now();
-        call.try_no = match self.journal_start(start.clone(), attempt).await {
+        call.try_no = match self.journal_start(&start, attempt).await {
             Err(_) if failpoint::is_planted(Plant::NoFence) => 0,
             started => started?,
         };

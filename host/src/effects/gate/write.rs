@@ -1,6 +1,6 @@
 //! What the gate writes into the journal. Every commit here is durable, whatever the tier of the job.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{FENCE_AGE, Gate, identity};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     effects::{Attempt, Stop},
     ids::EffectId,
     journal::{
-        Answer, EffectState,
+        Answer, EffectState, Rejection,
         ledger::{Line, Source},
         pauses,
         store::{self, End, Outcome, Start, Teller, Written},
@@ -42,10 +42,10 @@ impl OpenCall<'_> {
 
 impl Gate {
     /// Returns the number of this try.
-    pub(super) async fn journal_start(&self, start: Start, attempt: &Attempt) -> Result<i32, Stop> {
-        match self.journal.begin(start.clone()).await.map_err(|e| database_away(&e))? {
+    pub(super) async fn journal_start(&self, start: &Arc<Start>, attempt: &Attempt) -> Result<i32, Stop> {
+        match self.journal.begin(start).await.map_err(|e| database_away(&e))? {
             Some(try_no) => Ok(try_no),
-            None => Err(self.refused(&start, attempt).await),
+            None => Err(self.refused(start, attempt).await),
         }
     }
 
@@ -99,10 +99,10 @@ impl Gate {
         let answer = storable(answer);
         let teller =
             Teller { tenant: call.attempt.who.tenant.clone(), provider: call.provider.to_owned(), source, line };
-        let end = call.end(Outcome::Answered { answer: answer.clone(), teller: Box::new(teller) });
+        let end = Arc::new(call.end(Outcome::Answered { answer: answer.clone(), teller: Box::new(teller) }));
         let (began, mut is_first) = (Boottime::now(), true);
         loop {
-            match self.journal.end(end.clone()).await {
+            match self.journal.end(&end).await {
                 Ok(Some(Written::Ended(ended_ms))) => {
                     call.attempt.advance_clock(ended_ms);
                     return Ok(answer);
@@ -128,7 +128,8 @@ impl Gate {
     /// Returns the state that was left. If it cannot be written the row stays `started`, which is the more careful reading.
     pub(super) async fn leave_open(&self, call: &OpenCall<'_>, state: EffectState, note: &str) -> EffectState {
         let note = note.replace('\0', "\u{fffd}");
-        match self.journal.end(call.end(Outcome::Left { try_no: call.try_no, state, note })).await {
+        let end = Arc::new(call.end(Outcome::Left { try_no: call.try_no, state, note }));
+        match self.journal.end(&end).await {
             Ok(Some(Written::Open(left))) => left,
             Ok(Some(Written::Ended(_)) | None) => EffectState::Started,
             Err(error) => {
@@ -164,9 +165,18 @@ pub(in crate::effects) fn shortened(answer: Answer) -> Answer {
 
 /// Postgres's jsonb takes no NUL. The guest is told what the journal says.
 pub(in crate::effects) fn storable(answer: Answer) -> Answer {
-    let mut value = serde_json::json!(answer);
-    identity::without_nul(&mut value);
-    serde_json::from_value(value).unwrap_or(answer)
+    let text = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    match answer {
+        Answer::Ok(mut value) => {
+            identity::without_nul(&mut value);
+            Answer::Ok(value)
+        }
+        Answer::Denied(message) => Answer::Denied(text(message)),
+        Answer::Invalid(message) => Answer::Invalid(text(message)),
+        Answer::Rejected(Rejection { code, message, status }) => {
+            Answer::Rejected(Rejection { code: text(code), message: text(message), status })
+        }
+    }
 }
 
 pub(super) fn not_now(message: &str) -> Stop {

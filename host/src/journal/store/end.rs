@@ -1,4 +1,4 @@
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::{Terms, int, unix_ms};
 use crate::{
@@ -72,22 +72,22 @@ pub async fn end(db: &mut PgConnection, terms: Terms<'_>, ends: &[&End]) -> sqlx
             FROM told t
             WHERE e.job_id = t.job_id AND e.seq = t.seq AND e.effect_id = t.effect_id
               AND CASE WHEN t.answer IS NOT NULL THEN e.state <> 'ended' ELSE e.tries = t.try_no AND e.state = 'started' END
-            RETURNING t.n, e.state, e.ended_at
+            RETURNING t.*, e.state AS became, e.ended_at
         ), lines AS (
             INSERT INTO ledger (tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount,
                                 currency, status, source)
-            SELECT t.tenant, t.job_id, t.seq, t.effect_id, t.provider, t.profile, t.account, t.kind, t.provider_id, t.amount,
-                   t.currency, t.status, t.source
-            FROM told t JOIN written USING (n) WHERE t.kind IS NOT NULL
+            SELECT tenant, job_id, seq, effect_id, provider, profile, account, kind, provider_id, amount, currency, status,
+                   source
+            FROM written WHERE kind IS NOT NULL
         )
-        SELECT n AS "n!", state AS "state!", ended_at FROM written
+        SELECT n AS "n!", became AS "became!", ended_at FROM written
         "#,
         terms.synchronous_commit,
         terms.lock_timeout,
         &column!(e => e.job.0),
         &column!(e => int(e.seq)),
         &column!(e => e.effect_id.0),
-        &column!(e => e.answer().map(|answer| serde_json::json!(answer))) as &[Option<serde_json::Value>],
+        &column!(e => e.answer().map(Json)) as &[Option<Json<&Answer>>],
         &column!(e => e.left().map(|(try_no, ..)| try_no)) as &[Option<i32>],
         &column!(e => e.left().map(|(_, state, _)| state.as_str().to_owned())) as &[Option<String>],
         &column!(e => e.left().map(|(.., note)| note.to_owned())) as &[Option<String>],
@@ -109,7 +109,7 @@ pub async fn end(db: &mut PgConnection, terms: Terms<'_>, ends: &[&End]) -> sqlx
         if let Some(place) = usize::try_from(row.n).ok().and_then(|n| written.get_mut(n.wrapping_sub(1))) {
             *place = match row.ended_at {
                 Some(at) => Some(Written::Ended(unix_ms(at))),
-                None => EffectState::parse(&row.state).map(Written::Open),
+                None => EffectState::parse(&row.became).map(Written::Open),
             };
         }
     }

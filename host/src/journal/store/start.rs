@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::{Terms, int, unix_ms};
 use crate::{
@@ -49,9 +49,9 @@ pub async fn start(db: &mut PgConnection, terms: Terms<'_>, starts: &[&Start]) -
             SELECT u.*
             FROM s, unnest($3::uuid[], $4::smallint[], $5::uuid[], $6::int[], $7::int[], $8::uuid[], $9::text[],
                            $10::text[], $11::text[], $12::bytea[], $13::jsonb[], $14::bytea[], $15::bigint[],
-                           $16::float8[], $17::boolean[]) WITH ORDINALITY
+                           $16::float8[], $17::boolean[])
                  AS u (job_id, tier, lease, seq, generation, effect_id, provider, function, class, request_hash, request,
-                       release, base_ms, timeout, again, n)
+                       release, base_ms, timeout, again)
         ), mine AS MATERIALIZED (
             SELECT a.*
             FROM asked a JOIN jobs j ON j.tier = a.tier AND j.id = a.job_id AND j.lease = a.lease
@@ -77,8 +77,8 @@ pub async fn start(db: &mut PgConnection, terms: Terms<'_>, starts: &[&Start]) -
             WHERE m.again AND e.job_id = m.job_id AND e.seq = m.seq AND e.state <> 'ended'
             RETURNING e.job_id, e.seq, e.tries
         )
-        SELECT m.n AS "n!", b.tries AS "tries!"
-        FROM (SELECT * FROM first UNION ALL SELECT * FROM further) b JOIN mine m USING (job_id, seq)
+        SELECT job_id AS "job_id!", seq AS "seq!", tries AS "tries!"
+        FROM (SELECT * FROM first UNION ALL SELECT * FROM further) b
         "#,
         terms.synchronous_commit,
         terms.lock_timeout,
@@ -92,7 +92,7 @@ pub async fn start(db: &mut PgConnection, terms: Terms<'_>, starts: &[&Start]) -
         &column!(s => s.function.to_owned()),
         &column!(s => s.class.as_str().to_owned()),
         &column!(s => s.request_hash.to_vec()),
-        &column!(s => s.request.clone()),
+        &column!(s => Json(&s.request)) as &[Json<&Value>],
         &column!(s => s.release.as_bytes().to_vec()),
         &column!(s => s.base_ms.cast_signed()),
         &column!(s => s.timeout.as_secs_f64()),
@@ -100,13 +100,8 @@ pub async fn start(db: &mut PgConnection, terms: Terms<'_>, starts: &[&Start]) -
     )
     .fetch_all(db)
     .await?;
-    let mut tries = vec![None; starts.len()];
-    for row in rows {
-        if let Some(place) = usize::try_from(row.n).ok().and_then(|n| tries.get_mut(n.wrapping_sub(1))) {
-            *place = Some(row.tries);
-        }
-    }
-    Ok(tries)
+    let mut tries: HashMap<_, _> = rows.into_iter().map(|row| ((row.job_id, row.seq), row.tries)).collect();
+    Ok(starts.iter().map(|s| tries.remove(&(s.job.0, int(s.seq)))).collect())
 }
 
 /// A final answer that needed no provider (denied, invalid): written with its end, under the same fence.
