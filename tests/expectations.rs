@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 /// Components, as `build.list` and `languages.list` name them, and a test that uses each.
-const GUESTS: [(&str, &str); 15] = [
+const GUESTS: [(&str, &str); 16] = [
     ("guest.wasm", "runtime.rs"),
     ("guest-effects.wasm", "runtime.rs"),
     ("guest-ungranted.wasm", "plugins.rs"),
@@ -14,6 +14,7 @@ const GUESTS: [(&str, &str); 15] = [
     ("guest-money.wasm", "stripe/mod.rs"),
     ("guest-messages.wasm", "messages/mod.rs"),
     ("guest-ticket.wasm", "upstreams/minting.rs"),
+    ("guest-shop.wasm", "verify/mod.rs"),
     ("guest-mint.wasm", "solana/mod.rs"),
     ("guest-chaos.wasm", "chaos/effects/rig.rs"),
     ("guest-chaos-mail.wasm", "chaos/effects/rig.rs"),
@@ -77,6 +78,9 @@ pub fn behaviours() -> Vec<(&'static str, Expected)> {
         ("ticket-by-rpc", Shown("upstreams/minting.rs")),
         ("stripe", Shown("stripe/calls.rs")),
         ("mint", Shown("solana/mod.rs")),
+        ("shop", Shown("verify/mod.rs")),
+        // Each order enqueues one, and the tests count them.
+        ("shop-note", Shown("guests/src/shop.rs")),
         ("publish", Shown("webhooks/mod.rs")),
     ]
 }
@@ -112,7 +116,8 @@ fn are_the_same(what: &str, there: &BTreeSet<String>, expected: &BTreeSet<String
 fn a_guest_without_an_expectation_fails_the_build() {
     let lists = read("guests/build.list") + &read("guests/languages.list");
     let lines = lists.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let built: BTreeSet<String> = lines.filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
+    let built: BTreeSet<String> =
+        lines.filter_map(|line| line.split_whitespace().next_back()).map(str::to_owned).collect();
     are_the_same("guests", &built, &GUESTS.iter().map(|(name, _)| (*name).to_owned()).collect());
     for (name, test) in GUESTS {
         assert!(read(test).contains(name), "{test} uses no {name}");

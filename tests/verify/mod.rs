@@ -134,7 +134,7 @@ impl Said {
     }
 
     pub fn last_line(&self) -> &str {
-        self.out.lines().last().unwrap_or_default()
+        self.out.lines().next_back().unwrap_or_default()
     }
 }
 

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// activation for its nodes, or a plugin that is being retired for its last job.
 pub(super) async fn refresh(s: Arc<Scheduler>) {
     // In units of the poll interval; 0: nothing waits.
-    let mut pause = 0;
+    let mut pause: u32 = 0;
     loop {
         tokio::select! {
             () = s.releases_changed.notified() => pause = 0,

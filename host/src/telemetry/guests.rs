@@ -45,8 +45,8 @@ pub(super) fn layer(path: &Path) -> Result<Box<dyn Layer<Registry> + Send + Sync
     let length = file.metadata().map_or(0, |meta| meta.len());
     let lines = tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(Bounded { file, length }));
     let wanted = Targets::new()
-        .with_target("usher_host::runtime::guest_log", LevelFilter::DEBUG)
-        .with_target("usher_host::runtime::publish", LevelFilter::INFO);
+        .with_target(concat!(env!("CARGO_CRATE_NAME"), "::runtime::guest_log"), LevelFilter::DEBUG)
+        .with_target(concat!(env!("CARGO_CRATE_NAME"), "::runtime::publish"), LevelFilter::INFO);
     Ok(Box::new(lines.with_filter(wanted)))
 }
 

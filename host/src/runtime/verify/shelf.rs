@@ -55,13 +55,7 @@ impl<'a> Shelf<'a> {
             return Ok(stage.clone());
         }
         let stage = match self.source {
-            Source::Host(registry) => match registry.by_digest(self.pool, digest).await {
-                Ok(release) => Some(Stage::of(&registry.runtime, release)),
-                Err(message) => {
-                    tracing::debug!(plugin.digest = %digest, error = message, "a release that a record names cannot be run");
-                    None
-                }
-            },
+            Source::Host(registry) => self.loaded(registry, digest).await?,
             Source::Config(config) => {
                 let wasm = {
                     let mut db = self.pool.read().await?;
@@ -79,6 +73,25 @@ impl<'a> Shelf<'a> {
         }
         kept.stages.push_back((digest, stage.clone()));
         Ok(stage)
+    }
+
+    /// Of a host that runs jobs meanwhile.
+    async fn loaded(&self, registry: &Registry, digest: Digest) -> Result<Option<Stage>, VerifyError> {
+        let stored = {
+            let mut db = self.pool.read().await?;
+            releases::store::get(&mut db, digest).await?
+        };
+        // The registry is not asked for it: it would wait for whoever publishes these bytes anew, which may be who asks.
+        if stored.is_none() {
+            return Ok(None);
+        }
+        Ok(match registry.by_digest(self.pool, digest).await {
+            Ok(release) => Some(Stage::of(&registry.runtime, release)),
+            Err(message) => {
+                tracing::debug!(plugin.digest = %digest, error = message, "a release that a record names cannot be run");
+                None
+            }
+        })
     }
 
     /// What a release asks for, by its manifest; `None`: it is not stored any more.
