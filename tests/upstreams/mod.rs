@@ -4,6 +4,7 @@ mod answers;
 mod breaker;
 mod doubt;
 pub mod minting;
+mod probing;
 mod refusals;
 
 use serde_json::{Value, json};

@@ -229,7 +229,8 @@ fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .connect_timeout(timeout.min(Duration::from_secs(10)))
         .timeout(timeout)
-        .pool_max_idle_per_host(8)
+        // What many calls at once have opened is there for the next ones: a connection costs more than a call.
+        .pool_max_idle_per_host(256)
         .user_agent(concat!("Usher/", env!("CARGO_PKG_VERSION")))
         .build()
 }
