@@ -60,7 +60,7 @@ async fn what_a_guest_prints_is_a_log_line_and_a_flood_is_cut() {
         let log = rig.host.log();
         let of_it = || log.lines().filter(|line| line.contains(&id) && line.contains("guest log"));
         assert!(
-            of_it().last().is_some_and(|line| line.contains("truncated: this attempt may log no more")),
+            of_it().next_back().is_some_and(|line| line.contains("truncated: this attempt may log no more")),
             "{language}"
         );
         assert!(of_it().count() <= 257, "{language}");

@@ -183,7 +183,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
                 }
             }
             Payload::MemorySection(section) => {
-                found.needs.memories = found.needs.memories.saturating_add(section.count())
+                found.needs.memories = found.needs.memories.saturating_add(section.count());
             }
             Payload::TableSection(section) => found.needs.tables = found.needs.tables.saturating_add(section.count()),
             Payload::ElementSection(section) => {

@@ -62,9 +62,9 @@ impl Test {
             Ok::<_, Failure>(checked)
         })?;
         if self.json {
-            print_json(&checked)
+            print_json(&checked);
         } else {
-            print(&checked)
+            print(&checked);
         }
         match checked.iter().filter(|case| !case.findings.is_empty()).count() {
             0 => Ok(()),

@@ -43,7 +43,7 @@ fn same(played: Played, compared: bool) -> Verdict {
 async fn told(shelf: &Shelf<'_>, stage: &Stage, record: &Record, played: Played) -> Result<Verdict, VerifyError> {
     let is_silent = !can_tell(&stage.release().manifest.grants);
     // One without a journal had no effect, or has lost it; only its own release knows.
-    let is_plain = |own: &GrantSet| !can_tell(own) && !(record.answered.is_empty() && can_act(own));
+    let is_plain = |own: &GrantSet| !(can_tell(own) || record.answered.is_empty() && can_act(own));
     if is_silent && shelf.grants(record.release).await?.is_some_and(|own| is_plain(&own)) {
         return Ok(same(played, true));
     }
