@@ -76,7 +76,7 @@ pub fn apt_install(packages: &[&str]) -> Result<()> {
     output(&mut install).map(drop)
 }
 
-/// The repository's top folder: of the checkout that cargo runs us in, which needs not be the one that we were built
+/// The repository's top folder: of the checkout that cargo runs us in, which need not be the one that we were built
 /// in where two share a target directory.
 pub fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());

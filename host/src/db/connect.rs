@@ -55,7 +55,7 @@ impl Database {
         let (options, shown) = understand(place.url, place.is_pooled)?;
         let pool = Pool::new(open(options.clone(), max_connections, &shown).await?, place.is_pooled, place.durable);
         let duties = Pool::new(open(options.clone(), DUTIES, &shown).await?, place.is_pooled, place.durable);
-        // Through a pooler nothing is planned ahead, so each plan is made for what is there.
+        // Through a pooler no plan outlives its statement, so each is made for what is there.
         let probing = if place.is_pooled { options } else { options.options(PROBING) };
         let journal = Pool::new(open(probing, JOURNAL, &shown).await?, place.is_pooled, place.durable);
         check_session(&pool).await?;

@@ -17,7 +17,7 @@ pub struct Writer {
 /// A database that did not take it. It may have been written all the same.
 pub type Failed = Arc<sqlx::Error>;
 
-/// A commit is mostly waiting for the disk: it begins beside another one only with a fair number.
+/// A commit of a few costs about as much as one of many: it begins beside another one only with a fair number.
 const SIZES: Sizes = Sizes { batch: 256, in_flight: 2, beside: 32, waiting: 4_096 };
 /// A batch must not stand behind somebody's lock, in milliseconds. Who is alone waits, and not for ever: its sender's time counts
 /// from when it was let through.
