@@ -15,7 +15,7 @@ plugins:
 test *ARGS:
     cargo xtask test {{ARGS}}
 
-# The demo; `just demo --once` tears everything down and checks the sums
+# The demo; `just demo --once` tears everything down and checks the sums, `just demo --all` runs all ten job types
 demo *ARGS:
     cargo xtask demo {{ARGS}}
 
@@ -30,3 +30,7 @@ bench *rows:
 # Faults under load on three hosts, judged by counting; `just chaos --effects` counts at the providers
 chaos *args:
     cargo xtask chaos {{args}}
+
+# Hostile components against a host at work; 500 without a word, 50 in CI
+corpus *args:
+    cargo xtask corpus {{args}}

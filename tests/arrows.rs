@@ -9,7 +9,7 @@ use std::{
 /// From the ground up. A room uses rooms of lower levels only.
 const LEVELS: [&[&str]; 6] = [
     &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle"],
-    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "webhooks"],
+    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "audit", "webhooks"],
     &["submit", "effects"],
     &["runtime", "operate"],
     &["http", "worker", "scheduler", "delivery"],

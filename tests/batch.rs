@@ -54,7 +54,7 @@ async fn each_job_hears_of_its_own_key() {
         |key: &str, echo: u32| json!({"type": "guest", "payload": {"do": "ok", "echo": echo}, "idempotencyKey": key});
     let payment = json!({"type": "payment-process", "payload": {
         "venueId": "v", "userId": "u", "eventId": "e", "amount": 100, "currency": "EUR", "email": "a@example.com",
-        "items": [{"name": "Seat", "quantity": 1, "unitAmount": 100}]}});
+        "paymentMethod": "pm_1", "items": [{"name": "Seat", "quantity": 1, "unitAmount": 100}]}});
     // Twice in one request: the first one wins, by the caller's key and by the derived one.
     let answer = post(&client, vec![ok("a", 1), ok("a", 1), ok("b", 1), ok("b", 2), payment.clone(), payment]).await;
     assert_eq!(outcomes(&answer), ["created", "replayed", "created", "failed", "created", "deduplicated"]);

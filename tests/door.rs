@@ -20,7 +20,7 @@ async fn host(db: &Db) -> Host {
 
 fn payment(event: &str) -> Value {
     json!({"venueId": "v", "userId": "u", "eventId": event, "amount": 100, "currency": "EUR", "email": "a@example.com",
-           "items": [{"name": "Seat", "quantity": 1, "unitAmount": 100}]})
+           "paymentMethod": "pm_1", "items": [{"name": "Seat", "quantity": 1, "unitAmount": 100}]})
 }
 
 fn submit(job_type: &str, payload: &str) -> String {
@@ -209,7 +209,7 @@ async fn a_derived_key_finds_the_first_job_also_after_its_end() {
     let plugins = vec!["payments.wasm", "analytics.wasm"];
     let host = Host::start(&db, None, HostOptions { plugins, ..HostOptions::default() }).await;
     let client = host.client();
-    // The mail's type is not here, so the payment's child is refused and the payment is dead: its key is free again.
+    // No account at Stripe serves the tenant, so the charge is refused and the payment is dead: its key is free again.
     let id = client.submit("payment-process", payment("e1")).await;
     client.wait(&id, "dead").await;
     let next = client.submit("payment-process", payment("e1")).await;

@@ -4,6 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use serde_json::{Value, json};
 
+pub use crate::support::hostile::{bomb, manifest, repacked, repacked_with, unserved, with_manifest};
 use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher};
 
 async fn host(db: &Db) -> Host {
@@ -11,7 +12,7 @@ async fn host(db: &Db) -> Host {
 }
 
 /// What the host says of a file, once it has looked.
-async fn refusal(host: &Host, source: &str) -> Value {
+pub async fn refusal(host: &Host, source: &str) -> Value {
     eventually(&format!("{source} is refused"), async || {
         let plugins = host.client().get("/plugins").await.body;
         let refusals = plugins["refusals"].as_array().unwrap().clone();
@@ -25,74 +26,10 @@ async fn serves(host: &Host) {
     host.client().wait(&id, "completed").await;
 }
 
-fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
+pub fn drop_bytes(host: &Host, name: &str, bytes: &[u8]) {
     let beside = host.plugins().join(format!(".{name}.part"));
     fs::write(&beside, bytes).unwrap();
     fs::rename(&beside, host.plugins().join(name)).unwrap();
-}
-
-/// Small to ship, hard to compile: live locals and branches, each with each.
-fn bomb(n: usize) -> Vec<u8> {
-    let mut wat = format!(
-        "(component (core module (memory 1) (func (export \"f\") (param i32) (result i32) (local{})",
-        " i32".repeat(n)
-    );
-    for i in 0..n {
-        wat.push_str(&format!("(local.set {} (i32.load (i32.add (local.get 0) (i32.const {}))))", i + 1, 4 * i));
-    }
-    for i in 0..n {
-        let (a, b) = (i * 7 % n + 1, i * 13 % n + 1);
-        wat.push_str(&format!(
-            "(if (i32.eq (local.get 0) (i32.const {i})) (then (local.set {} (i32.add (local.get {a}) (local.get {b})))))",
-            i + 1
-        ));
-    }
-    wat.push_str("(i32.const 0)");
-    for i in 0..n {
-        wat.push_str(&format!("(local.get {}) i32.add", i + 1));
-    }
-    wat.push_str(")))");
-    wat::parse_str(wat).unwrap()
-}
-
-/// A component with the manifest section of a good one.
-fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
-    let data = json!({"manifest": manifest, "files": {"schema.json": "{}"}}).to_string();
-    let name = b"usher:plugin";
-    let mut section = vec![u8::try_from(name.len()).unwrap()];
-    section.extend(name);
-    section.extend(data.as_bytes());
-    let mut all = component.to_vec();
-    all.push(0);
-    let mut size = section.len();
-    loop {
-        let byte = u8::try_from(size & 0x7f).unwrap();
-        size >>= 7;
-        all.push(if size == 0 { byte } else { byte | 0x80 });
-        if size == 0 {
-            break;
-        }
-    }
-    all.extend(section);
-    all
-}
-
-fn manifest(name: &str, job_type: &str, more: &str) -> String {
-    format!(
-        "[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\n[[job]]\ntype = \"{job_type}\"\nqueue = \"money\"\nschema = \"schema.json\"\n{more}"
-    )
-}
-
-/// A component that imports an interface of our package which no host serves: a letter of one that is served is another.
-fn unserved() -> Vec<u8> {
-    let mut bytes = fs::read(component("guest-mint.wasm")).unwrap();
-    let name = b"usher:plugin/solana@";
-    let places: Vec<_> = (0..bytes.len() - name.len()).filter(|&at| &bytes[at..at + name.len()] == name).collect();
-    assert!(!places.is_empty(), "it imports solana");
-    for at in places {
-        bytes[at + name.len() - 2] = b'o';
-    }
-    bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +38,7 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
     let mut host = host(&db).await;
     let good = fs::read(component("guest.wasm")).unwrap();
     let empty = wat::parse_str("(component)").unwrap();
-    let wasi = wat::parse_str("(component (import \"wasi:cli/environment@0.2.3\" (instance)))").unwrap();
+    let importing = |name: &str| wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap();
     let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
         ("text.wasm", b"#!/bin/sh".to_vec(), "not-wasm", "no WebAssembly"),
         ("core.wasm", wat::parse_str("(module)").unwrap(), "core-module", "usher plugin pack"),
@@ -114,7 +51,24 @@ async fn what_is_no_good_component_is_refused_with_its_reason() {
             "[grants] has no",
         ),
         ("unserved.wasm", unserved(), "import-not-granted", "usher:plugin/solano@0.1.0"),
-        ("wasi.wasm", with_manifest(&wasi, &manifest("wasi", "w", "")), "import-not-granted", "wasi:cli/environment"),
+        (
+            "sockets.wasm",
+            with_manifest(&importing("wasi:sockets/tcp@0.2.3"), &manifest("sockets", "s", "")),
+            "import-not-granted",
+            "imports wasi:sockets/tcp@0.2.3",
+        ),
+        (
+            "http.wasm",
+            with_manifest(&importing("wasi:http/outgoing-handler@0.2.3"), &manifest("http", "h", "")),
+            "import-not-granted",
+            "imports wasi:http/outgoing-handler@0.2.3",
+        ),
+        (
+            "later.wasm",
+            with_manifest(&importing("wasi:cli/environment@0.3.0"), &manifest("later", "l", "")),
+            "import-not-granted",
+            "wasi:cli/environment@0.3.0",
+        ),
         ("export.wasm", with_manifest(&empty, &manifest("export", "x", "")), "does-not-link", "handler"),
         ("toml.wasm", with_manifest(&empty, "[plugin]\nnmae = 1"), "manifest-invalid", "line 2"),
         (
@@ -208,15 +162,6 @@ async fn a_file_that_is_completed_in_place_is_taken_in_the_end() {
         (serves && plugins["refusals"] == json!([])).then_some(())
     })
     .await;
-}
-
-/// The component of another plugin, under a manifest of our own.
-fn repacked(from: &str, manifest: &str) -> Vec<u8> {
-    // A second section of the same name is refused, so the old one is renamed first.
-    let mut bytes = fs::read(component(from)).unwrap();
-    let at = bytes.windows(13).rposition(|w| w == b"usher:plugin{").unwrap();
-    bytes[at..at + 12].copy_from_slice(b"other:plugin");
-    with_manifest(&bytes, manifest)
 }
 
 #[tokio::test(flavor = "multi_thread")]

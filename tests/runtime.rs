@@ -4,26 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Db, Host, HostOptions, Sink, eventually};
-
-/// Behaviour, job type, the kind of error it must be told as.
-fn misbehaviours() -> Vec<(Value, &'static str, &'static str)> {
-    vec![
-        (json!({"do": "loop"}), "guest", "cpu-limit"),
-        (json!({"do": "allocate"}), "guest", "memory-limit"),
-        (json!({"do": "recurse"}), "guest", "stack-overflow"),
-        (json!({"do": "panic"}), "guest", "trap-unreachable"),
-        (json!({"do": "unreachable"}), "guest", "trap-unreachable"),
-        (json!({"do": "out-of-bounds"}), "guest", "trap-memory-out-of-bounds"),
-        (json!({"do": "return-big"}), "guest-large", "hostcall-limit"),
-        (json!({"do": "million-strings", "through": "log"}), "guest-large", "hostcall-limit"),
-        (json!({"do": "million-strings", "through": "upstream"}), "guest-mail-large", "hostcall-limit"),
-        (json!({"do": "million-strings", "through": "email"}), "guest-mail-large", "hostcall-limit"),
-        (json!({"do": "invalid-result"}), "guest", "result-invalid"),
-        (json!({"do": "retry", "until": 99}), "guest", "guest-retry"),
-        (json!({"do": "permanent"}), "guest", "guest-permanent"),
-    ]
-}
+use crate::{
+    expectations::{Expected, behaviours},
+    support::{Db, Host, HostOptions, Sink, eventually},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_misbehaviour_has_its_name_and_others_go_on() {
@@ -31,9 +15,17 @@ async fn each_misbehaviour_has_its_name_and_others_go_on() {
     let plugins = vec!["guest.wasm", "guest-effects.wasm", "analytics.wasm"];
     let mut host = Host::start(&db, None, HostOptions { plugins, ..HostOptions::default() }).await;
     let client = host.client();
-    let mut ids = Vec::new();
-    for (payload, job_type, kind) in misbehaviours() {
-        ids.push((client.submit(job_type, payload).await, kind));
+    let (mut ids, mut completes) = (Vec::new(), Vec::new());
+    for (name, expected) in behaviours() {
+        let with = |mut payload: Value| {
+            payload["do"] = name.into();
+            payload
+        };
+        match expected {
+            Expected::Fails(job_type, more, kind) => ids.push((client.submit(job_type, with(more)).await, kind)),
+            Expected::Completes(job_type, more) => completes.push(client.submit(job_type, with(more)).await),
+            Expected::Shown(_) => {}
+        }
     }
     for n in 0..20 {
         let id = client.submit("analytics-track", json!({"event": format!("e{n}")})).await;
@@ -43,6 +35,10 @@ async fn each_misbehaviour_has_its_name_and_others_go_on() {
         let error = client.wait_error(&id, kind).await;
         assert!(!error["message"].as_str().unwrap().is_empty() || kind.starts_with("guest"), "{error}");
         assert!(error["attempt"].as_i64().unwrap() >= 1 && error["release"].is_string(), "{error}");
+    }
+    for id in completes {
+        let job = client.wait(&id, "completed").await;
+        assert_eq!((&job["attempt"], &job["errors"]), (&json!(1), &json!([])), "{job}");
     }
     let rss = host.rss();
     assert!(rss < 500 << 20, "the host has {} MiB", rss >> 20);

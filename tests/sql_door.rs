@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use crate::support::{Db, Host, HostOptions, env, eventually};
+use crate::support::{Db, Host, HostOptions, StripeWorld, env, eventually};
 
 fn idle() -> HostOptions {
     HostOptions { concurrency: 0, ..HostOptions::default() }
@@ -98,11 +98,14 @@ async fn what_a_host_finds_wrong_ends_dead_with_an_alert_and_stops_no_other() {
 async fn one_key_by_http_and_by_sql_runs_once() {
     let db = Db::new().await;
     let sink = crate::support::Sink::start().await;
+    let world = StripeWorld::start().await;
+    let card = world.stripe.payment_method("tok_visa").await;
     let plugins = vec!["guest.wasm", "payments.wasm", "notifications.wasm"];
-    let host = Host::start(&db, Some(&sink), HostOptions { plugins, ..HostOptions::default() }).await;
+    let options = HostOptions { plugins, ..crate::stripe::options(world.base_url()) };
+    let host = Host::start(&db, Some(&sink), options).await;
     let order = json!({
         "venueId": "v1", "userId": "u1", "eventId": "e1", "amount": 5000, "currency": "EUR", "email": "a@example.com",
-        "items": [{"name": "seat", "quantity": 2, "unitAmount": 2500}],
+        "paymentMethod": card, "items": [{"name": "seat", "quantity": 2, "unitAmount": 2500}],
     });
     let by_sql = format!("'t1', 'payment-process', '{order}'");
     // At the same time, several times, through both doors.

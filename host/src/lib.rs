@@ -12,6 +12,7 @@ pub mod signature;
 pub mod telemetry;
 // L1
 pub mod alerts;
+pub mod audit;
 mod auth;
 pub mod idempotency;
 pub mod journal;

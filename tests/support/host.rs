@@ -71,6 +71,7 @@ confirm_within = "700ms"
 dead_after = "1s"
 doubt_margin = "500ms"
 poll = "500ms"
+ready_within = "6s"
 "#;
 
 const QUEUES: &str = r#"
@@ -98,7 +99,9 @@ expiry = "6h"
 /// Grants what most components here ask for.
 pub const POLICY: &str = r#"
 [plugins.policy.payments]
+stripe = ["create-payment-intent"]
 jobs = ["send-email"]
+webhook = ["payment.completed", "payment.processing", "payment.requires_action"]
 [plugins.policy.notifications]
 email = ["default"]
 [plugins.policy.guest]
@@ -115,6 +118,12 @@ stripe = [
     "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
     "create-payout", "create-transfer",
 ]
+[plugins.policy.guest-shop]
+email = ["default"]
+upstream = ["rig"]
+stripe = ["create-transfer"]
+jobs = ["guest-shop-note"]
+webhook = ["guest.happened"]
 [plugins.policy.guest-mint]
 jobs = ["guest-mint"]
 solana = ["mint-nft"]
@@ -279,6 +288,10 @@ on_doubt = "{}"
     ));
     if !options.config.contains("[upstreams.rig]") {
         text.push_str("[upstreams.rig]\nbase_url = \"http://127.0.0.1:1\"\nmethods = [\"GET\", \"POST\"]\n");
+    }
+    // Guests that misbehave on purpose are not to stop the others of their release.
+    if !options.config.contains("[plugins.quarantine]") {
+        text.push_str("[plugins.quarantine]\nbad = 0\n");
     }
     text.push_str(&options.config);
     text

@@ -7,12 +7,15 @@ mod db;
 mod fault;
 pub mod fcm;
 pub mod host;
+pub mod hostile;
 pub mod http;
 pub mod minting;
 mod pgbouncer;
 pub mod postgres;
+pub mod product;
 mod proxy;
 mod receiver;
+pub mod services;
 mod sink;
 pub mod solana;
 pub mod stripe;
@@ -36,8 +39,10 @@ pub use self::{
     host::{Host, HostOptions, component, place},
     minting::MintingService,
     pgbouncer::PgBouncer,
+    product::Product,
     proxy::Proxy,
     receiver::{Received, Receiver, Say},
+    services::Services,
     sink::{PASSWORD, Sink, message_id},
     solana::{Cluster, Key},
     stripe::{LocalStripe, StripeClient, StripeWorld},

@@ -1,10 +1,13 @@
 use std::{
-    env, fmt, fs,
+    env,
+    ffi::OsStr,
+    fmt, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
+    languages,
     setup::Tools,
     sh::{self, Failure, OrFail, Result},
 };
@@ -80,6 +83,7 @@ pub fn build_all(tools: &Tools) -> Result<Built> {
     let built = Built { plugins: target.join("plugins"), guests: target.join("guests") };
     build(&tools.compiler, &usher, &sh::root().join("plugins"), &built.plugins)?;
     build(&tools.compiler, &usher, &sh::root().join("tests/guests"), &built.guests)?;
+    languages::build(tools, &usher, &sh::root().join("tests/guests"), &built.guests)?;
     Ok(built)
 }
 
@@ -89,8 +93,38 @@ pub fn build_usher() -> Result<PathBuf> {
     Ok(sh::target_dir()?.join("debug/usher"))
 }
 
+/// The same without Solana and the 450 crates that come with it, as `usher` in this folder: cargo's own place is that of the whole
+/// host, which has to be built again (that is, linked) by whoever wants it next.
+pub fn build_lean_usher(into: &Path) -> Result<PathBuf> {
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--quiet", "--package", "usher-host", "--bin", "usher", "--no-default-features"]);
+    sh::run(cargo.env("SQLX_OFFLINE", "true"))?;
+    let usher = into.join("usher");
+    fs::copy(sh::target_dir()?.join("debug/usher"), &usher).or_fail(usher.display())?;
+    Ok(usher)
+}
+
+/// Only these components of both workspaces, by the names of their files.
+pub fn build_some(compiler: &Compiler, usher: &Path, wanted: &[&str]) -> Result<Built> {
+    let target = sh::target_dir()?;
+    let built = Built { plugins: target.join("plugins"), guests: target.join("guests") };
+    build_of(compiler, usher, &sh::root().join("plugins"), &built.plugins, |out| wanted.contains(&out))?;
+    build_of(compiler, usher, &sh::root().join("tests/guests"), &built.guests, |out| wanted.contains(&out))?;
+    Ok(built)
+}
+
 /// One workspace by its `build.list`: `crate features core.wasm manifest out.wasm`, top to bottom.
 pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &Path) -> Result<()> {
+    build_of(compiler, usher, workspace, into, |_| true)
+}
+
+fn build_of(
+    compiler: &Compiler,
+    usher: &Path,
+    workspace: &Path,
+    into: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
     fs::create_dir_all(into).or_fail("make the folder for components")?;
     let list = workspace.join("build.list");
     let text = fs::read_to_string(&list).or_fail(list.display())?;
@@ -100,6 +134,9 @@ pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &
         let [name, features, core, manifest, out] = fields.as_slice() else {
             return sh::failed(format!("{}: not five fields: {line}", list.display()));
         };
+        if !is_wanted(out) {
+            continue;
+        }
         let mut cargo = compiler.cargo(&target)?;
         cargo.current_dir(workspace).args([
             "build",
@@ -115,16 +152,16 @@ pub(crate) fn build(compiler: &Compiler, usher: &Path, workspace: &Path, into: &
             cargo.args(["--features", features]);
         }
         sh::run(&mut cargo)?;
-        let mut pack = Command::new(usher);
-        pack.args(["plugin", "pack", "--manifest"])
-            .arg(workspace.join(manifest))
-            .arg("--core")
-            .arg(target.join(TARGET).join("release").join(core))
-            .arg("-o")
-            .arg(into.join(out));
-        sh::run(&mut pack)?;
+        let core = target.join(TARGET).join("release").join(core);
+        pack(usher, &workspace.join(manifest), ["--core".as_ref(), core.as_os_str()], &into.join(out))?;
     }
     Ok(())
+}
+
+/// `what`: a core module or a component, by its flag.
+pub(crate) fn pack(usher: &Path, manifest: &Path, what: [&OsStr; 2], out: &Path) -> Result<()> {
+    let mut pack = Command::new(usher);
+    sh::run(pack.args(["plugin", "pack", "--manifest"]).arg(manifest).args(what).arg("-o").arg(out))
 }
 
 impl Compiler {
@@ -135,7 +172,9 @@ impl Compiler {
         let home = env::var("CARGO_HOME")
             .or_else(|_| env::var("HOME").map(|home| format!("{home}/.cargo")))
             .unwrap_or_default();
-        cargo.env("RUSTFLAGS", format!("--remap-path-prefix={home}/registry/src=deps"));
+        // The same flags as `usher plugin build`, one by one, so that both share what they build.
+        let flags = ["--cfg", "getrandom_backend=\"custom\"", &format!("--remap-path-prefix={home}/registry/src=deps")];
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env_remove("RUSTFLAGS");
         if let Self::Debian { rustc } = self {
             let lld = sysroot()?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
             cargo

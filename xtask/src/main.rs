@@ -2,9 +2,11 @@
 
 mod bench;
 mod chaos;
+mod corpus;
 mod demo;
 mod guests;
 mod json;
+mod languages;
 mod node;
 mod pgbouncer;
 mod postgres;
@@ -15,6 +17,7 @@ mod solana;
 mod sqlx;
 mod stripe;
 mod test;
+mod tutorial;
 
 use std::process::ExitCode;
 
@@ -22,11 +25,15 @@ const USAGE: &str = "\
 cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
 cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
-cargo xtask demo [--once]          the main job, on an embedded Postgres
+cargo xtask demo [--once]          the main job, on an embedded Postgres, by a host without Solana
+cargo xtask demo --all             all ten job types, against real peers and named stand-ins
+cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
 cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fence|early-doubt]
                                    the same for effects, counted at the providers; --plant: hosts with an error, to be found
+cargo xtask corpus [--seed N] [--count N]
+                                   hostile components against a host at work; 500 and more are judged by what submits notice
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
 cargo xtask sqlx freeze            keep a released version's statements in tests/compat";
@@ -41,7 +48,10 @@ fn main() -> ExitCode {
         ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
+        ["demo", "--all"] => demo::all(),
+        ["tutorial"] => tutorial::run(None),
         ["chaos", args @ ..] => chaos::run(args),
+        ["corpus", args @ ..] => corpus::run(args),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),
         ["sqlx", "freeze"] => sqlx::freeze(),

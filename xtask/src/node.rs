@@ -1,12 +1,19 @@
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::sh::{self, Failure, OrFail, Result};
 
-/// Node and the packages of `bench/peers`: the queues we are measured against, and the driver that tests submit with.
+/// Node, and packages that are pinned here.
 pub struct Node {
     pub version: String,
-    /// Has `node_modules`; scripts that use them are run from here.
+    /// Of `bench/peers`: the queues we are measured against, and the driver that tests submit with. Scripts that use them are run from
+    /// here.
     pub dir: PathBuf,
+    /// Of `plugins/sdk-js`: what makes components of TypeScript and JavaScript.
+    pub toolchain: PathBuf,
 }
 
 pub fn setup(check_only: bool) -> Result<Node> {
@@ -14,29 +21,34 @@ pub fn setup(check_only: bool) -> Result<Node> {
         return Err(Failure::Missing("Node 20 or newer is missing: install it (https://nodejs.org)".to_owned()));
     };
     let peers = sh::root().join("bench/peers");
-    let read = |name: &str| fs::read_to_string(peers.join(name)).or_fail(name);
+    let dir = install(&peers, "node", "graphile-worker, pg-boss, pg", check_only)?;
+    let toolchain = install(&sh::root().join("plugins/sdk-js"), "sdk-js", "componentize-qjs, typescript", check_only)?;
+    Ok(Node { version, dir, toolchain })
+}
+
+/// What a folder's lock file pins, in a folder of the cache that is named after it.
+fn install(from: &Path, name: &str, what: &str, check_only: bool) -> Result<PathBuf> {
+    let read = |name: &str| fs::read_to_string(from.join(name)).or_fail(name);
     let (package, lock) = (read("package.json")?, read("package-lock.json")?);
-    // FNV-1a: a name that changes with what is pinned.
-    let hash = lock.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let node = Node { version, dir: sh::cache().join(format!("node-{:08x}", hash >> 32)) };
-    let stamp = node.dir.join("installed");
+    let dir = sh::cache().join(format!("{name}-{:08x}", sh::fnv(lock.bytes()) >> 32));
+    let stamp = dir.join("installed");
     if stamp.is_file() {
-        return Ok(node);
+        return Ok(dir);
     }
     if check_only {
         return Err(Failure::Missing("the Node packages are not set up: cargo xtask setup".to_owned()));
     }
-    println!("installing Node packages: graphile-worker, pg-boss, pg");
-    if node.dir.exists() {
-        fs::remove_dir_all(&node.dir).or_fail("remove half-made Node packages")?;
+    println!("installing Node packages: {what}");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).or_fail("remove half-made Node packages")?;
     }
-    fs::create_dir_all(&node.dir).or_fail("make the folder of the Node packages")?;
-    fs::write(node.dir.join("package.json"), package).or_fail("write package.json")?;
-    fs::write(node.dir.join("package-lock.json"), lock).or_fail("write package-lock.json")?;
+    fs::create_dir_all(&dir).or_fail("make the folder of the Node packages")?;
+    fs::write(dir.join("package.json"), package).or_fail("write package.json")?;
+    fs::write(dir.join("package-lock.json"), lock).or_fail("write package-lock.json")?;
     let mut npm = Command::new("npm");
-    sh::output(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&node.dir))?;
+    sh::output(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&dir))?;
     fs::write(stamp, "").or_fail("write the stamp")?;
-    Ok(node)
+    Ok(dir)
 }
 
 fn find() -> Option<String> {

@@ -30,6 +30,10 @@ const PINS: [&str; 20] = [
     "typing_extensions==4.16.0",
 ];
 
+/// What makes components of Python, as a plugin's own project pins it. In an environment of its own: it looks for a plugin's modules in
+/// the one that it runs in.
+const TOOLCHAIN: &str = include_str!("../../host/src/cli/author/template/py/requirements.txt");
+
 /// Come as source only: plain Python, with nothing to compile.
 const FROM_SOURCE: &str = "--no-binary=localstripe,dkimpy";
 
@@ -52,24 +56,30 @@ impl Python {
 }
 
 pub fn setup(check_only: bool) -> Result<Python> {
-    let pins = PINS.join(" ");
-    // FNV-1a: a name that changes with the pins.
-    let hash = pins.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let python = Python { dir: sh::cache().join(format!("python-{:08x}", hash >> 32)) };
+    environment("python", &PINS, check_only)
+}
+
+pub fn toolchain(check_only: bool) -> Result<Python> {
+    environment("componentize-py", &TOOLCHAIN.lines().collect::<Vec<_>>(), check_only)
+}
+
+fn environment(name: &str, pins: &[&str], check_only: bool) -> Result<Python> {
+    let text = pins.join(" ");
+    let python = Python { dir: sh::cache().join(format!("{name}-{:08x}", sh::fnv(text.bytes()) >> 32)) };
     let stamp = python.dir.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|text| text == pins) {
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == text) {
         return Ok(python);
     }
     if check_only {
         return Err(Failure::Missing("the Python environment is not set up: cargo xtask setup".to_owned()));
     }
-    install(&python.dir)?;
-    fs::write(&stamp, pins).or_fail("write the stamp")?;
+    install(&python.dir, pins)?;
+    fs::write(&stamp, text).or_fail("write the stamp")?;
     Ok(python)
 }
 
-fn install(dir: &Path) -> Result<()> {
-    println!("installing Python packages: {}", PINS.join(", "));
+fn install(dir: &Path, pins: &[&str]) -> Result<()> {
+    println!("installing Python packages: {}", pins.join(", "));
     if dir.exists() {
         fs::remove_dir_all(dir).or_fail("remove a half-made environment")?;
     }
@@ -91,6 +101,6 @@ fn install(dir: &Path) -> Result<()> {
     }
     let mut pip = Command::new(dir.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
-    pip.arg(FROM_SOURCE).args(PINS);
+    pip.arg(FROM_SOURCE).args(pins);
     sh::output(&mut pip).map(drop)
 }

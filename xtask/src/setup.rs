@@ -16,6 +16,8 @@ pub struct Tools {
     pub postgres: Binaries,
     pub compiler: Compiler,
     pub python: Python,
+    /// Has componentize-py.
+    pub componentize: Python,
     pub node: Node,
     pub pgbouncer: PathBuf,
     pub stripe: Stripe,
@@ -31,8 +33,11 @@ pub fn run(check_only: bool) -> Result<Tools> {
     say("guests", &compiler.to_string());
     let python = python::setup(check_only)?;
     say("python", &format!("{}  (aiosmtpd, localstripe, LiteSVM, PostgreSQL 18)", python.dir.display()));
+    let componentize = python::toolchain(check_only)?;
+    say("plugins", &format!("{}  (componentize-py)", componentize.dir.display()));
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
+    say("plugins", &format!("{}  (componentize-qjs, TypeScript)", node.toolchain.display()));
     let pgbouncer = pgbouncer::setup(check_only)?;
     say("pgbouncer", &pgbouncer.display().to_string());
     let stripe = stripe::setup(check_only, &python)?;
@@ -40,7 +45,7 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let solana = solana::setup(check_only, &python)?;
     say("solana", &format!("{}  (Metaplex, wallets' libraries)", solana.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, node, pgbouncer, stripe, solana })
+    Ok(Tools { postgres, compiler, python, componentize, node, pgbouncer, stripe, solana })
 }
 
 fn say(what: &str, found: &str) {

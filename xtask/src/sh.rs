@@ -92,6 +92,11 @@ pub fn cache() -> PathBuf {
         .unwrap_or_else(|| root().join(".cache"))
 }
 
+/// FNV-1a: for names that change with what they stand for.
+pub fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo tells us of our own package, build scripts of dependencies would take for news, and a third of all would be

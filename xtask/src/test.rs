@@ -27,6 +27,9 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     }
     let built = stage("build host, plugins, guests", || guests::build_all(&tools))?;
     if filter.is_none() {
+        // Where the guests are built: std and what plugins stand on is there.
+        let target = sh::target_dir()?.join("wasm");
+        stage("tutorial", || crate::tutorial::run(Some(&target)))?;
         stage("plugins' own tests", || {
             let target = sh::target_dir()?.join("plugins-native");
             let mut cargo = sh::cargo();
@@ -42,11 +45,14 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         })?;
     }
     if filter.is_none() {
-        stage("demo", || crate::demo::run(true))?;
+        // Its host is another; what comes after it wants the whole one in its place again.
+        stage("demo", || crate::demo::run(true).and_then(|()| guests::build_usher()).map(drop))?;
+        stage("demo --all", || crate::demo::play_all(&tools, &built, &server))?;
         stage("chaos, 30 s", || crate::chaos::campaign(&tools, &built, &["--seed", "1", "--seconds", "30"]))?;
         stage("effects chaos, 60 s", || {
             crate::chaos::campaign(&tools, &built, &["--effects", "--seed", "1", "--seconds", "60"])
         })?;
+        stage("hostile corpus, 50", || crate::corpus::campaign(&tools, &built, &["--seed", "1", "--count", "50"]))?;
     }
     let mut tests = sh::cargo();
     tests
@@ -60,6 +66,8 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         .env("USHER_PG_BIN", &tools.postgres.dir)
         .env("USHER_TEST_PYTHON", tools.python.executable())
         .env("USHER_TEST_NODE", &tools.node.dir)
+        .env("USHER_TEST_JS", &tools.node.toolchain)
+        .env("USHER_TEST_PY", &tools.componentize.dir)
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
         .env("USHER_TEST_SOLANA", &tools.solana.dir)
         .env("USHER_TEST_METAPLEX", tools.solana.metaplex())

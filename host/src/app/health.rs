@@ -22,13 +22,7 @@ pub(super) async fn run(
 ) {
     loop {
         let mut now = BTreeMap::new();
-        now.insert(
-            "plugins".to_owned(),
-            match registry.served().len() {
-                0 => degraded("no release serves any job type"),
-                _ => ok(),
-            },
-        );
+        now.insert("plugins".to_owned(), plugins(&registry));
         now.insert(
             "heartbeat".to_owned(),
             match pulse.is_fresh() {
@@ -48,6 +42,19 @@ pub(super) async fn run(
             () = tokio::time::sleep(EVERY) => {}
             () = lifecycle.stopping() => return,
         }
+    }
+}
+
+/// Loaded or not: another node may run what this one cannot.
+fn plugins(registry: &Registry) -> Part {
+    // Why, `GET /plugins` says to those who may know.
+    let unserved = registry.unserved();
+    if !unserved.is_empty() {
+        return degraded(&format!("these job types do not run here: {}; see GET /plugins", unserved.join(", ")));
+    }
+    match registry.served().len() {
+        0 => degraded("no release serves any job type"),
+        _ => ok(),
     }
 }
 

@@ -111,7 +111,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
 
     let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
-    host.registry.refresh(&pool).await.context("the active releases could not be loaded")?;
+    host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
@@ -119,6 +119,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     {
         let watcher = Folder::new(dir.clone(), Arc::clone(&host.registry), pool.clone());
         watcher.scan().await;
+        // What lies there serves when this host says that it is ready, if the other nodes are there and able.
+        host.registry.wait_for_others(&pool, config.cluster.dead_after * 2).await;
         tokio::spawn(watcher.run(host.lifecycle.clone()));
     }
     host.worker.restore().await.context("the claim's cursors could not be read")?;
@@ -138,6 +140,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         verifier: Arc::new(Verifier::new(&config.auth)?),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
+        registry: Arc::clone(&host.registry),
         limiter: host.limiter.clone(),
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
@@ -234,15 +237,17 @@ impl Host {
         };
         let gate = Gate::new(providers, pool.clone(), &database.journal, pulse.clone(), limiter.clone());
         let catalog = Arc::new(Catalog::default());
-        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes);
+        let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
+            .alarming(config.alerts.mail.clone());
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
-        let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone()));
+        let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone(), node));
         let operator = Operator {
             pool: pool.clone(),
             bell: bell.clone(),
             lanes: lanes.clone(),
             queues: Arc::clone(&queues),
             catalog: Arc::clone(&catalog),
+            node,
             doubt_margin: config.cluster.doubt_margin,
         };
         let scheduler = Arc::new(Scheduler {
@@ -262,6 +267,7 @@ impl Host {
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
+            releases_wanted: Arc::new(Notify::new()),
             rates_changed: Arc::new(Notify::new()),
         });
         let published = webhooks::Bell::default();
@@ -278,6 +284,7 @@ impl Host {
             lifecycle: lifecycle.clone(),
             registry: Arc::clone(&registry),
             runtime,
+            submitter: submitter.clone(),
             running: Arc::clone(&running),
             published,
         });

@@ -7,22 +7,28 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod author;
 mod config;
 mod effects;
+mod jobs;
 mod plugin;
+mod releases;
 mod serve;
 mod token;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError, load},
-    db, runtime, telemetry,
+    db::{self, Database, Durable, Place},
+    runtime, telemetry,
 };
 
 #[derive(Debug, Parser)]
@@ -44,9 +50,12 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
-    /// Plugins: check, pack.
+    /// Plugins: new, build, test, run, dev; check, pack, verify; publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Jobs: replay finished ones.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
@@ -114,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
@@ -146,6 +156,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .build()
         .map_err(|e| Failure::Failed(anyhow::Error::new(e).context("cannot start the runtime")))
 }
+
+/// The database of a command that only reads: straight to the server, where a pooler stands before it.
+async fn database(config: &Config) -> Result<Database, Failure> {
+    let Some(url) = config.database.direct_url.as_ref().or(config.database.url.as_ref()) else {
+        return Err(Failure::Usage("no database is named: set DATABASE_URL or database.url".to_owned()));
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = url.expose();
+    let place = Place { url, is_pooled: false, direct: url, durable: Durable::default() };
+    Ok(Database::connect(place, CONNECTIONS).await.context("cannot use the database")?)
+}
+
+/// Of a command that reads.
+const CONNECTIONS: u32 = 2;
 
 fn migrate(common: &Common) -> Result<(), Failure> {
     let config = common.load()?;

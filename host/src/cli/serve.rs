@@ -27,7 +27,11 @@ impl Serve {
         if !self.dev {
             config.require_safe()?;
         }
-        telemetry::init(&config.log).map_err(Failure::Usage)?;
+        match config.plugins.dir.as_ref().filter(|_| self.dev) {
+            Some(plugins) => telemetry::init_dev(&config.log, &plugins.join(telemetry::GUESTS)),
+            None => telemetry::init(&config.log),
+        }
+        .map_err(Failure::Usage)?;
         let options = app::Options { config, dev: self.dev, data_dir: self.data_dir };
         super::runtime()?.block_on(app::serve(options))?;
         Ok(())

@@ -21,6 +21,10 @@ pub struct Cluster {
     /// Longest pause between looks into an idle queue.
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
+    /// How long an activation waits for nodes that have its code not ready; then it takes effect without them, and they
+    /// do not run its job types. A rollback waits a twelfth of it.
+    #[serde(with = "humantime_serde")]
+    pub ready_within: Duration,
 }
 
 impl Default for Cluster {
@@ -31,6 +35,7 @@ impl Default for Cluster {
             dead_after: Duration::from_secs(10),
             doubt_margin: Duration::from_secs(5),
             poll: Duration::from_secs(5),
+            ready_within: Duration::from_secs(60),
         }
     }
 }

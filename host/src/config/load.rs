@@ -13,7 +13,7 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "server",
     "database",
     "auth",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 18] = [
     "stripe",
     "solana",
     "webhooks",
+    "alerts",
     "log",
 ];
 
@@ -75,6 +76,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "stripe", &mut config.stripe, &mut findings);
     section(&figment, "solana", &mut config.solana, &mut findings);
     section(&figment, "webhooks", &mut config.webhooks, &mut findings);
+    section(&figment, "alerts", &mut config.alerts, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.
     if std::env::var_os("DATABASE_URL").is_some() {

@@ -5,6 +5,7 @@
 //! Invariant: a `Config` that exists has been validated; no room checks it again.
 //! Tables: none.
 
+mod alerts;
 mod auth;
 mod cluster;
 mod database;
@@ -33,6 +34,7 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    alerts::{AlertMail, Alerts},
     auth::{Algorithm, Auth, Issuer},
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},
@@ -42,7 +44,7 @@ pub use self::{
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
-    plugins::{GrantSet, Plugins},
+    plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
@@ -79,6 +81,7 @@ pub struct Config {
     pub stripe: Stripe,
     pub solana: Solana,
     pub webhooks: Webhooks,
+    pub alerts: Alerts,
     pub log: Log,
 }
 

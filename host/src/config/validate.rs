@@ -40,10 +40,18 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     }
     stripe(&config.stripe, &mut out);
     solana::findings(&config.solana, &mut out);
+    let quarantine = config.plugins.quarantine;
+    if quarantine.bad > quarantine.of || quarantine.of > 1_000 {
+        out.push("plugins.quarantine: bad is at most of, which is at most 1,000 (bad = 0: never)".to_owned());
+    }
+    if config.plugins.require_verify.is_some_and(|verify| !(1..=10_000).contains(&verify.last)) {
+        out.push("plugins.require_verify: last is 1 to 10,000 (to ask nobody, leave the table out)".to_owned());
+    }
     for (plugin, grants) in &config.plugins.policy {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
     webhooks(&config.webhooks, &mut out);
+    config.alerts.findings(&config.email, &mut out);
     bounds(config, &mut out);
     out
 }
@@ -95,6 +103,9 @@ fn cluster(config: &Config, out: &mut Vec<String>) {
             "cluster.confirm_within: must be less than cluster.dead_after, or a node still starts effects when its jobs run elsewhere"
                 .to_owned(),
         );
+    }
+    if c.ready_within < c.heartbeat || c.ready_within > Duration::from_secs(3600) {
+        out.push("cluster.ready_within: at least cluster.heartbeat and at most 1 hour".to_owned());
     }
     if c.poll.is_zero() {
         out.push("cluster.poll: must be more than 0".to_owned());

@@ -16,6 +16,9 @@ use crate::{
     journal::{Answer, Recorded},
 };
 
+/// What the answers to one job's effects may come to, in bytes: each attempt loads them all, and they are archived in one row.
+const MAX_ANSWERS: u64 = 16 << 20;
+
 /// What one attempt knows of its own effects: its place in the journal, its clock, and its call under way.
 ///
 /// Shared by the guest's store, the gate's tasks and the worker, since a call outlives a guest that was dropped.
@@ -39,6 +42,7 @@ pub struct Attempt {
     base_ms: u64,
     random: Mutex<u64>,
     under_way: watch::Sender<u32>,
+    /// Of all answers that this guest was given, recorded ones too.
     answered_bytes: AtomicU64,
     /// Nobody knows what became of one of its calls, and somebody has to.
     in_doubt: AtomicBool,
@@ -68,7 +72,19 @@ pub struct Held {
 
 impl Attempt {
     pub fn new(held: Held, release: Digest, who: OnBehalf, max_effects: u32, journal: Vec<Recorded>) -> Arc<Self> {
-        let base_ms = journal.first().map_or_else(clock::unix_ms, |first| first.base_ms);
+        Self::begun(held, release, who, max_effects, journal, clock::unix_ms())
+    }
+
+    /// One that began at a given time, in milliseconds since the epoch. A journal knows better.
+    pub fn begun(
+        held: Held,
+        release: Digest,
+        who: OnBehalf,
+        max_effects: u32,
+        journal: Vec<Recorded>,
+        at_ms: u64,
+    ) -> Arc<Self> {
+        let base_ms = journal.first().map_or(at_ms, |first| first.base_ms);
         // The seed is the job's own random bits, so that every attempt draws the same numbers.
         let (high, low) = held.job.0.as_u64_pair();
         Arc::new(Self {
@@ -91,16 +107,28 @@ impl Attempt {
         })
     }
 
-    /// The place of the next effect. Calls of one guest come one after another.
-    pub(super) fn take_seq(&self) -> u32 {
-        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    /// The place of the next effect, or why there may be none. Calls of one guest come one after another.
+    pub(super) fn take_seq(&self) -> Result<u32, Answer> {
+        let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+        if seq >= self.max_effects {
+            // The count is the same on every attempt, so this needs no journal to be replayed.
+            return Err(Answer::Denied(format!("this job type may make {} effects", self.max_effects)));
+        }
+        // As above: what was answered before this one is the same on every attempt.
+        if self.answered_bytes.load(Ordering::Relaxed) > MAX_ANSWERS {
+            return Err(Answer::Denied(format!(
+                "the answers to this job's effects have more than {MAX_ANSWERS} bytes"
+            )));
+        }
+        Ok(seq)
     }
 
     pub(super) fn recorded(&self, seq: u32) -> Option<&Recorded> {
         self.recorded.get(&seq)
     }
 
-    pub(super) fn base_ms(&self) -> u64 {
+    /// The guest's clock before the first effect, in milliseconds since the epoch.
+    pub fn base_ms(&self) -> u64 {
         self.base_ms
     }
 
@@ -129,6 +157,16 @@ impl Attempt {
         !self.recorded.is_empty() || self.next_seq.load(Ordering::Relaxed) > 0
     }
 
+    /// Provider calls of this attempt, those that the journal answered included.
+    pub fn effects(&self) -> u32 {
+        self.next_seq.load(Ordering::Relaxed)
+    }
+
+    /// A provider is being called.
+    pub fn is_calling(&self) -> bool {
+        *self.under_way.borrow() > 0
+    }
+
     /// An effect may have happened, its answer is not known, and that matters: such a job cannot end by itself.
     pub fn is_in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)
@@ -136,11 +174,6 @@ impl Attempt {
 
     pub(super) fn set_in_doubt(&self, in_doubt: bool) {
         self.in_doubt.store(in_doubt, Ordering::Relaxed);
-    }
-
-    /// Of all answers that this guest was given, recorded ones too.
-    pub(super) fn answered_bytes(&self) -> u64 {
-        self.answered_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_answer(&self, answer: &Answer) {

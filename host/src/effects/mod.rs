@@ -11,11 +11,13 @@ mod card;
 pub mod email;
 pub mod gate;
 pub mod push;
+pub mod script;
 pub mod sms;
 #[cfg(feature = "solana")]
 pub mod solana;
 pub mod stripe;
 pub mod upstream;
+mod world;
 
 use std::{future::Future, time::Duration};
 
@@ -24,6 +26,8 @@ use chrono::{DateTime, Utc};
 pub use self::{
     attempt::{Attempt, Held, OnBehalf},
     gate::Gate,
+    script::Script,
+    world::World,
 };
 use crate::{
     ids::EffectId,

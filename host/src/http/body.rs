@@ -84,6 +84,24 @@ pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes,
     to_bytes(body, most).await.map_err(|error| unreadable(error, most))
 }
 
+/// A component of at most `most` bytes.
+pub async fn read_wasm(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !matches!(content_type, Some("application/wasm" | "application/octet-stream")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "The body must be a component, as application/wasm.",
+        ));
+    }
+    to_bytes(body, most).await.map_err(|error| unreadable(error, most))
+}
+
+pub fn too_large(most: usize) -> Problem {
+    let message = format!("The body may have at most {most} bytes.");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", message)
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
@@ -99,11 +117,7 @@ fn no_json() -> Problem {
 fn unreadable(error: axum::Error, most: usize) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload-too-large",
-            format!("The body may have at most {most} bytes."),
-        )
+        too_large(most)
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
     }

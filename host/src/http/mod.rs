@@ -27,14 +27,14 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
 use self::{health::Health, problem::Problem};
 use crate::{
-    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, submit::Submitter,
-    webhooks::Webhooks,
+    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
+    submit::Submitter, webhooks::Webhooks,
 };
 
 /// What the handlers share.
@@ -42,6 +42,7 @@ pub struct Rooms {
     pub verifier: Arc<Verifier>,
     pub submitter: Submitter,
     pub operator: Operator,
+    pub registry: Arc<Registry>,
     pub limiter: Limiter,
     pub queues: Arc<Queues>,
     pub pool: Pool,
@@ -89,7 +90,15 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/providers/{name}/pause", post(providers::pause))
         .route("/providers/{name}/resume", post(providers::resume))
         .route("/audit", get(providers::audit))
-        .route("/plugins", get(plugins::list))
+        .route("/plugins", get(plugins::list).post(plugins::publish))
+        .route("/plugins/{name}", get(plugins::one))
+        .route("/plugins/{name}/releases", get(plugins::history))
+        .route("/plugins/{name}/releases/{digest}", delete(plugins::delete_release))
+        .route("/plugins/{name}/usage", get(plugins::usage))
+        .route("/plugins/{name}/activate", post(plugins::activate))
+        .route("/plugins/{name}/rollback", post(plugins::rollback))
+        .route("/plugins/{name}/retire", post(plugins::retire))
+        .route("/plugins/{name}/migrate", post(plugins::migrate))
         .route("/webhook-endpoints", get(webhooks::list).post(webhooks::create))
         .route("/webhook-endpoints/{id}", get(webhooks::get).patch(webhooks::change).delete(webhooks::delete))
         .route("/webhook-endpoints/{id}/deliveries", get(webhooks::deliveries))

@@ -77,6 +77,11 @@ impl Problem {
         Self::unavailable("The database could not answer.")
     }
 
+    /// Not now; nothing was done.
+    pub fn busy(detail: &str) -> Self {
+        Self::unavailable(detail)
+    }
+
     fn unavailable(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).header(header::RETRY_AFTER, "1")
     }
@@ -117,6 +122,16 @@ impl From<OperateError> for Problem {
             OperateError::NoRelease(digest) => {
                 Self::field("/release", format!("{digest} is no stored release; see GET /plugins"))
             }
+            OperateError::NoPlugin(name) => Self::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                format!("There is no plugin \"{name}\"; see GET /plugins."),
+            ),
+            OperateError::NoSuchRelease(which) => Self::new(
+                StatusCode::NOT_FOUND,
+                "release-not-found",
+                format!("The plugin has no release {which}; see GET /plugins/NAME/releases."),
+            ),
             OperateError::Answer(message) => {
                 let (pointer, message) = message.split_once(": ").unwrap_or(("/answer", &message));
                 Self::field(pointer, message)
@@ -155,6 +170,9 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownType { given, known } => {
                 Self::new(UNPROCESSABLE, "unknown-job-type", format!("No plugin owns the job type \"{given}\"."))
                     .with("known", known)
+            }
+            error @ SubmitError::Retiring { .. } => {
+                Self::new(StatusCode::CONFLICT, "job-type-retiring", format!("Nothing was written: {error}."))
             }
             SubmitError::TooLarge { limit } => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,

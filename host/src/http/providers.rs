@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{State, body::Fields, caller::admin, problem::Problem};
-use crate::{auth::Caller, effects};
+use crate::{audit, auth::Caller, effects};
 
 const PAGE: i64 = 100;
 
@@ -83,7 +83,8 @@ pub(super) async fn audit(
             other => return Err(bad(format!("{other}: there is no such parameter"))),
         }
     }
-    let items = state.operator.audit(target.as_deref(), before, PAGE).await?;
+    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
+    let items = audit::list(&mut db, target.as_deref(), before, PAGE).await.map_err(|e| Problem::database(&e))?;
     let full = i64::try_from(items.len()).is_ok_and(|n| n == PAGE);
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(Json(json!({ "items": items, "nextCursor": next })))

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, to_bytes},
@@ -12,11 +16,13 @@ use tower::ServiceExt;
 use super::{Rooms, health::Health, problem::Problem, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
-    config::{Algorithm, Auth, Issuer, Queues, RateLimits, Secret},
+    config::{Algorithm, Auth, Config, Issuer, Queues, RateLimits, Secret},
     db::Pool,
+    ids::NodeId,
     operate::{OperateError, Operator},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
+    runtime::{Registry, check},
     submit::{Catalog, SubmitError, Submitter},
 };
 
@@ -46,6 +52,18 @@ fn token(role: &str, tenant: Option<&str>) -> String {
     mint(&issuer(), &claims).expect("signs")
 }
 
+/// One for all: it is never asked for what it runs.
+fn registry() -> Arc<Registry> {
+    static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
+    let make = || {
+        let cache = std::env::temp_dir().join(format!("usher-http-{}", uuid::Uuid::new_v4()));
+        let registry = check::without_database(&Config::default(), &cache).expect("makes one");
+        let _ = std::fs::remove_dir_all(&cache);
+        Arc::new(registry)
+    };
+    Arc::clone(REGISTRY.get_or_init(make))
+}
+
 /// No database is there: what these tests ask must be answered before one is needed.
 async fn ask(request: Request<Body>) -> Response<Body> {
     let pool = Pool::lazy("postgres://nobody@127.0.0.1:1/none").expect("lazy");
@@ -60,6 +78,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         lanes: Lanes::default(),
         queues: Arc::clone(&queues),
         catalog: Arc::new(Catalog::default()),
+        node: NodeId::random(),
         doubt_margin: Duration::ZERO,
     };
     let limiter = Limiter::start(&pool, &RateLimits::default());
@@ -67,6 +86,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         verifier,
         submitter,
         operator,
+        registry: registry(),
         limiter,
         queues,
         pool: pool.clone(),

@@ -93,6 +93,23 @@ pub async fn holders(db: &mut PgConnection, tier: Tier, wanted: &[Wanted<'_>]) -
         .collect()
 }
 
+/// Jobs of these types (of all, if none is named) whose history is gone, and whose result is kept for a key that may still hold:
+/// id and type, at most so many.
+pub async fn forgotten(db: &mut PgConnection, types: &[String], most: i64) -> sqlx::Result<Vec<(JobId, String)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT DISTINCT job_id, job_type FROM idempotency_keys
+        WHERE expires_at IS NOT NULL AND (cardinality($1::text[]) = 0 OR job_type = ANY ($1))
+        LIMIT $2
+        "#,
+        types,
+        most,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (JobId(row.job_id), row.job_type)).collect())
+}
+
 /// A later job of one of these keys that did something, also where nobody holds the key any more.
 pub async fn used_since(
     db: &mut PgConnection,

@@ -176,6 +176,31 @@ mod digits {
 }
 
 impl Restored {
+    /// As a later attempt would read it; nobody is sending any more. `None`: a newer version wrote it.
+    pub fn recorded(&self) -> Option<Recorded> {
+        Some(Recorded {
+            seq: u32::try_from(self.seq).ok()?,
+            generation: u32::try_from(self.generation).ok()?,
+            effect_id: EffectId(self.effect_id),
+            provider: self.provider.clone(),
+            function: self.function.clone(),
+            class: Class::parse(&self.class)?,
+            request_hash: self.request_hash.as_slice().try_into().ok()?,
+            request: self.request.clone(),
+            state: EffectState::parse(&self.state)?,
+            tries: u32::try_from(self.tries).ok()?,
+            release: Digest::from_slice(&self.release)?,
+            base_ms: u64::try_from(self.base_ms).ok()?,
+            ended_ms: self.ended_at.and_then(|at| u64::try_from(at.timestamp_millis()).ok()),
+            first_at: self.first_at.unwrap_or(self.started_at),
+            age: std::time::Duration::ZERO,
+            started_at: self.started_at,
+            settle_in: std::time::Duration::ZERO,
+            answer: self.answer.clone().map(serde_json::from_value).transpose().ok()?,
+            note: self.note.clone(),
+        })
+    }
+
     /// The provider said no and did nothing. What a person has voided was not its word, and stays as it is.
     pub fn is_rejected(&self) -> bool {
         let code = self.answer.as_ref().and_then(|answer| answer["value"]["code"].as_str());

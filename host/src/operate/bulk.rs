@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{OperateError, Operator, REDRIVE, notify};
+use super::{OperateError, Operator, REDRIVE, notify, redrive::Again};
 use crate::{
     ids::JobId,
     queue::store::{self, DeadFilter},
@@ -32,6 +32,27 @@ pub struct Bulk {
 
 const SAMPLE: i64 = 20;
 
+/// In the caller's transaction. `as_it_was`: journals are not reopened.
+pub(super) async fn begin_redrive(
+    db: &mut PgConnection,
+    filter: &DeadFilter,
+    rate: i32,
+    by: &str,
+    as_it_was: bool,
+) -> sqlx::Result<Uuid> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO redrives (filter, rate, created_by, as_it_was) VALUES ($1, $2, $3, $4) RETURNING id",
+        serde_json::json!(filter),
+        rate,
+        by,
+        as_it_was,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    notify(db, REDRIVE, &id.to_string()).await?;
+    Ok(id)
+}
+
 impl Operator {
     pub async fn preview(&self, filter: &DeadFilter) -> Result<Preview, OperateError> {
         let mut db = self.pool.read().await?;
@@ -42,15 +63,7 @@ impl Operator {
     /// Begins one; some node's scheduler carries it out, at most `rate` jobs a second.
     pub async fn redrive(&self, filter: &DeadFilter, rate: i32, by: &str) -> Result<Uuid, OperateError> {
         let mut tx = self.pool.begin().await?;
-        let id = sqlx::query_scalar!(
-            "INSERT INTO redrives (filter, rate, created_by) VALUES ($1, $2, $3) RETURNING id",
-            serde_json::json!(filter),
-            rate,
-            by,
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        notify(&mut tx, REDRIVE, &id.to_string()).await?;
+        let id = begin_redrive(&mut tx, filter, rate, by, false).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -76,7 +89,7 @@ impl Operator {
         let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
         let Some(next) = sqlx::query!(
             r#"
-            SELECT id, filter, rate, cursor, created_by FROM redrives WHERE state = 'running'
+            SELECT id, filter, rate, cursor, created_by, as_it_was FROM redrives WHERE state = 'running'
             -- Any of them: one that cannot go on must not stand before the others.
             ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED
             "#
@@ -92,7 +105,8 @@ impl Operator {
         for id in &ids {
             // A job that cannot be retried is counted and passed; its half-done changes go with the savepoint.
             let mut one = tx.begin().await?;
-            match self.retry_in(&mut one, JobId(*id), None, None, &next.created_by).await {
+            let again = Again { release: None, as_it_was: next.as_it_was };
+            match self.retry_in(&mut one, JobId(*id), None, again, &next.created_by).await {
                 Ok(place) => {
                     one.commit().await?;
                     ready.extend(place);

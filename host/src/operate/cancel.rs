@@ -44,6 +44,7 @@ impl Operator {
                 })),
                 release: None,
                 cpu: Duration::ZERO,
+                base_ms: None,
                 place: None,
                 journaled: false,
             };

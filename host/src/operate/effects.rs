@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{OperateError, Operator, audit};
+use super::{OperateError, Operator};
 use crate::{
-    effects,
+    audit, effects,
     ids::JobId,
     journal::{
         Answer, Rejection, VOID,

@@ -4,15 +4,16 @@
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives, audit_log (others through `queue`, `journal`, `idempotency`).
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `audit`).
 
-mod audit;
 mod bulk;
 mod cancel;
 mod effects;
 mod limits;
 mod queues;
 mod redrive;
+mod releases;
+mod retire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,11 +22,13 @@ pub use self::{
     cancel::Cancelled,
     effects::Resolution,
     queues::Cleared,
+    releases::{Changed, Target},
+    retire::{Migrated, Mode},
 };
 use crate::{
     config::Queues,
     db::Pool,
-    ids::Digest,
+    ids::{Digest, NodeId},
     queue::{Bell, Lanes},
     submit::Catalog,
 };
@@ -46,6 +49,8 @@ pub struct Operator {
     pub lanes: Lanes,
     pub queues: Arc<Queues>,
     pub catalog: Arc<Catalog>,
+    /// The node that this is on; its releases are loaded before it says so.
+    pub node: NodeId,
     /// How long after its deadline a call's sender may still be alive.
     pub doubt_margin: Duration,
 }
@@ -61,6 +66,10 @@ pub enum OperateError {
     Conflict { slug: &'static str, message: String },
     #[error("release {0} is not stored")]
     NoRelease(Digest),
+    #[error("the plugin has no release {0}")]
+    NoSuchRelease(String),
+    #[error("there is no plugin \"{0}\"")]
+    NoPlugin(String),
     /// A person's answer that is none of the provider's: the pointer, and what should stand there.
     #[error("{0}")]
     Answer(String),

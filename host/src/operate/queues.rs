@@ -37,7 +37,7 @@ impl Operator {
         store::set_paused(&mut tx, queue, false, by).await?;
         notify(&mut tx, RESUME, queue).await?;
         tx.commit().await?;
-        self.bell.heard(queue);
+        self.bell.resumed(queue);
         Ok(())
     }
 
@@ -61,6 +61,7 @@ impl Operator {
                     error: Some(error.clone()),
                     release: None,
                     cpu: Duration::ZERO,
+                    base_ms: None,
                     place: None,
                     journaled: false,
                 })

@@ -13,6 +13,15 @@ use crate::{
     releases,
 };
 
+/// How a dead job begins again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Again {
+    /// On this release, in place of the active one.
+    pub release: Option<Digest>,
+    /// Its journal is not reopened.
+    pub as_it_was: bool,
+}
+
 impl Operator {
     /// Starts a dead job again, under its id and with its journal; `release`: with that code instead of the active one.
     pub async fn retry(
@@ -23,7 +32,7 @@ impl Operator {
         by: &str,
     ) -> Result<(), OperateError> {
         let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
-        let ready = self.retry_in(&mut tx, id, tenant, release, by).await?;
+        let ready = self.retry_in(&mut tx, id, tenant, Again { release, ..Again::default() }, by).await?;
         tx.commit().await?;
         self.bell.ready(&ready);
         Ok(())
@@ -35,7 +44,7 @@ impl Operator {
         db: &mut PgConnection,
         id: JobId,
         tenant: Option<&str>,
-        release: Option<Digest>,
+        again: Again,
         by: &str,
     ) -> Result<Vec<Ready>, OperateError> {
         let Some(job) = store::lock_finished(db, id, tenant).await? else {
@@ -65,12 +74,12 @@ impl Operator {
             let message = "The job's queue is in another tier by now; submit it anew.".to_owned();
             return Err(OperateError::conflict("tier-changed", message));
         }
-        let pinned = self.release_of(db, &job, release).await?;
+        let pinned = self.release_of(db, &job, again.release).await?;
         take_keys_again(db, id, &job).await?;
 
         let rows = job.journal.clone().unwrap_or_else(|| json!([]));
         let rows: Vec<Restored> = serde_json::from_value(rows).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-        let (kept, reopened) = reopen(rows);
+        let (kept, reopened) = if again.as_it_was { (rows, Vec::new()) } else { reopen(rows) };
         // Beyond all that were used: a person may have had one row made anew.
         let used = kept.iter().chain(&reopened).map(|row| row.generation).max().unwrap_or(0).max(job.generation);
         let generation = if reopened.is_empty() { job.generation } else { used + 1 };
@@ -92,17 +101,22 @@ impl Operator {
         store::redrive(db, &redrive).await?.ok_or(OperateError::NotFound)
     }
 
-    /// The one that was asked for; else the active one, or where nothing serves, the one that took the job in.
+    /// The one that was asked for; else the active one, or where nothing serves, the one that took the job in. `None`: that
+    /// one is in quarantine, so the job waits for one that serves.
     async fn release_of(
         &self,
         db: &mut PgConnection,
         job: &Finished,
         asked: Option<Digest>,
-    ) -> Result<Digest, OperateError> {
+    ) -> Result<Option<Digest>, OperateError> {
         if let Some(asked) = asked {
+            if releases::store::hold(db, asked).await? == Some(true) {
+                let message = format!("Release {asked} is in quarantine and runs nowhere; activate it first.");
+                return Err(OperateError::conflict("release-quarantined", message));
+            }
             let stored = releases::store::get(db, asked).await?.ok_or(OperateError::NoRelease(asked))?;
             return if stored.manifest.jobs.iter().any(|own| own.job_type == job.job_type) {
-                Ok(asked)
+                Ok(Some(asked))
             } else {
                 Err(OperateError::conflict(
                     "wrong-release",
@@ -113,10 +127,15 @@ impl Operator {
         let active = self.catalog.get(&job.job_type).filter(|entry| {
             serde_json::from_str::<Value>(&job.payload).is_ok_and(|payload| entry.validator.is_valid(&payload))
         });
-        active
-            .and_then(|entry| entry.digest)
-            .or(job.accepted_by)
-            .ok_or_else(|| OperateError::conflict("no-release", format!("No release serves \"{}\" now.", job.job_type)))
+        let none = || OperateError::conflict("no-release", format!("No release serves \"{}\" now.", job.job_type));
+        match active.and_then(|entry| entry.digest) {
+            Some(active) => Ok(Some(active)),
+            None => {
+                let accepted = job.accepted_by.ok_or_else(none)?;
+                let quarantined = releases::store::hold(db, accepted).await?.ok_or_else(none)?;
+                Ok((!quarantined).then_some(accepted))
+            }
+        }
     }
 }
 

@@ -79,6 +79,12 @@ impl Bell {
         self.inner.work.notify_one();
     }
 
+    /// A paused queue goes on: claims that found nothing may have passed by what lies in it.
+    pub fn resumed(&self, queue: &str) {
+        self.inner.cursors.from_the_front();
+        self.heard(queue);
+    }
+
     /// The claimer should look around: a slot became free, or a cursor was set back.
     pub fn wake(&self) {
         self.inner.work.notify_one();

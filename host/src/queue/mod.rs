@@ -22,3 +22,11 @@ pub use self::{
     tally::Tally,
     view::{JobView, ListFilter},
 };
+
+/// Longest message in a job's errors, in characters.
+const MAX_MESSAGE: usize = 2_000;
+
+/// What a job's errors keep of somebody's words: they may hold anything, and jsonb takes no NUL.
+pub fn kept_words(message: &str) -> String {
+    message.chars().filter(|c| *c != '\0').take(MAX_MESSAGE).collect()
+}

@@ -1,30 +1,38 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
+use toml::Spanned;
 
-use super::{Idempotency, JobType, Limits, Manifest};
+pub use super::schema::{MAX_SCHEMA, validator};
+use super::{Idempotency, JobType, Limits, Manifest, line_at, schema};
 use crate::{
     config::GrantSet,
     idempotency::{Template, TemplateError},
 };
 
-/// Longest schema, in bytes of its text.
-pub const MAX_SCHEMA: usize = 64 * 1024;
+/// Longest manifest, in bytes of its text.
+pub const MAX_MANIFEST: usize = 64 * 1024;
+/// Most job types of one plugin: each has a schema that every node keeps compiled.
+const MAX_JOBS: usize = 64;
 const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
 const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// Why a `plugin.toml` is none. The TOML reader's own errors name line and column.
+/// Why a `plugin.toml` is none, with the line. The TOML reader's own errors name line and column.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("plugin.toml: {}", .0.to_string().trim_end())]
     Toml(#[from] toml::de::Error),
-    #[error("plugin.toml: {place}: {message}")]
-    Field { place: String, message: String },
+    #[error("plugin.toml: {}{place}: {message}", line.map(|n| format!("line {n}: ")).unwrap_or_default())]
+    Field { line: Option<usize>, place: String, message: String },
 }
 
-fn field(place: impl Into<String>, message: impl Into<String>) -> ManifestError {
-    ManifestError::Field { place: place.into(), message: message.into() }
+/// The text of a manifest, for saying where in it something is.
+struct Text<'a>(&'a str);
+
+impl Text<'_> {
+    fn field(&self, span: &Range<usize>, place: impl Into<String>, message: impl Into<String>) -> ManifestError {
+        ManifestError::Field { line: Some(line_at(self.0, span.start)), place: place.into(), message: message.into() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,20 +48,24 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plugin {
-    name: String,
-    version: String,
+    name: Spanned<String>,
+    version: Spanned<String>,
+    #[serde(default)]
+    unused_imports: Vec<Spanned<String>>,
 }
+
+/// What a toolchain may import in vain. Nothing of it is linked, granted or not.
+const MAY_BE_UNUSED: [&str; 1] = ["wasi:sockets"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {
     #[serde(rename = "type")]
-    job_type: String,
+    job_type: Spanned<String>,
     queue: String,
-    schema: String,
-    idempotency: Option<Key>,
-    #[serde(default)]
-    limits: LimitsFile,
+    schema: Spanned<String>,
+    idempotency: Option<Spanned<Key>>,
+    limits: Option<Spanned<LimitsFile>>,
 }
 
 #[derive(Deserialize)]
@@ -121,67 +133,106 @@ impl<'de> Deserialize<'de> for Size {
 
 /// Reads a manifest. `files` holds what it names, by name: the schemas.
 pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, ManifestError> {
-    let file: File = toml::from_str(toml)?;
-    let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !(1..=64).contains(&file.plugin.name.len()) || !file.plugin.name.chars().all(name) {
-        return Err(field("plugin.name", "1 to 64 of a-z, 0-9 and -"));
+    let whole = |place: &str, message: String| ManifestError::Field { line: None, place: place.to_owned(), message };
+    if toml.len() > MAX_MANIFEST {
+        let message = format!("has {} bytes, at most {MAX_MANIFEST} are allowed", toml.len());
+        return Err(whole("the file", message));
     }
-    if !is_version(&file.plugin.version) {
-        return Err(field("plugin.version", "a version such as 1.2.0"));
+    let file: File = toml::from_str(toml)?;
+    let text = Text(toml);
+    let Plugin { name, version, unused_imports } = file.plugin;
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !(1..=64).contains(&name.get_ref().len()) || !name.get_ref().chars().all(known) {
+        return Err(text.field(&name.span(), "plugin.name", "1 to 64 of a-z, 0-9 and -"));
+    }
+    if !is_version(version.get_ref()) {
+        return Err(text.field(&version.span(), "plugin.version", "a version such as 1.2.0"));
+    }
+    if let Some(other) = unused_imports.iter().find(|name| !MAY_BE_UNUSED.contains(&name.get_ref().as_str())) {
+        let message = format!("\"{}\": only \"wasi:sockets\" can be named here", other.get_ref());
+        return Err(text.field(&other.span(), "plugin.unused_imports", message));
     }
     if file.job.is_empty() {
-        return Err(field("job", "a plugin owns at least one job type ([[job]])"));
+        return Err(whole("job", "a plugin owns at least one job type ([[job]])".to_owned()));
+    }
+    if let Some(one_more) = file.job.get(MAX_JOBS) {
+        let message = format!("a plugin owns at most {MAX_JOBS} job types");
+        return Err(text.field(&one_more.job_type.span(), format!("job.{MAX_JOBS}.type"), message));
     }
     let mut jobs: Vec<JobType> = Vec::new();
     for (n, job) in file.job.into_iter().enumerate() {
-        let job = job_type(job, n, files)?;
+        let span = job.job_type.span();
+        let job = job_type(&text, job, n, files)?;
         if jobs.iter().any(|other| other.job_type == job.job_type) {
-            return Err(field(format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
+            return Err(text.field(&span, format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
         }
         jobs.push(job);
     }
-    Ok(Manifest { name: file.plugin.name, version: file.plugin.version, grants: file.grants, jobs })
+    Ok(Manifest {
+        name: name.into_inner(),
+        version: version.into_inner(),
+        grants: file.grants,
+        unused_imports: unused_imports.into_iter().map(Spanned::into_inner).collect(),
+        jobs,
+    })
 }
 
 /// Names of the files that a manifest names, for whoever packs it.
 pub fn files_named(toml: &str) -> Result<Vec<String>, ManifestError> {
     let file: File = toml::from_str(toml)?;
-    Ok(file.job.into_iter().map(|job| job.schema).collect())
+    Ok(file.job.into_iter().map(|job| job.schema.into_inner()).collect())
 }
 
-fn job_type(job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
-    let place = |key: &str| format!("job.{n}.{key} ({})", job.job_type);
+/// Where in the text the version stands, quotes included.
+pub fn version_place(toml: &str) -> Result<Range<usize>, ManifestError> {
+    let file: File = toml::from_str(toml)?;
+    Ok(file.plugin.version.span())
+}
+
+fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
+    let type_span = job.job_type.span();
+    let job_type = job.job_type.into_inner();
+    let place = |key: &str| format!("job.{n}.{key} ({job_type})");
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.' || c == '_';
-    if !(1..=128).contains(&job.job_type.len()) || !job.job_type.chars().all(word) {
-        return Err(field(format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
+    if !(1..=128).contains(&job_type.len()) || !job_type.chars().all(word) {
+        return Err(text.field(&type_span, format!("job.{n}.type"), "1 to 128 of a-z, 0-9, -, . and _"));
     }
-    let text =
-        files.get(&job.schema).ok_or_else(|| field(place("schema"), format!("there is no file {}", job.schema)))?;
-    let schema = schema(text).map_err(|message| field(place("schema"), message))?;
-    let idempotency = match job.idempotency {
-        Some(Key::None(NoneWord::None)) => None,
+    let named = job.schema.get_ref();
+    let schema = files.get(named).ok_or_else(|| format!("there is no file {named}"));
+    let schema = schema.and_then(|text| schema::parse(text).map_err(|message| format!("{named} {message}")));
+    let schema = schema.map_err(|message| text.field(&job.schema.span(), place("schema"), message))?;
+    let idempotency = match job.idempotency.map(|key| (key.span(), key.into_inner())) {
+        Some((_, Key::None(NoneWord::None))) => None,
         None => Some(Idempotency { key: None, ttl: DEFAULT_TTL, header_also: false }),
-        Some(Key::Some(key)) => {
+        Some((span, Key::Some(key))) => {
             if let Some(template) = &key.key {
-                Template::parse(template).map_err(|e: TemplateError| field(place("idempotency.key"), e.to_string()))?;
+                Template::parse(template)
+                    .map_err(|e: TemplateError| text.field(&span, place("idempotency.key"), e.to_string()))?;
+                // The manifest is kept in Postgres, which has no such character.
+                if template.contains('\0') {
+                    return Err(text.field(&span, place("idempotency.key"), "holds the character \\u0000"));
+                }
             }
             let ttl = key.ttl.unwrap_or(DEFAULT_TTL);
             if ttl.is_zero() || ttl > MAX_TTL {
-                return Err(field(place("idempotency.ttl"), "more than 0 and at most 400 days"));
+                return Err(text.field(&span, place("idempotency.ttl"), "more than 0 and at most 400 days"));
             }
             Some(Idempotency { key: key.key, ttl, header_also: key.header.is_some() })
         }
     };
+    let limits_span = job.limits.as_ref().map_or(type_span, Spanned::span);
+    let limits = job.limits.map(Spanned::into_inner).unwrap_or_default();
     let limits = Limits {
-        memory: job.limits.memory.map_or(32 << 20, |size| size.0),
-        cpu: job.limits.cpu.unwrap_or(Duration::from_millis(500)),
-        wall: job.limits.wall.unwrap_or(Duration::from_secs(60)),
-        effects: job.limits.effects.unwrap_or(20),
+        memory: limits.memory.map_or(32 << 20, |size| size.0),
+        cpu: limits.cpu.unwrap_or(Duration::from_millis(500)),
+        wall: limits.wall.unwrap_or(Duration::from_secs(60)),
+        effects: limits.effects.unwrap_or(20),
     };
     if limits.memory < 1 << 16 || limits.cpu.is_zero() || limits.wall.is_zero() {
-        return Err(field(place("limits"), "memory is at least 64KiB; cpu and wall are more than 0"));
+        let message = "memory is at least 64KiB; cpu and wall are more than 0";
+        return Err(text.field(&limits_span, place("limits"), message));
     }
-    Ok(JobType { job_type: job.job_type, queue: job.queue, schema, idempotency, limits })
+    Ok(JobType { job_type, queue: job.queue, schema, idempotency, limits })
 }
 
 fn is_version(text: &str) -> bool {
@@ -191,41 +242,6 @@ fn is_version(text: &str) -> bool {
         && parts.len() == 3
         && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
-}
-
-fn schema(text: &str) -> Result<Value, String> {
-    if text.len() > MAX_SCHEMA {
-        return Err(format!("has {} bytes, at most {MAX_SCHEMA} are allowed", text.len()));
-    }
-    let schema: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
-    validator(&schema)?;
-    Ok(schema)
-}
-
-/// Compiles a schema: JSON Schema 2020-12, local references only, regular expressions that run in linear time.
-pub fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
-    if let Some(reference) = foreign_reference(schema) {
-        return Err(format!("\"$ref\": \"{reference}\" leaves the schema; only local references (#…) are allowed"));
-    }
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(jsonschema::PatternOptions::regex())
-        .build(schema)
-        .map_err(|e| format!("is no JSON Schema: {e}"))
-}
-
-/// Before the library looks: it must never be asked to resolve anything from elsewhere.
-fn foreign_reference(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Object(map) => map.iter().find_map(|(key, value)| match value {
-            Value::String(target) if (key == "$ref" || key == "$dynamicRef") && !target.starts_with('#') => {
-                Some(target.as_str())
-            }
-            other => foreign_reference(other),
-        }),
-        Value::Array(items) => items.iter().find_map(foreign_reference),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -271,15 +287,20 @@ idempotency = "none"
     fn faults_are_told_with_their_place() {
         let good = files("{}");
         for (from, to, said) in [
-            ("name = \"payments\"", "name = \"Pay ments\"", "plugin.name"),
-            ("version = \"1.2.0\"", "version = \"new\"", "plugin.version"),
+            ("name = \"payments\"", "name = \"Pay ments\"", "line 3: plugin.name"),
+            ("version = \"1.2.0\"", "version = \"new\"", "line 4: plugin.version"),
             ("queue = \"money\"", "queu = \"money\"", "line 9"),
-            ("{venueId}", "{venue Id}", "job.0.idempotency.key (payment-process)"),
-            ("ttl = \"12h\"", "ttl = \"0s\"", "job.0.idempotency.ttl"),
+            ("{venueId}", "{venue Id}", "line 11: job.0.idempotency.key (payment-process)"),
+            ("ttl = \"12h\"", "ttl = \"0s\"", "line 11: job.0.idempotency.ttl"),
             ("\"64MiB\"", "\"64 megs\"", "is no size"),
-            ("type = \"track\"", "type = \"payment-process\"", "there twice"),
+            ("type = \"track\"", "type = \"payment-process\"", "line 14: job.1.type"),
             ("jobs = [", "jbos = [", "unknown field"),
-            ("schema = \"schema.json\"\nidempotency = \"none\"", "schema = \"other.json\"", "no file other.json"),
+            (
+                "schema = \"schema.json\"\nidempotency = \"none\"",
+                "schema = \"other.json\"",
+                "line 16: job.1.schema (track): there is no file other.json",
+            ),
+            ("cpu = \"1s\"", "cpu = \"0s\"", "line 12: job.0.limits"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD, "{from}");
@@ -289,12 +310,32 @@ idempotency = "none"
     }
 
     #[test]
+    fn a_manifest_is_small_and_can_be_kept() {
+        let (good, job) = (files("{}"), "[[job]]\ntype = \"n\"\nqueue = \"money\"\nschema = \"schema.json\"\n");
+        let many: String = (0..=MAX_JOBS).map(|n| job.replace("\"n\"", &format!("\"n{n}\""))).collect();
+        for (toml, said) in [
+            (format!("{GOOD}#{}", "x".repeat(MAX_MANIFEST)), "at most 65536"),
+            (
+                format!("[plugin]\nname = \"p\"\nversion = \"1.0.0\"\n{many}"),
+                "line 261: job.64.type: a plugin owns at most 64",
+            ),
+            (GOOD.replace("payment-{", "\\u0000{"), "line 11: job.0.idempotency.key (payment-process): holds"),
+            (format!("a = {}", "[".repeat(10_000)), "plugin.toml"),
+            (format!("{} = 1", ["a"; 1_000].join(".")), "plugin.toml"),
+        ] {
+            let error = parse(&toml, &good).expect_err(said).to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
     fn schemas_stay_local_linear_and_small() {
         for (schema, said) in [
             (r#"{"$ref":"https://evil.example/s.json"}"#.to_owned(), "leaves the schema"),
             (r#"{"properties":{"a":{"$ref":"file:///etc/passwd"}}}"#.to_owned(), "leaves the schema"),
             (r#"{"type":"strnig"}"#.to_owned(), "is no JSON Schema"),
-            (r#"{"pattern":"(?=a)b"}"#.to_owned(), "is no JSON Schema"),
+            (r#"{"pattern":"(?=a)b"}"#.to_owned(), "no look-around"),
+            (r#"{"pattern":"((a{100}){100}){100}"}"#.to_owned(), "no look-around"),
             ("{".to_owned(), "is not JSON"),
             (format!(r#"{{"title":"{}"}}"#, "x".repeat(MAX_SCHEMA)), "at most 65536"),
         ] {

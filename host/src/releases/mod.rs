@@ -2,17 +2,31 @@
 //!
 //! Owns: the manifest format, the check of a manifest against the operator's policy, and the rows of releases.
 //! Refuses: a second owner of a job type, a second content for a (name, version), a grant nobody gave.
-//! Invariant: a release never changes; the newest activation of a plugin decides which one serves.
-//! Tables: releases, activations, job_types, refusals.
+//! Invariant: a release never changes; the newest activation in effect of a plugin decides which one serves.
+//! Tables: releases, activations, retirements, rejections, job_types, refusals, plugin_usage (and what nodes report of
+//! releases in their rows).
 
+pub mod contract;
+mod judge;
 pub mod manifest;
+mod place;
 pub mod policy;
+mod schema;
+pub mod signing;
 pub mod store;
+pub mod typescript;
+mod usage;
+pub mod world;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    judge::Window,
+    place::{line_at, line_of},
+    usage::{Meter, Metered, Usage},
+};
 use crate::{config::GrantSet, ids::Digest};
 
 /// A parsed and checked `plugin.toml`, with the schemas that it names inlined.
@@ -21,6 +35,9 @@ pub struct Manifest {
     pub name: String,
     pub version: String,
     pub grants: GrantSet,
+    /// Packages such as `wasi:sockets` that the toolchain imports and the plugin never calls: a call ends the attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_imports: Vec<String>,
     pub jobs: Vec<JobType>,
 }
 
@@ -67,6 +84,9 @@ pub struct Needs {
     pub core_instances: u32,
     pub memories: u32,
     pub tables: u32,
+    /// Of all its memories at the start, in pages of 64 KiB; 0: not known.
+    #[serde(default)]
+    pub memory_pages: u32,
 }
 
 /// A release without its bytes.

@@ -21,6 +21,11 @@ pub enum PolicyError {
     ImportWithoutGrant { interface: String, provider: &'static str },
     #[error("the component imports {interface}, which this host does not serve")]
     UnknownImport { interface: String },
+    #[error(
+        "the component imports {interface}, and guests have no network; if only its toolchain wants it, name it in the \
+         manifest: unused_imports = [\"wasi:sockets\"] in [plugin]"
+    )]
+    Sockets { interface: String },
     #[error("the manifest asks for {provider} grants, which this host does not serve")]
     NotServed { provider: &'static str },
 }
@@ -42,8 +47,45 @@ enum Served {
 /// Whether this host was built with it.
 const SOLANA: bool = cfg!(feature = "solana");
 
+/// Of WASI 0.2: what can be served without reaching out of the guest (`runtime::wasi`). Never sockets, never http.
+const WASI: [&str; 20] = [
+    "cli/environment",
+    "cli/exit",
+    "cli/stderr",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stderr",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "clocks/monotonic-clock",
+    "clocks/wall-clock",
+    "filesystem/preopens",
+    "filesystem/types",
+    "io/error",
+    "io/poll",
+    "io/streams",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+];
+
+fn serves_wasi(import: &str, manifest: &Manifest) -> Option<Result<Served, PolicyError>> {
+    let (name, version) = import.strip_prefix("wasi:")?.split_once('@')?;
+    let interface = || import.to_owned();
+    if name.starts_with("sockets/") {
+        let unused = manifest.unused_imports.iter().any(|package| package == "wasi:sockets");
+        return Some(if unused { Ok(Served::Free) } else { Err(PolicyError::Sockets { interface: interface() }) });
+    }
+    (WASI.contains(&name) && version.starts_with("0.2.")).then_some(Ok(Served::Free))
+}
+
 /// The linker takes any 0.1.x that asks for nothing this host lacks.
-fn serves(import: &str) -> Result<Served, PolicyError> {
+fn serves(import: &str, manifest: &Manifest) -> Result<Served, PolicyError> {
+    if let Some(wasi) = serves_wasi(import, manifest) {
+        return wasi;
+    }
     let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@'));
     match interface {
         Some((name, version)) if version.starts_with("0.1.") => match name {
@@ -62,13 +104,21 @@ fn serves(import: &str) -> Result<Served, PolicyError> {
     }
 }
 
+/// Whether a host takes this import at all, granted or not.
+pub fn takes(import: &str, manifest: &Manifest) -> Result<(), PolicyError> {
+    serves(import, manifest).map(drop)
+}
+
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
 pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
     let asked = &manifest.grants;
     if !SOLANA && !asked.solana.is_empty() {
         return Err(PolicyError::NotServed { provider: "solana" });
     }
-    let served = imports.iter().map(|import| Ok((import, serves(import)?))).collect::<Result<Vec<_>, PolicyError>>()?;
+    let served = imports
+        .iter()
+        .map(|import| Ok((import, serves(import, manifest)?)))
+        .collect::<Result<Vec<_>, PolicyError>>()?;
     for (import, provider) in served {
         let (provider, asked) = match provider {
             Served::Free => continue,
@@ -153,7 +203,8 @@ mod tests {
             idempotency: None,
             limits,
         };
-        Manifest { name: "p".to_owned(), version: "1.0.0".to_owned(), grants, jobs: vec![job] }
+        let (name, version) = ("p".to_owned(), "1.0.0".to_owned());
+        Manifest { name, version, grants, unused_imports: Vec::new(), jobs: vec![job] }
     }
 
     fn email(names: &[&str]) -> GrantSet {
@@ -187,11 +238,33 @@ mod tests {
         assert!(check(&manifest("money", email(&["default"])), &mail, &config).is_ok());
         let error = check(&manifest("money", GrantSet::default()), &mail, &config).expect_err("no grant");
         assert!(error.to_string().contains("usher:plugin/email@0.1.0"), "{error}");
-        for foreign in ["usher:plugin/nowhere@0.1.0", "wasi:cli/environment@0.2.3", "usher:plugin/email@0.2.0", "env"] {
+        for foreign in [
+            "usher:plugin/nowhere@0.1.0",
+            "wasi:http/types@0.2.3",
+            "wasi:cli/environment@0.3.0",
+            "wasi:cli/run@0.2.0",
+            "usher:plugin/email@0.2.0",
+            "env",
+        ] {
             let error =
                 check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
             assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
         }
+    }
+
+    #[test]
+    fn wasi_is_served_but_for_the_network() {
+        let config = Config::default();
+        let mut plugin = manifest("money", GrantSet::default());
+        for name in WASI {
+            assert!(check(&plugin, &[format!("wasi:{name}@0.2.9")], &config).is_ok(), "{name}");
+        }
+        let sockets = imports(&["wasi:sockets/tcp@0.2.9"]);
+        let error = check(&plugin, &sockets, &config).expect_err("no network");
+        assert!(error.to_string().contains("imports wasi:sockets/tcp@0.2.9"), "{error}");
+        plugin.unused_imports = vec!["wasi:sockets".to_owned()];
+        assert!(check(&plugin, &sockets, &config).is_ok());
+        assert!(check(&plugin, &imports(&["wasi:http/outgoing-handler@0.2.9"]), &config).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::{fmt, path::Path, sync::Arc};
 
-use super::{PublishError, Registry, Release, Runtime, compile::MAX_COMPONENT, inspect, publish::Candidate};
+use super::{PublishError, Registry, Release, Runtime, admission, compile::MAX_COMPONENT, inspect, publish::Candidate};
 use crate::{
     config::{Config, GrantSet},
     db::Pool,
@@ -13,6 +13,7 @@ use crate::{
         stripe::Stripe,
         upstream::{Http, Targets},
     },
+    ids::NodeId,
     lifecycle::Pulse,
     queue::{Bell, Lanes},
     ratelimit::Limiter,
@@ -54,7 +55,7 @@ pub async fn check(file: &Path, config: &Config) -> Result<Report, String> {
             report.needs = Some(candidate.release.needs);
             report.imports = candidate.inspected.imports;
         }
-        Err(error) => report.refusal = Some(error.to_string()),
+        Err(error) => report.refusal = Some(error.told()),
     }
     Ok(report)
 }
@@ -67,7 +68,10 @@ pub async fn alone(file: &Path, config: &Config) -> Result<(Arc<Runtime>, Arc<Re
     Ok((Arc::clone(&registry.runtime), candidate.release))
 }
 
-async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Candidate, PublishError>), String> {
+pub(super) async fn examine(
+    bytes: &[u8],
+    config: &Config,
+) -> Result<(Registry, Result<Candidate, PublishError>), String> {
     // A scratch cache: looking at a file must not need, or leave, one.
     let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
     let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;
@@ -77,7 +81,7 @@ async fn examine(bytes: &[u8], config: &Config) -> Result<(Registry, Result<Cand
 }
 
 /// A registry whose gate nobody will call: there are no jobs.
-fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
+pub(crate) fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = config.clone();
     config.runtime.artifacts = Some(cache.to_owned());
@@ -108,7 +112,7 @@ fn without_database(config: &Config, cache: &Path) -> anyhow::Result<Registry> {
         &Lanes::default(),
     );
     let runtime = Runtime::new(&config, gate, submitter)?;
-    Ok(Registry::new(Arc::new(runtime), catalog, config))
+    Ok(Registry::new(Arc::new(runtime), catalog, config, NodeId::random()))
 }
 
 impl fmt::Display for Report {
@@ -141,8 +145,12 @@ impl fmt::Display for Report {
         if let Some(needs) = self.needs {
             writeln!(
                 f,
-                "needs: {} core instances, {} memories, {} tables",
-                needs.core_instances, needs.memories, needs.tables
+                "needs: {} core instances, {} memories, {} tables: {} slots; {} KiB of memory at the start",
+                needs.core_instances,
+                needs.memories,
+                needs.tables,
+                admission::slots(&needs),
+                64 * u64::from(needs.memory_pages)
             )?;
         }
         match &self.refusal {

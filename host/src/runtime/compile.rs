@@ -93,9 +93,16 @@ impl Compiler {
                 let _ = stdin.write_all(wasm).await;
                 drop(stdin);
             };
-            let mut stdout = stdout.take(MAX_ARTIFACT);
-            let mut stderr = stderr.take(MAX_WORDS);
-            let (_, out, err) = tokio::join!(write, stdout.read_to_end(&mut artifact), stderr.read_to_end(&mut words));
+            // Each pipe is closed when enough was read of it: a child with more to say must not wait for a reader.
+            let out = async {
+                let mut pipe = stdout.take(MAX_ARTIFACT + 1);
+                pipe.read_to_end(&mut artifact).await
+            };
+            let err = async {
+                let mut pipe = stderr.take(MAX_WORDS);
+                pipe.read_to_end(&mut words).await
+            };
+            let (_, out, err) = tokio::join!(write, out, err);
             out?;
             err?;
             child.wait().await
@@ -106,17 +113,23 @@ impl Compiler {
             .await
             .map_err(|_| CompileError::Time)?
             .map_err(|e| failed(&e.to_string()))?;
+        if artifact.len() as u64 > MAX_ARTIFACT {
+            return Err(CompileError::Refused(format!("its compiled form has more than {} MiB", MAX_ARTIFACT >> 20)));
+        }
         if status.success() { Ok(artifact) } else { Err(reason(status, &String::from_utf8_lossy(&words))) }
     }
 }
 
 /// Exit code of a child whose compiler said no.
 const REFUSED: u8 = 3;
+/// Exit code of a Rust program that panicked. A compiler that trips over some bytes trips over them again.
+const PANICKED: i32 = 101;
 
 fn reason(status: ExitStatus, words: &str) -> CompileError {
     // Signal numbers are those of Linux.
     match (status.code(), status.signal()) {
         (Some(code), _) if code == i32::from(REFUSED) => CompileError::Refused(words.trim().to_owned()),
+        (Some(PANICKED), _) => CompileError::Refused(format!("it panicked: {}", words.trim())),
         // Rust aborts when an allocation fails; a stack that cannot grow is a fault.
         (_, Some(6 | 11)) => CompileError::Memory,
         (_, Some(9 | 24)) => CompileError::Time,
@@ -147,8 +160,25 @@ pub fn child_main(memory: u64, cpu_secs: u64) -> ExitCode {
     match compiled() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}");
+            // Names in it are the component's, and may be long.
+            eprintln!("{}", message.chars().take(2_000).collect::<String>());
             ExitCode::from(REFUSED)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_the_child_ended_says_whose_fault_it_was() {
+        let ended = |raw: i32| reason(ExitStatus::from_raw(raw), "words\n");
+        let code = |code: i32| ended(code << 8);
+        assert!(matches!(code(i32::from(REFUSED)), CompileError::Refused(words) if words == "words"));
+        assert!(matches!(code(PANICKED), CompileError::Refused(words) if words.contains("panicked")));
+        assert!(matches!(code(1), CompileError::Child(_)), "of its limits, before it saw a byte");
+        assert!(matches!(ended(6), CompileError::Memory));
+        assert!(matches!(ended(24), CompileError::Time));
     }
 }

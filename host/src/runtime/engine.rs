@@ -23,7 +23,10 @@ const FIBER_STACK: usize = 2 << 20;
 /// Of a slot's memory that stays with the process: a Rust guest has 1 MiB of stack before its data.
 const KEEP_RESIDENT: usize = 1280 << 10;
 /// Most core instances, memories and tables of one component. A component of componentize-py has 38 core instances.
-const PER_COMPONENT: u32 = 64;
+pub(super) const PER_COMPONENT: u32 = 64;
+/// A slot of the pool is a memory and a table, which have address space of their own, and so many core instances, which
+/// have nothing but a count. Toolchains that link libraries make many of these: JavaScript's 13, Python's 38, of two tables.
+pub(super) const CORE_INSTANCES_A_SLOT: u32 = 16;
 
 /// All that decides what compiled code looks like. The compiling child and the host must agree on it to the letter.
 fn common() -> Config {
@@ -51,11 +54,11 @@ fn common() -> Config {
 pub(super) fn pooled(settings: &Settings) -> Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(settings.slots)
-        .total_core_instances(settings.slots)
+        .total_core_instances(settings.slots.saturating_mul(CORE_INSTANCES_A_SLOT))
         .total_memories(settings.slots)
         .total_tables(settings.slots)
         .total_stacks(settings.slots)
-        .max_core_instances_per_component(PER_COMPONENT.min(settings.slots))
+        .max_core_instances_per_component(PER_COMPONENT)
         .max_memories_per_component(PER_COMPONENT.min(settings.slots))
         .max_tables_per_component(PER_COMPONENT.min(settings.slots))
         .max_memory_size(usize::try_from(settings.max_memory).unwrap_or(usize::MAX))

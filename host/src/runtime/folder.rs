@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Registry, compile::MAX_COMPONENT};
+use super::{
+    Offer, PublishError, Registry,
+    compile::{CompileError, MAX_COMPONENT},
+};
 use crate::{db::Pool, lifecycle::Lifecycle, releases};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -39,6 +42,20 @@ impl Folder {
         }
     }
 
+    async fn refuse_unread(&self, path: &Path, size: u64) {
+        let error = PublishError::Compile(CompileError::TooLarge { size: usize::try_from(size).unwrap_or(usize::MAX) });
+        let (slug, told) = (error.slug(), error.told());
+        tracing::warn!(file = %path.display(), reason = slug, error = told, "a component was refused");
+        let noted = async {
+            let mut db = self.pool.write().await?;
+            releases::store::refuse(&mut db, &source(path), None, None, slug, &told).await?;
+            db.done().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %error, "a refusal could not be noted");
+        }
+    }
+
     /// One look: new and changed files in the order of their names, then those that are gone.
     pub async fn scan(&self) {
         let files = match list(&self.dir) {
@@ -53,9 +70,21 @@ impl Folder {
             if seen.get(path) == Some(mark) {
                 continue;
             }
+            if mark.0 > MAX_COMPONENT as u64 {
+                self.refuse_unread(path, mark.0).await;
+                seen.insert(path.clone(), *mark);
+                continue;
+            }
             let passing = match fs::read(path) {
                 Ok(bytes) if bytes.len() <= MAX_COMPONENT + 1 => {
-                    let published = self.registry.publish(&self.pool, &bytes, &source(path), "plugins folder").await;
+                    // Beside it, and there before it: FILE.wasm.sig.
+                    let mut beside = path.clone().into_os_string();
+                    beside.push(".sig");
+                    let signature = fs::read_to_string(beside).ok();
+                    let signature = signature.as_deref();
+                    let offer =
+                        Offer { bytes: &bytes, signature, activate: true, unverified: false, by: "plugins folder" };
+                    let published = self.registry.publish_from(&self.pool, offer, &source(path)).await;
                     published.is_err_and(|error| error.is_passing())
                 }
                 Ok(_) => false,

@@ -12,6 +12,7 @@ use std::{
 use pin_project_lite::pin_project;
 use wasmtime::ResourceLimiter;
 
+use super::state::Halt;
 use crate::clock;
 
 /// Linear memory of all guests together, in bytes.
@@ -36,19 +37,36 @@ impl MemoryBudget {
     }
 }
 
+/// Bytes of a table's element.
+pub(super) const ELEMENT: u64 = 8;
+/// Most elements of a table.
+const MAX_TABLE: usize = 100_000;
+
 /// Charges one guest's growth to its job's limit and to the host's budget.
 #[derive(Debug)]
 pub(super) struct Memory {
     budget: Arc<MemoryBudget>,
     limit: u64,
     used: u64,
+    /// What the host keeps for it beside its linear memory.
+    kept: u64,
     /// A growth was refused: the trap that follows is about memory.
     pub denied: bool,
 }
 
 impl Memory {
     pub fn new(budget: Arc<MemoryBudget>, limit: u64) -> Self {
-        Self { budget, limit, used: 0, denied: false }
+        Self { budget, limit, used: 0, kept: 0, denied: false }
+    }
+
+    /// Of the host's budget alone, until the attempt ends: the job's limit is about linear memory.
+    pub fn keep(&mut self, bytes: u64) -> Result<(), Halt> {
+        // How full the host is differs from attempt to attempt, so no guest may see it and go on.
+        if !self.budget.take(bytes) {
+            return Err(Halt::Crowded);
+        }
+        self.kept += bytes;
+        Ok(())
     }
 
     /// A guest's memory never shrinks, so this is its peak.
@@ -61,24 +79,34 @@ impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
         let allowed = maximum.is_none_or(|most| desired <= most)
-            && self.used.checked_add(more).is_some_and(|total| total <= self.limit)
-            && self.budget.take(more);
-        if allowed {
-            self.used += more;
-        } else {
+            && self.used.checked_add(more).is_some_and(|total| total <= self.limit);
+        if !allowed {
             self.denied = true;
+            return Ok(false);
         }
-        Ok(allowed)
+        // As for what is kept.
+        if !self.budget.take(more) {
+            return Err(Halt::Crowded.into());
+        }
+        self.used += more;
+        Ok(true)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000 && maximum.is_none_or(|most| desired <= most))
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > MAX_TABLE || maximum.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
+        // What a table has at the start was admitted.
+        if current > 0 {
+            self.keep(desired.saturating_sub(current) as u64 * ELEMENT)?;
+        }
+        Ok(true)
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.budget.give_back(self.used);
+        self.budget.give_back(self.used + self.kept);
     }
 }
 
@@ -153,9 +181,26 @@ mod tests {
         assert!(!one.memory_growing(60, 90, None).expect("no error"), "beyond the job's limit");
         assert!(one.denied);
         let mut two = Memory::new(Arc::clone(&budget), 80);
-        assert!(!two.memory_growing(0, 50, None).expect("no error"), "beyond the host's budget");
+        let crowded = two.memory_growing(0, 50, None).expect_err("beyond the host's budget");
+        assert!(matches!(crowded.downcast_ref::<Halt>(), Some(Halt::Crowded)) && !two.denied);
         drop(one);
         assert!(two.memory_growing(0, 50, None).expect("no error"));
+    }
+
+    #[test]
+    fn what_the_host_keeps_for_a_guest_is_of_its_budget_and_not_of_the_jobs_limit() {
+        let budget = MemoryBudget::new(1_000);
+        let mut one = Memory::new(Arc::clone(&budget), 10);
+        one.keep(400).expect("there is room");
+        assert!(one.table_growing(0, 100, None).expect("no error"), "what it has at the start was admitted");
+        assert!(one.table_growing(100, 150, None).expect("no error"));
+        assert!(!one.table_growing(150, 200, Some(199)).expect("no error"), "its own maximum");
+        let crowded = one.table_growing(150, 200, None).expect_err("600 bytes are left, and 400 of them are gone");
+        assert!(matches!(crowded.downcast_ref::<Halt>(), Some(Halt::Crowded)) && !one.denied);
+        assert!(one.memory_growing(0, 10, None).expect("no error"));
+        assert_eq!(one.used(), 10);
+        drop(one);
+        Memory::new(budget, 1_000).keep(1_000).expect("all of it was given back");
     }
 
     #[tokio::test]

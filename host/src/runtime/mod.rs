@@ -1,37 +1,48 @@
 //! The plugin runtime: components in a sandbox with limits.
 //!
 //! Owns: the engine and its pool, compiling in a limited child, the artifact cache, the host side of the WIT tracks,
-//! the limits of an attempt, and which releases this node has ready.
+//! the limits of an attempt, which releases this node has ready, and what recorded jobs do when they are run again.
 //! Refuses: components that ask for more than manifest, policy and pool allow; precompiled code from anywhere but our
 //! own private cache.
 //! Invariant: a guest ends: by itself, at a limit with a name, or because its host ends. It never takes the host along.
-//! Tables: none of its own (through `releases`).
+//! Tables: none of its own (through `releases`; recorded and waiting jobs through `queue`).
 
+mod admission;
 mod artifacts;
 pub mod check;
 pub mod compile;
 mod engine;
 mod folder;
+mod guest_log;
 pub mod inspect;
+mod judging;
 mod limits;
 pub mod pack;
+mod place;
 mod publish;
+mod ready;
 mod registry;
 mod release;
 mod run;
+pub mod stage;
 mod state;
 mod track_0_1;
+pub mod verify;
+mod wasi;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
-use self::{artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State};
+use self::{
+    admission::Admission, artifacts::Artifacts, compile::Compiler, engine::Ticker, limits::MemoryBudget, state::State,
+};
 pub use self::{
     folder::Folder,
-    publish::{PublishError, Published},
-    registry::Registry,
+    guest_log::LogLine,
+    place::Place,
+    publish::{Offer, PublishError, Published},
+    registry::{Refreshed, Registry},
     release::Release,
     run::{Ended, JobInput, TrapKind, Verdict},
 };
@@ -60,9 +71,7 @@ pub struct Runtime {
     gate: Gate,
     submitter: Submitter,
     memory: Arc<MemoryBudget>,
-    /// In units of the pool: core instances, memories, tables, whichever a release needs most of.
-    admission: Arc<Semaphore>,
-    slots: u32,
+    admission: Admission,
     /// Guests must not starve the runtime that answers HTTP and Postgres.
     threads: Option<tokio::runtime::Runtime>,
     thread_count: usize,
@@ -72,7 +81,7 @@ pub struct Runtime {
 impl Runtime {
     /// The venue that a payload names, where it decides whose account is used.
     pub fn venue(&self, payload: &str) -> Option<String> {
-        self.gate.stripe.venue(payload)
+        self.gate.providers.stripe.venue(payload)
     }
 
     pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {
@@ -80,6 +89,7 @@ impl Runtime {
         let engine = engine::pooled(settings).map_err(RuntimeError::Engine)?;
         let mut linker = Linker::new(&engine);
         track_0_1::link(&mut linker).map_err(RuntimeError::Engine)?;
+        wasi::link(&mut linker).map_err(RuntimeError::Engine)?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("guest")
@@ -94,8 +104,7 @@ impl Runtime {
             gate,
             submitter,
             memory: MemoryBudget::new(settings.memory_budget),
-            admission: Arc::new(Semaphore::new(settings.slots as usize)),
-            slots: settings.slots,
+            admission: Admission::new(settings),
             threads: Some(threads),
             thread_count: settings.threads,
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,

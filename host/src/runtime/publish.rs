@@ -1,22 +1,35 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
 
 use super::{
-    JobInput, Registry, Release,
+    JobInput, Registry, Release, admission,
     compile::CompileError,
     inspect::{self, InspectError},
-    limits::{Charged, Cpu},
+    limits::{Charged, Cpu, ELEMENT},
+    run,
+    stage::Stage,
+    verify::{self, Report, Shelf, Verifier, VerifyError, Waiting},
 };
 use crate::{
+    audit,
     db::Pool,
-    effects::{Attempt, Held, OnBehalf},
+    effects::{Attempt, Held, OnBehalf, World},
     ids::{Digest, JobId, Lease, Tier},
     releases::{
         self, Limits, Needs, Stored,
         manifest::{self, ManifestError},
         policy::{self, PolicyError},
-        store::StoreError,
+        signing::{self, SigningError},
+        store::{Activation, Reason, StoreError},
     },
 };
+
+/// How long a component waits for room among the jobs to be tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest text of a refusal, in characters.
+const MAX_TOLD: usize = 2_000;
 
 /// Why a component is not published. The release before serves on.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +52,30 @@ pub enum PublishError {
     Needs { needs: u32, slots: u32 },
     #[error("the component cannot be instantiated: {0}")]
     Instantiate(String),
+    #[error("this host has no room to try the component just now (runtime.slots, runtime.memory_budget)")]
+    Crowded,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the release's bytes are not stored")]
     Missing,
+    #[error("a compiler of this cluster rejected these bytes before: {detail}")]
+    Rejected { reason: String, detail: String },
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The policy `plugins.require_verify`.
+    #[error("it does otherwise than recorded jobs did: {}", .0.summary())]
+    Unverified(Box<Report>),
+    #[error("recorded jobs could not be run with it: {0}")]
+    Rehearsal(String),
+}
+
+impl From<VerifyError> for PublishError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Database(error) => error.into(),
+            VerifyError::Stage(message) => Self::Rehearsal(message),
+        }
+    }
 }
 
 impl From<sqlx::Error> for PublishError {
@@ -58,26 +91,76 @@ impl PublishError {
             Self::Inspect(InspectError::NotWasm) => "not-wasm",
             Self::Inspect(InspectError::CoreModule) => "core-module",
             Self::Inspect(InspectError::Damaged(_)) => "damaged",
+            Self::Inspect(InspectError::TooMuch(_)) => "too-complex",
             Self::Inspect(InspectError::Section(_)) | Self::Manifest(_) | Self::Schema(_) => "manifest-invalid",
             Self::NoManifest => "no-manifest",
-            Self::Policy(PolicyError::UnknownImport { .. } | PolicyError::ImportWithoutGrant { .. }) => {
-                "import-not-granted"
-            }
+            Self::Policy(
+                PolicyError::UnknownImport { .. }
+                | PolicyError::ImportWithoutGrant { .. }
+                | PolicyError::Sockets { .. },
+            ) => "import-not-granted",
             Self::Policy(_) => "policy",
             Self::Compile(error) => error.slug(),
             Self::Link(_) => "does-not-link",
-            Self::Needs { .. } => "needs-too-much",
+            Self::Inspect(InspectError::Passive) | Self::Needs { .. } => "needs-too-much",
             Self::Instantiate(_) => "does-not-instantiate",
+            Self::Crowded => "crowded",
             Self::Store(StoreError::VersionTaken { .. }) => "version-taken",
             Self::Store(StoreError::TypeTaken { .. }) => "job-type-taken",
+            Self::Store(StoreError::Quarantined { .. }) => "release-quarantined",
+            Self::Store(StoreError::Retiring { .. }) => "plugin-retiring",
             Self::Store(StoreError::Database(_)) | Self::Missing => "database",
+            Self::Rejected { reason, .. } => match reason.as_str() {
+                "compile-memory" => "compile-memory",
+                "compile-time" => "compile-time",
+                _ => "compile-error",
+            },
+            Self::Signing(SigningError::Missing) => "signature-missing",
+            Self::Signing(_) => "signature-invalid",
+            Self::Unverified(_) => "verify-failed",
+            Self::Rehearsal(_) => "verify-impossible",
         }
+    }
+
+    /// Why, fit for rows, answers and logs: what it quotes is the component's, so it is bounded and has no control characters.
+    pub fn told(&self) -> String {
+        let text = self.to_string();
+        let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+        let mut told: String = text.chars().take(MAX_TOLD).map(plain).collect();
+        if text.chars().nth(MAX_TOLD).is_some() {
+            told.push('…');
+        }
+        told
     }
 
     /// The fault is the host's or the moment's, not the component's: it may be tried again.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Database(_)) | Self::Compile(CompileError::Child(_)))
+        matches!(
+            self,
+            Self::Store(StoreError::Database(_))
+                | Self::Compile(CompileError::Child(_))
+                | Self::Crowded
+                | Self::Rehearsal(_)
+        )
     }
+
+    /// A compiler said no to the bytes, and would again.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Compile(CompileError::Memory | CompileError::Time | CompileError::Refused(_)))
+    }
+}
+
+/// A component that somebody offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    pub bytes: &'a [u8],
+    /// Detached, base64.
+    pub signature: Option<&'a str>,
+    /// False: it is stored only.
+    pub activate: bool,
+    /// It is taken whatever recorded jobs do with it; the audit log says so.
+    pub unverified: bool,
+    pub by: &'a str,
 }
 
 /// What a publish came to.
@@ -86,8 +169,15 @@ pub struct Published {
     pub digest: Digest,
     pub plugin: String,
     pub version: String,
-    /// False: it served already.
-    pub activated: bool,
+    /// False: the same bytes were there.
+    pub stored: bool,
+    /// The activation that it came to. `None`: it serves already, or was to be stored only.
+    pub activation: Option<Activation>,
+    /// What recorded jobs did with it, where the policy asks.
+    pub verified: Option<Report>,
+    /// Waiting jobs that its schemas would refuse; they run on the release that accepted them. `None`: nothing changed, or it
+    /// could not be told.
+    pub waiting: Option<Waiting>,
 }
 
 /// A component that passed every check but was not stored.
@@ -97,17 +187,16 @@ pub(super) struct Candidate {
 }
 
 impl Registry {
-    /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong is written down under `source`,
-    /// and nothing else changes.
-    pub async fn publish(&self, pool: &Pool, bytes: &[u8], source: &str, by: &str) -> Result<Published, PublishError> {
-        let digest = Digest::of(bytes);
-        let published = self.try_publish(pool, bytes, by).await;
+    /// `publish`, and what was refused is written down under `source`, for all to see.
+    pub async fn publish_from(&self, pool: &Pool, offer: Offer<'_>, source: &str) -> Result<Published, PublishError> {
+        let digest = Digest::of(offer.bytes);
+        let published = self.publish(pool, offer).await;
         let noted = async {
             let mut db = pool.write().await?;
             match &published {
                 Ok(_) => releases::store::clear_refusal(&mut db, source).await?,
                 Err(error) => {
-                    releases::store::refuse(&mut db, source, digest, None, error.slug(), &error.to_string()).await?;
+                    releases::store::refuse(&mut db, source, Some(digest), None, error.slug(), &error.told()).await?;
                 }
             }
             db.done().await
@@ -115,51 +204,183 @@ impl Registry {
         if let Err(error) = noted.await {
             tracing::warn!(error = %error, source, "the outcome of a publish could not be noted");
         }
+        published
+    }
+
+    /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong, nothing changes.
+    pub async fn publish(&self, pool: &Pool, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let digest = Digest::of(offer.bytes);
+        let published = self.try_publish(pool, digest, offer).await;
         match &published {
-            Ok(done) if done.activated => {
-                tracing::info!(plugin.name = done.plugin, plugin.version = done.version, plugin.digest = %digest, "release activated");
+            Ok(done) if done.stored || done.activation.is_some() => {
+                let (plugin, version) = (&done.plugin, &done.version);
+                let activated = done.activation.is_some();
+                tracing::info!(plugin.name = plugin, plugin.version = version, plugin.digest = %digest, activated, "release published");
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(source, plugin.digest = %digest, reason = error.slug(), error = %error, "a component was refused");
+                tracing::warn!(by = offer.by, plugin.digest = %digest, reason = error.slug(), error = error.told(), "a component was refused");
             }
         }
         published
     }
 
-    async fn try_publish(&self, pool: &Pool, bytes: &[u8], by: &str) -> Result<Published, PublishError> {
-        let candidate = self.examine(bytes).await?;
-        let release = &candidate.release;
-        let stored = Stored { digest: release.digest, manifest: release.manifest.clone(), needs: release.needs };
+    async fn try_publish(&self, pool: &Pool, digest: Digest, offer: Offer<'_>) -> Result<Published, PublishError> {
+        // Before any of the bytes is looked at.
+        let signed_by = signing::verify(&self.config.plugins.trusted_keys, offer.bytes, offer.signature)?;
+        let turn = self.turn(digest);
+        let _turn = turn.lock().await;
+        let rejection = async {
+            let mut db = pool.read().await?;
+            releases::store::rejection(&mut db, digest, &self.compiler()).await
+        };
+        if let Some((reason, detail)) = rejection.await? {
+            return Err(PublishError::Rejected { reason, detail });
+        }
+        let examined = self.examine(offer.bytes).await;
+        if let Err(error) = &examined
+            && error.is_rejection()
+            && let Err(error) = self.reject(pool, digest, error).await
+        {
+            tracing::warn!(error = %error, "a rejection could not be remembered");
+        }
+        let release = examined?.release;
+        let verified = self.verify(pool, &release, offer).await?;
+        let stored = Stored { digest, manifest: release.manifest.clone(), needs: release.needs };
+        let plugin = &stored.manifest.name;
         let mut tx = pool.begin().await?;
-        releases::store::put(&mut tx, &stored, bytes, by).await?;
-        let activated = releases::store::activate(&mut tx, &stored, by).await?;
+        releases::store::lock_plugin(&mut tx, plugin).await?;
+        let new = releases::store::put(&mut tx, &stored, offer.bytes, signed_by.as_deref(), offer.by).await?;
+        // Whose type it is is told now, also where nothing is activated yet.
+        releases::store::check_types(&mut tx, &stored).await?;
+        let mut activation = None;
+        if offer.activate {
+            if releases::store::retiring(&mut tx, plugin).await? {
+                return Err(StoreError::Retiring { plugin: plugin.clone() }.into());
+            }
+            activation = releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
+        }
+        if new || activation.is_some() {
+            let mut detail = serde_json::json!({
+                "version": stored.manifest.version, "digest": digest, "signedBy": signed_by,
+                "generation": activation.map(|activation| activation.generation),
+            });
+            if let Some(report) = &verified {
+                detail["verify"] = report.counts();
+                detail["verify"]["overridden"] = (!report.is_clean()).into();
+            }
+            audit::write(&mut tx, offer.by, None, "plugin.publish", &format!("plugin/{plugin}"), detail).await?;
+        }
         tx.commit().await?;
-        // This node swaps at once; the others hear of it.
-        self.refresh(pool).await?;
+        // This node swaps at once, if it need not wait for others; they hear of it, and so does this one if it cannot.
+        if activation.is_some_and(|activation| activation.effective)
+            && let Err(error) = self.refresh(pool).await
+        {
+            tracing::warn!(error = %error, "this node could not swap at once; it will");
+        }
+        let waiting = if new || activation.is_some() { self.waiting(pool, &release).await } else { None };
         Ok(Published {
-            digest: stored.digest,
+            digest,
             plugin: stored.manifest.name,
             version: stored.manifest.version,
-            activated,
+            stored: new,
+            activation,
+            verified,
+            waiting,
+        })
+    }
+
+    /// The policy `plugins.require_verify`. What is stored has passed it before, or came before it.
+    async fn verify(
+        &self,
+        pool: &Pool,
+        release: &Arc<Release>,
+        offer: Offer<'_>,
+    ) -> Result<Option<Report>, PublishError> {
+        let Some(policy) = self.config.plugins.require_verify else { return Ok(None) };
+        let is_stored = async {
+            let mut db = pool.read().await?;
+            releases::store::get(&mut db, release.digest).await
+        };
+        if is_stored.await?.is_some() {
+            return Ok(None);
+        }
+        let types: Vec<_> = release.manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
+        let stage = Arc::new(Stage::of(&self.runtime, Arc::clone(release)));
+        // Jobs run here meanwhile: half of the threads are theirs in any case.
+        let width = self.runtime.thread_count() / 2;
+        let verifier = Verifier::new(pool, Shelf::of_host(self, pool), Some(stage), width);
+        let report = verifier.run(&types, u64::from(policy.last)).await?;
+        if report.is_clean() || offer.unverified {
+            return Ok(Some(report));
+        }
+        Err(PublishError::Unverified(Box::new(report)))
+    }
+
+    async fn waiting(&self, pool: &Pool, release: &Release) -> Option<Waiting> {
+        let looked = verify::unfit(pool, release).await.inspect_err(|error| {
+            tracing::warn!(error = %error, "waiting jobs could not be held against the new schemas");
+        });
+        let waiting = looked.ok()?;
+        for unfit in &waiting.unfit {
+            tracing::warn!(
+                plugin.name = release.manifest.name,
+                job.kind = unfit.job_type,
+                jobs = unfit.jobs,
+                "waiting jobs do not fit the new schema; they run on the release that accepted them"
+            );
+        }
+        Some(waiting)
+    }
+
+    /// Two that want the same bytes: the second one finds all done.
+    pub(super) fn turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        publishing.retain(|_, turn| turn.strong_count() > 0);
+        publishing.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turn = Arc::default();
+            publishing.insert(digest, Arc::downgrade(&turn));
+            turn
         })
     }
 
     /// All checks, without writing anything but the artifact cache.
     pub(super) async fn examine(&self, bytes: &[u8]) -> Result<Candidate, PublishError> {
-        let inspected = inspect::inspect(bytes)?;
-        let embedded = inspected.embedded.as_ref().ok_or(PublishError::NoManifest)?;
-        let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
+        // Up to 32 MiB of whatever somebody sends: not on a thread that others wait for.
+        let owned = bytes.to_vec();
+        let looked = tokio::task::spawn_blocking(move || {
+            let inspected = inspect::inspect(&owned)?;
+            let embedded = inspected.embedded.as_ref().ok_or(PublishError::NoManifest)?;
+            let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
+            Ok::<_, PublishError>((inspected, manifest))
+        });
+        let (inspected, manifest) = looked
+            .await
+            .map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))??;
         let grants = policy::check(&manifest, &inspected.imports, &self.config)?;
         let digest = Digest::of(bytes);
         let component = self.component(digest, bytes).await?;
         let mut needs = inspected.needs;
         if let Some(required) = component.resources_required() {
-            needs = Needs { memories: required.num_memories, tables: required.num_tables, ..needs };
+            // As if each memory, and each table, began as the largest does.
+            let pages = u64::from(required.num_memories).saturating_mul(required.max_initial_memory_size.unwrap_or(0));
+            let elements = u64::from(required.num_tables).saturating_mul(required.max_initial_table_size.unwrap_or(0));
+            let pages = pages.saturating_add(elements.saturating_mul(ELEMENT) / admission::PAGE);
+            needs = Needs {
+                memories: required.num_memories,
+                tables: required.num_tables,
+                memory_pages: u32::try_from(pages).unwrap_or(u32::MAX),
+                ..needs
+            };
         }
         let release = self.assemble(Stored { digest, manifest, needs }, grants, &component)?;
-        if release.units() > self.runtime.slots {
-            return Err(PublishError::Needs { needs: release.units(), slots: self.runtime.slots });
+        let (needed, slots) = (admission::slots(&needs), self.runtime.admission.slots());
+        if needed > slots {
+            return Err(PublishError::Needs { needs: needed, slots });
+        }
+        if needs.memory_pages > self.runtime.admission.pages() {
+            let message = "it begins with more memory than this host has for guests (runtime.memory_budget)";
+            return Err(PublishError::Instantiate(message.to_owned()));
         }
         self.try_out(&release).await?;
         Ok(Candidate { inspected, release })
@@ -182,11 +403,17 @@ impl Registry {
             attempt: 1,
             max_attempts: 1,
         };
+        // It waits its turn like a job: a pool full of jobs says nothing about this component.
+        let admitted = tokio::time::timeout(PATIENCE, self.runtime.admission.admit(&release.needs));
+        let Ok(admitted) = admitted.await else { return Err(PublishError::Crowded) };
+        let Ok(_admitted) = admitted else { return Ok(()) };
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.runtime.store(limits, &input, attempt, Arc::clone(&cpu));
+        let mut store =
+            self.runtime.store(World::Live(self.runtime.gate.clone()), limits, &input, attempt, Arc::clone(&cpu));
         let tried = Charged::new(release.pre.instantiate_async(&mut store), cpu);
         match tokio::time::timeout(Duration::from_secs(10), tried).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if run::is_crowded(&error) => Err(PublishError::Crowded),
             Ok(Err(error)) => Err(PublishError::Instantiate(format!("{error:#}"))),
             Err(_) => Err(PublishError::Instantiate("it takes longer than 10 s".to_owned())),
         }

@@ -1,64 +1,138 @@
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
-use wasmtime::component::Component;
+use tokio::sync::{Notify, Semaphore};
 
-use super::{PublishError, Release, Runtime, inspect, track_0_1::ProcessorPre};
+use super::{Release, Runtime, judging::Judge, ready::Unready};
 use crate::{
     config::Config,
     db::Pool,
-    ids::Digest,
-    releases::{self, Stored, manifest, policy},
+    ids::{Digest, NodeId},
+    releases::{self, Meter, manifest, store::Standing},
     submit::{Catalog, CatalogEntry},
 };
 
-/// Old releases that are kept ready for pinned jobs though nothing holds them.
-const KEPT: usize = 8;
+/// Components that are taken in at once, by HTTP: each may be 32 MiB, and they are compiled one by one.
+const UPLOADS: usize = 4;
 
-/// The releases that this node has ready.
+/// The releases that this node has ready, and which of them run here now.
 pub struct Registry {
     pub(super) runtime: Arc<Runtime>,
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) config: Config,
-    by_type: ArcSwap<BTreeMap<String, Arc<Release>>>,
-    by_digest: Mutex<ByDigest>,
-    /// One refresh at a time; the second one finds all done.
+    pub(super) node: NodeId,
+    pub(super) serving: ArcSwap<Serving>,
+    pub(super) by_digest: Mutex<ByDigest>,
+    pub(super) judge: Mutex<Judge>,
+    /// Job types run here that did not before; whoever cares for waiting jobs takes it down.
+    serves_more: AtomicBool,
+    /// Rings when most of the last jobs of a release trapped here.
+    pub tripped: Notify,
+    /// What attempts used.
+    pub meter: Meter,
+    pub uploads: Semaphore,
+    /// What this node should run and cannot.
+    pub(super) unready: Mutex<BTreeMap<Digest, Unready>>,
+    /// One publish, or one loading for a job, of a digest at a time.
+    pub(super) publishing: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
+    /// One refresh at a time; the second one finds all done. It compiles nothing.
     refreshing: tokio::sync::Mutex<()>,
+    /// One loading of releases at a time.
+    pub(super) preparing: tokio::sync::Mutex<()>,
+}
+
+/// What runs here now; swapped whole.
+#[derive(Default)]
+pub(super) struct Serving {
+    pub by_type: BTreeMap<String, Arc<Release>>,
+    /// Known job types that this node does not run now: their release is not ready here, or in quarantine.
+    pub unserved: Arc<Vec<String>>,
+    /// Releases that no node runs.
+    pub barred: HashSet<Digest>,
+    /// Of the activations in effect.
+    pub generations: HashMap<Digest, i64>,
 }
 
 #[derive(Default)]
-struct ByDigest {
-    known: HashMap<Digest, Weak<Release>>,
-    kept: VecDeque<Arc<Release>>,
+pub(super) struct ByDigest {
+    pub known: HashMap<Digest, Weak<Release>>,
+    /// Old releases that are kept ready, for pinned jobs and for a way back, though nothing holds them.
+    pub kept: VecDeque<Arc<Release>>,
+    /// Those that wait to take effect.
+    pub waiting: Vec<Arc<Release>>,
+}
+
+/// What a refresh found.
+#[derive(Debug, Default)]
+pub struct Refreshed {
+    /// A release should be ready here, and nobody has tried yet.
+    pub wanted: bool,
+    /// An activation waits for the nodes.
+    pub waiting: bool,
+    /// A plugin is being retired.
+    pub retiring: bool,
 }
 
 impl Registry {
-    pub fn new(runtime: Arc<Runtime>, catalog: Arc<Catalog>, config: Config) -> Self {
+    pub fn new(runtime: Arc<Runtime>, catalog: Arc<Catalog>, config: Config, node: NodeId) -> Self {
         Self {
             runtime,
             catalog,
             config,
-            by_type: ArcSwap::default(),
+            node,
+            serving: ArcSwap::default(),
             by_digest: Mutex::default(),
+            judge: Mutex::default(),
+            serves_more: AtomicBool::new(false),
+            tripped: Notify::new(),
+            meter: Meter::default(),
+            uploads: Semaphore::new(UPLOADS),
+            unready: Mutex::default(),
+            publishing: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
+            preparing: tokio::sync::Mutex::default(),
         }
     }
 
     /// The active release of a job type.
     pub fn resolve(&self, job_type: &str) -> Option<Arc<Release>> {
-        self.by_type.load().get(job_type).cloned()
+        self.serving.load().by_type.get(job_type).cloned()
     }
 
     /// Job types that this node can run.
     pub fn served(&self) -> Vec<String> {
-        self.by_type.load().keys().cloned().collect()
+        self.serving.load().by_type.keys().cloned().collect()
+    }
+
+    /// Known job types that this node does not run now.
+    pub fn unserved(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.serving.load().unserved)
+    }
+
+    /// Whether job types run here that did not at the last call.
+    pub fn serves_more(&self) -> bool {
+        self.serves_more.swap(false, Ordering::Relaxed)
+    }
+
+    /// No node runs it: most of its last jobs trapped.
+    pub fn is_barred(&self, digest: Digest) -> bool {
+        self.serving.load().barred.contains(&digest)
     }
 
     /// Any stored release: one that a job is pinned to, or whose schema accepted its payload.
     pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, String> {
+        if let Some(release) = self.ready(digest) {
+            return Ok(release);
+        }
+        // Jobs come by the hundred: the first one loads it for all.
+        let turn = self.turn(digest);
+        let _turn = turn.lock().await;
         if let Some(release) = self.ready(digest) {
             return Ok(release);
         }
@@ -71,58 +145,74 @@ impl Registry {
         self.load(pool, stored).await.map_err(|e| format!("release {digest}: {e}"))
     }
 
-    /// Brings this node up to the active releases; returns the job types that it newly serves. A release that cannot
-    /// be loaded here is told and leaves the one before in place.
-    pub async fn refresh(&self, pool: &Pool) -> sqlx::Result<Vec<String>> {
+    /// Brings this node to what serves now, as far as it is ready: a release that is not runs on other nodes only.
+    pub async fn refresh(&self, pool: &Pool) -> sqlx::Result<Refreshed> {
         let _turn = self.refreshing.lock().await;
-        let active = {
-            let mut db = pool.read().await?;
-            releases::store::active(&mut db).await?
+        let mut db = pool.read().await?;
+        let standing = releases::store::standing(&mut db).await?;
+        let waiting = releases::store::waiting(&mut db).await?;
+        let quarantined = releases::store::quarantined(&mut db).await?;
+        drop(db);
+
+        let generations: HashMap<_, _> =
+            standing.iter().filter(|s| s.serves).map(|s| (s.release.digest, s.generation)).collect();
+        let barred = self.lock_judge().bar(quarantined, &generations);
+        let mut done = Refreshed {
+            wanted: waiting.iter().any(|(_, release)| self.is_wanted(release.digest)),
+            waiting: !waiting.is_empty(),
+            ..Refreshed::default()
         };
-        let before = self.by_type.load_full();
-        let mut by_type = BTreeMap::new();
-        let mut entries = BTreeMap::new();
-        for stored in active {
-            let digest = stored.digest;
-            let manifest = stored.manifest.clone();
-            let release = match self.ready(digest) {
-                Some(release) => Some(release),
-                None => match self.load(pool, stored).await {
-                    Ok(release) => Some(release),
-                    Err(error) => {
-                        tracing::error!(plugin.name = manifest.name, plugin.digest = %digest, error = %error, "an active release cannot be loaded on this node");
-                        // The one that served this plugin before goes on.
-                        before.values().find(|old| old.manifest.name == manifest.name).cloned()
-                    }
-                },
-            };
-            let serving = release.as_ref().map_or(&manifest, |release| &release.manifest);
-            for job in &serving.jobs {
-                if let Some(release) = &release {
-                    by_type.insert(job.job_type.clone(), Arc::clone(release));
-                }
-                let validator = release.as_ref().and_then(|r| r.validators.get(&job.job_type).cloned());
-                let validator = match validator {
-                    Some(validator) => Ok(validator),
-                    None => manifest::validator(&job.schema).map(Arc::new),
-                };
-                let serves = release.as_ref().map(|release| release.digest);
-                let entry = validator.and_then(|validator| {
-                    CatalogEntry::new(job.clone(), serving.name.clone(), serves, validator).map_err(|e| e.to_string())
-                });
-                match entry {
-                    Ok(entry) => drop(entries.insert(job.job_type.clone(), Arc::new(entry))),
-                    Err(error) => tracing::error!(job.kind = job.job_type, error, "a job type cannot take submits"),
+        let mut next = Serving { generations, barred, ..Serving::default() };
+        let (mut entries, mut unserved) = (BTreeMap::new(), Vec::new());
+        for plugin in &standing {
+            let digest = plugin.release.digest;
+            let runs = plugin.serves && !next.barred.contains(&digest);
+            let release = self.ready(digest).filter(|_| runs);
+            done.wanted |= runs && self.is_wanted(digest);
+            done.retiring |= plugin.retiring;
+            for job in &plugin.release.manifest.jobs {
+                match &release {
+                    Some(release) => drop(next.by_type.insert(job.job_type.clone(), Arc::clone(release))),
+                    None => unserved.push(job.job_type.clone()),
                 }
             }
+            self.enter(plugin, release.as_deref(), &mut entries);
         }
+        next.unserved = Arc::new(unserved);
         self.tell_sql(pool, &entries).await?;
-        let newly: Vec<_> = by_type.keys().filter(|job_type| !before.contains_key(*job_type)).cloned().collect();
+        let before = self.serving.load_full();
+        if next.by_type.keys().any(|job_type| !before.by_type.contains_key(job_type)) {
+            self.serves_more.store(true, Ordering::Relaxed);
+        }
         // Submits are checked by the new schema before jobs run on the new code: the other order would run payloads
         // that only the old one took.
         self.catalog.replace(entries);
-        self.by_type.store(Arc::new(by_type));
-        Ok(newly)
+        self.serving.store(Arc::new(next));
+        // What tripped while this was read is not known to the rows yet.
+        self.suspend_tripped();
+        Ok(done)
+    }
+
+    /// What submits must know of the job types of a plugin.
+    fn enter(&self, plugin: &Standing, release: Option<&Release>, entries: &mut BTreeMap<String, Arc<CatalogEntry>>) {
+        let manifest = &plugin.release.manifest;
+        for job in &manifest.jobs {
+            let validator = match release.and_then(|release| release.validators.get(&job.job_type)) {
+                Some(validator) => Ok(Arc::clone(validator)),
+                None => manifest::validator(&job.schema).map(Arc::new),
+            };
+            let serves = release.map(|release| release.digest);
+            let entry = validator.and_then(|validator| {
+                CatalogEntry::new(job.clone(), manifest.name.clone(), serves, validator).map_err(|e| e.to_string())
+            });
+            match entry {
+                Ok(mut entry) => {
+                    entry.retiring = plugin.retiring;
+                    entries.insert(job.job_type.clone(), Arc::new(entry));
+                }
+                Err(error) => tracing::error!(job.kind = job.job_type, error, "a job type cannot take submits"),
+            }
+        }
     }
 
     /// Submits by SQL must know the types too.
@@ -145,66 +235,19 @@ impl Registry {
         db.done().await
     }
 
-    fn ready(&self, digest: Digest) -> Option<Arc<Release>> {
-        self.by_digest.lock().unwrap_or_else(PoisonError::into_inner).known.get(&digest).and_then(Weak::upgrade)
+    fn is_wanted(&self, digest: Digest) -> bool {
+        self.ready(digest).is_none() && !self.is_unready(digest)
     }
 
-    /// From Postgres through the artifact cache or the compiler to something that runs.
-    async fn load(&self, pool: &Pool, stored: Stored) -> Result<Arc<Release>, PublishError> {
-        let wasm = async {
-            let mut db = pool.read().await?;
-            releases::store::wasm(&mut db, stored.digest).await
-        };
-        let wasm = wasm.await?.ok_or(PublishError::Missing)?;
-        let inspected = inspect::inspect(&wasm)?;
-        let grants = policy::check(&stored.manifest, &inspected.imports, &self.config)?;
-        let component = self.component(stored.digest, &wasm).await?;
-        self.assemble(stored, grants, &component)
+    pub(super) fn ready(&self, digest: Digest) -> Option<Arc<Release>> {
+        self.lock_digests().known.get(&digest).and_then(Weak::upgrade)
     }
 
-    /// The compiled component, from the cache if it is there.
-    pub(super) async fn component(&self, digest: Digest, wasm: &[u8]) -> Result<Component, PublishError> {
-        let runtime = &self.runtime;
-        if let Some(component) = runtime.artifacts.load(&runtime.engine, digest) {
-            return Ok(component);
-        }
-        let artifact = runtime.compiler.compile(wasm).await?;
-        if let Err(error) = runtime.artifacts.store(digest, &artifact) {
-            tracing::warn!(error = %error, plugin.digest = %digest, "a compiled component could not be cached");
-        }
-        super::artifacts::Artifacts::deserialize(&runtime.engine, &artifact)
-            .map_err(|e| PublishError::Link(e.to_string()))
+    pub(super) fn lock_digests(&self) -> std::sync::MutexGuard<'_, ByDigest> {
+        self.by_digest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn assemble(
-        &self,
-        stored: Stored,
-        grants: crate::config::GrantSet,
-        component: &Component,
-    ) -> Result<Arc<Release>, PublishError> {
-        let link = |e: wasmtime::Error| PublishError::Link(format!("{e:#}"));
-        let pre = self.runtime.linker.instantiate_pre(component).map_err(link)?;
-        let pre = ProcessorPre::new(pre).map_err(link)?;
-        let mut validators = BTreeMap::new();
-        for job in &stored.manifest.jobs {
-            let validator = manifest::validator(&job.schema).map_err(PublishError::Schema)?;
-            validators.insert(job.job_type.clone(), Arc::new(validator));
-        }
-        let release = Arc::new(Release {
-            digest: stored.digest,
-            manifest: stored.manifest,
-            grants: Arc::new(grants),
-            needs: stored.needs,
-            validators,
-            pre,
-        });
-        let mut by_digest = self.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
-        by_digest.known.retain(|_, release| release.strong_count() > 0);
-        by_digest.known.insert(release.digest, Arc::downgrade(&release));
-        if by_digest.kept.len() == KEPT {
-            by_digest.kept.pop_front();
-        }
-        by_digest.kept.push_back(Arc::clone(&release));
-        Ok(release)
+    pub(super) fn lock_judge(&self) -> std::sync::MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::{state::State, track_0_1::ProcessorPre};
 use crate::{
@@ -16,6 +19,8 @@ pub struct Release {
     pub needs: Needs,
     pub(super) validators: BTreeMap<String, Arc<jsonschema::Validator>>,
     pub(super) pre: ProcessorPre<State>,
+    /// One of its last jobs here trapped: its outcomes are counted.
+    pub(super) flawed: AtomicBool,
 }
 
 impl Release {
@@ -27,10 +32,5 @@ impl Release {
     pub fn accepts(&self, job_type: &str, payload: &str) -> bool {
         let Some(validator) = self.validators.get(job_type) else { return false };
         serde_json::from_str(payload).is_ok_and(|payload| validator.is_valid(&payload))
-    }
-
-    /// Units of the pool that one instance takes.
-    pub(super) fn units(&self) -> u32 {
-        self.needs.core_instances.max(self.needs.memories).max(self.needs.tables).max(1)
     }
 }

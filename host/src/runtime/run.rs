@@ -1,16 +1,18 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 use super::{
     Release, Runtime,
+    guest_log::{GuestLog, LogLine},
     limits::{Charged, Cpu, Memory},
-    state::{GuestLog, Halt, State},
+    state::{Halt, State},
     track_0_1::{Failure, Job},
 };
 use crate::{
-    effects::{Attempt, Stop},
+    effects::{Attempt, Script, Stop, World},
     ids::JobId,
     releases::Limits,
     submit::{ChildOf, PreparedJob},
@@ -37,9 +39,13 @@ pub struct Ended {
     pub cpu: Duration,
     /// Bytes of linear memory.
     pub peak_memory: u64,
+    /// Of log lines, also of those that were cut off.
+    pub log_bytes: u64,
     pub children: Vec<PreparedJob>,
     /// In the order in which it published.
     pub published: Vec<Publication>,
+    /// What it logged; kept of rehearsals only.
+    pub log: Vec<LogLine>,
 }
 
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub enum Verdict {
         kind: TrapKind,
         message: String,
     },
+    /// The host's lack, not the guest's fault: its pool or its memory for guests is used up.
+    Crowded,
     /// The host ends.
     Cancelled,
 }
@@ -70,12 +78,31 @@ pub enum TrapKind {
     StackOverflow,
     /// A panic, or an abort.
     Unreachable,
+    /// `exit` of WASI: its job has no result.
+    Exit,
+    /// A call of what is not there.
+    NotThere,
     /// Too much passed to or returned from a host call, or text that is none.
     HostcallLimit,
     ResultTooLarge,
     ResultInvalid,
     /// Another trap of WebAssembly.
     Wasm(Trap),
+}
+
+impl TrapKind {
+    /// How the names of all of them begin.
+    pub const NAMES: [&str; 9] = [
+        "cpu-limit",
+        "wall-limit",
+        "memory-limit",
+        "stack-overflow",
+        "trap-",
+        "exit",
+        "not-there",
+        "hostcall-limit",
+        "result-",
+    ];
 }
 
 impl fmt::Display for TrapKind {
@@ -86,6 +113,8 @@ impl fmt::Display for TrapKind {
             Self::MemoryLimit => "memory-limit",
             Self::StackOverflow => "stack-overflow",
             Self::Unreachable => "trap-unreachable",
+            Self::Exit => "exit",
+            Self::NotThere => "not-there",
             Self::HostcallLimit => "hostcall-limit",
             Self::ResultTooLarge => "result-too-large",
             Self::ResultInvalid => "result-invalid",
@@ -105,6 +134,8 @@ impl fmt::Display for TrapKind {
 const MAX_RESULT: usize = 256 << 10;
 /// Most bytes that one host call may lift out of the guest.
 const HOSTCALL_FUEL: usize = 4 << 20;
+/// Handles of a guest at a time, those of its own resources included: each is a row in a table of the host's.
+const MAX_HANDLES: usize = 4096;
 
 impl Runtime {
     /// Runs on the guests' threads, which guests must not leave: they compute.
@@ -126,20 +157,43 @@ impl Runtime {
         attempt: Arc<Attempt>,
         cancel: CancellationToken,
     ) -> Ended {
+        self.run_in(World::Live(self.gate.clone()), release, job, attempt, cancel).await
+    }
+
+    /// The same with answers that are there already, and the guest's log kept.
+    pub(super) async fn rehearse(
+        &self,
+        script: Script,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+    ) -> Ended {
+        self.run_in(World::Scripted(script), release, job, attempt, CancellationToken::new()).await
+    }
+
+    async fn run_in(
+        &self,
+        world: World,
+        release: &Release,
+        job: JobInput,
+        attempt: Arc<Attempt>,
+        cancel: CancellationToken,
+    ) -> Ended {
         let Some(limits) = release.job_type(&job.job_type).map(|job_type| job_type.limits) else {
             return nothing(Verdict::GuestPermanent("this release does not own the job type".to_owned()));
         };
-        // Admitted before the store is made: the pool would say no with an error that looks like the guest's.
+        // No clock of the attempt runs while it waits.
         let admitted = tokio::select! {
-            admitted = self.admission.acquire_many(release.units().min(self.slots)) => admitted,
+            admitted = self.admission.admit(&release.needs) => admitted,
             () = cancel.cancelled() => return nothing(Verdict::Cancelled),
         };
         let Ok(_admitted) = admitted else { return nothing(Verdict::Cancelled) };
-        self.attempt(release, limits, job, attempt, cancel).await
+        self.attempt(world, release, limits, job, attempt, cancel).await
     }
 
     async fn attempt(
         &self,
+        world: World,
         release: &Release,
         limits: Limits,
         job: JobInput,
@@ -147,7 +201,7 @@ impl Runtime {
         cancel: CancellationToken,
     ) -> Ended {
         let cpu = Arc::new(Cpu::default());
-        let mut store = self.store(limits, &job, attempt, Arc::clone(&cpu));
+        let mut store = self.store(world, limits, &job, attempt, Arc::clone(&cpu));
         let input = Job {
             id: job.id.to_string(),
             job_type: job.job_type,
@@ -170,7 +224,9 @@ impl Runtime {
                 }
             }
         };
-        let state = store.into_data();
+        let mut state = store.into_data();
+        // A line that was not ended is one now; it may be the reason of a trap.
+        state.wasi = None;
         let peak_memory = state.memory.used();
         let verdict = match verdict {
             None => trapped(TrapKind::WallLimit, format!("it ran longer than {:?}", limits.wall)),
@@ -183,16 +239,35 @@ impl Runtime {
             Some(Ok(Err(Failure::Permanent(message)))) => Verdict::GuestPermanent(message),
             Some(Err(error)) => classify(&error, state.stop, &state.memory, &state.log, limits),
         };
-        Ended { verdict, cpu: cpu.used(), peak_memory, children: state.children, published: state.published }
+        Ended {
+            verdict,
+            cpu: cpu.used(),
+            peak_memory,
+            log_bytes: state.log.bytes(),
+            children: state.children,
+            published: state.published,
+            log: state.log.take_kept(),
+        }
     }
 
     /// A fresh store. Nothing of one attempt is left for the next.
-    pub(super) fn store(&self, limits: Limits, job: &JobInput, attempt: Arc<Attempt>, cpu: Arc<Cpu>) -> Store<State> {
+    pub(super) fn store(
+        &self,
+        world: World,
+        limits: Limits,
+        job: &JobInput,
+        attempt: Arc<Attempt>,
+        cpu: Arc<Cpu>,
+    ) -> Store<State> {
+        // A rehearsal's lines are read afterwards; those of a job are in the host's log.
+        let log = if world.is_scripted() {
+            GuestLog::keeping(job.id, &job.job_type)
+        } else {
+            GuestLog::new(job.id, &job.job_type)
+        };
         let state = State {
-            job: job.id,
-            job_type: job.job_type.clone(),
             attempt,
-            gate: self.gate.clone(),
+            world,
             submitter: self.submitter.clone(),
             memory: Memory::new(Arc::clone(&self.memory), limits.memory),
             cpu,
@@ -200,12 +275,14 @@ impl Runtime {
             children: Vec::new(),
             published: Vec::new(),
             parent: ChildOf { job: job.id, tenant: job.tenant.clone(), subject: job.subject.clone(), n: 0 },
-            log: GuestLog::default(),
+            log,
+            wasi: None,
             stop: None,
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
             let state = store.data();
@@ -219,7 +296,15 @@ impl Runtime {
 const MAX_LATER: Duration = Duration::from_secs(24 * 3600);
 
 fn nothing(verdict: Verdict) -> Ended {
-    Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() }
+    Ended {
+        verdict,
+        cpu: Duration::ZERO,
+        peak_memory: 0,
+        log_bytes: 0,
+        children: Vec::new(),
+        published: Vec::new(),
+        log: Vec::new(),
+    }
 }
 
 fn trapped(kind: TrapKind, message: String) -> Verdict {
@@ -239,6 +324,11 @@ fn completed(result: String) -> Verdict {
     }
 }
 
+/// The host's lack, not the guest's fault.
+pub(super) fn is_crowded(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>() || matches!(error.downcast_ref(), Some(Halt::Crowded))
+}
+
 /// By type, never by text: our own halts first, then traps of WebAssembly; what is left are host calls whose arguments
 /// or results could not be lifted.
 fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &GuestLog, limits: Limits) -> Verdict {
@@ -248,12 +338,19 @@ fn classify(error: &wasmtime::Error, stop: Option<Stop>, memory: &Memory, log: &
             return stop
                 .map_or_else(|| trapped(TrapKind::HostcallLimit, "ended in a host call".to_owned()), Verdict::Stopped);
         }
-        None => {}
+        Some(halt @ Halt::NotThere(_)) => return trapped(TrapKind::NotThere, halt.to_string()),
+        Some(Halt::Crowded) | None => {}
+    }
+    if is_crowded(error) {
+        return Verdict::Crowded;
     }
     let last_words = || log.last_words().map(|words| format!(": {words}")).unwrap_or_default();
     if memory.denied {
         let message = format!("it asked for more than {} bytes of memory{}", limits.memory, last_words());
         return trapped(TrapKind::MemoryLimit, message);
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return trapped(TrapKind::Exit, format!("it exited with status {status}{}", last_words()));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => trapped(TrapKind::StackOverflow, "the call stack is exhausted".to_owned()),

@@ -1,19 +1,20 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::limits::{Cpu, Memory};
+use super::{
+    guest_log::GuestLog,
+    limits::{Cpu, Memory},
+    wasi::Wasi,
+};
 use crate::{
-    effects::{Attempt, Gate, Stop},
-    ids::JobId,
+    effects::{Attempt, Stop, World},
     submit::{ChildOf, PreparedJob, Submitter},
     webhooks::Publication,
 };
 
 /// The host's side of one attempt.
 pub(super) struct State {
-    pub job: JobId,
-    pub job_type: String,
     pub attempt: Arc<Attempt>,
-    pub gate: Gate,
+    pub world: World,
     pub submitter: Submitter,
     pub memory: Memory,
     pub cpu: Arc<Cpu>,
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub parent: ChildOf,
     pub published: Vec<Publication>,
     pub log: GuestLog,
+    /// Made when a guest first asks for something of it.
+    pub wasi: Option<Box<Wasi>>,
     /// Why a host call ended the attempt.
     pub stop: Option<Stop>,
 }
@@ -34,68 +37,10 @@ pub(super) enum Halt {
     Stopped,
     #[error("the CPU budget is used up")]
     Cpu,
-}
-
-/// Bytes of log lines an attempt may write.
-const MAX_BYTES: usize = 64 << 10;
-const MAX_LINES: usize = 256;
-/// Longest line that is kept, in characters.
-const MAX_LINE: usize = 4 << 10;
-
-/// A guest's log: bounded, and remembered in part for the error of an attempt that traps.
-#[derive(Debug, Default)]
-pub(super) struct GuestLog {
-    bytes: usize,
-    lines: usize,
-    complaints: VecDeque<String>,
-}
-
-impl GuestLog {
-    /// The line as it may be logged; `None`: over the limit. The first line over it says so.
-    pub fn admit(&mut self, message: &str) -> Option<String> {
-        if self.lines > MAX_LINES {
-            return None;
-        }
-        self.lines += 1;
-        self.bytes += message.len();
-        if self.lines > MAX_LINES || self.bytes > MAX_BYTES {
-            self.lines = MAX_LINES + 1;
-            return Some("truncated: this attempt may log no more".to_owned());
-        }
-        // One line stays one line, and no terminal is steered.
-        Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
-    }
-
-    /// A warning or error: likely the reason of a trap that follows.
-    pub fn remember(&mut self, line: &str) {
-        if self.complaints.len() == 3 {
-            self.complaints.pop_front();
-        }
-        self.complaints.push_back(line.to_owned());
-    }
-
-    pub fn last_words(&self) -> Option<&str> {
-        self.complaints.back().map(String::as_str)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_ends_with_one_line_that_says_so() {
-        let mut log = GuestLog::default();
-        let admitted: Vec<_> = (0..100_000).filter_map(|n| log.admit(&format!("line {n}"))).collect();
-        assert_eq!(admitted.len(), MAX_LINES + 1);
-        assert!(admitted[MAX_LINES].starts_with("truncated"));
-        let mut log = GuestLog::default();
-        assert!(log.admit(&"x".repeat(1 << 20)).expect("a line").starts_with("truncated"));
-        assert_eq!(log.admit("more"), None);
-    }
-
-    #[test]
-    fn a_line_stays_a_line() {
-        assert_eq!(GuestLog::default().admit("a\nb\u{1b}[31m").as_deref(), Some("a b [31m"));
-    }
+    /// The host's memory for guests, not the job's own limit.
+    #[error("this host's memory for guests (runtime.memory_budget) is used up")]
+    Crowded,
+    /// A call of an import that the manifest says is never called.
+    #[error("{0} is not there: the manifest names it in plugin.unused_imports")]
+    NotThere(String),
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Scheduler, store};
-use crate::queue;
+use crate::{queue, releases};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// A node that does this duty is left to it for so long after its last sign.
@@ -26,8 +26,27 @@ pub(super) async fn run(s: Arc<Scheduler>) {
     }
 }
 
-/// Stores what ended here since the last time.
+/// Stores what ended here since the last time, and what was used for it.
 pub(super) async fn flush(s: &Scheduler) -> sqlx::Result<()> {
+    flush_finished(s).await?;
+    flush_usage(s).await
+}
+
+async fn flush_usage(s: &Scheduler) -> sqlx::Result<()> {
+    let metered = s.registry.meter.take();
+    if metered.is_empty() {
+        return Ok(());
+    }
+    let stored = async {
+        let mut db = s.pool.write().await?;
+        releases::store::add_usage(&mut db, &metered).await?;
+        db.done().await
+    };
+    let stored: sqlx::Result<()> = stored.await;
+    stored.inspect_err(|_| s.registry.meter.give_back(metered.clone()))
+}
+
+async fn flush_finished(s: &Scheduler) -> sqlx::Result<()> {
     let finished = s.bell.take_finished();
     if finished.is_empty() {
         return Ok(());

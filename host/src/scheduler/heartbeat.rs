@@ -3,7 +3,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Scheduler, store};
+use super::{
+    Scheduler,
+    store::{self, Told},
+};
 use crate::{
     clock::Boottime,
     ids::{NodeId, Tier},
@@ -34,7 +37,7 @@ fn host_name() -> String {
 
 pub(super) async fn run(s: Arc<Scheduler>) {
     let mut seen = HashMap::new();
-    let mut generation = 0;
+    let mut releases = 0;
     let mut missed = false;
     // Jobs of nodes that left no row behind, e.g. after a restore.
     reap_orphans(&s).await;
@@ -51,8 +54,8 @@ pub(super) async fn run(s: Arc<Scheduler>) {
         }
         missed = beat.is_err();
         match beat {
-            Ok(newest) if newest != generation => {
-                generation = newest;
+            Ok(newest) if newest != releases => {
+                releases = newest;
                 s.releases_changed.notify_one();
             }
             Ok(_) => {}
@@ -66,7 +69,15 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
     let asked = Boottime::now();
     let was_fresh = s.pulse.is_fresh();
     let mut db = s.pool.write().await?;
-    let beat = store::beat(&mut db, s.node, &s.running.by_queue()).await?;
+    let (ready, unready) = s.registry.readiness();
+    let told = Told {
+        running: &s.running.by_queue(),
+        ready: &ready,
+        unready: &unready,
+        outcomes: &s.registry.outcomes(),
+        leaving: s.lifecycle.is_stopping(),
+    };
+    let beat = store::beat(&mut db, s.node, &told).await?;
     if !beat.alive {
         // Our jobs run elsewhere by now. What still runs here cannot settle; new claims are ours again.
         tracing::error!(node.id = %s.node, "this node was declared dead and comes back");
@@ -86,6 +97,7 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
     if beat.rates != s.limiter.version() {
         s.rates_changed.notify_one();
     }
+    s.registry.ended_elsewhere(&beat.outcomes);
     s.peers.store(beat.others.len(), Ordering::Relaxed);
 
     seen.retain(|node, _| beat.others.iter().any(|(other, _)| other == node));
@@ -97,7 +109,7 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
             reap(s, node, count).await?;
         }
     }
-    Ok(beat.generation)
+    Ok(beat.releases)
 }
 
 fn limits(of_nodes: &BTreeMap<String, i32>) -> NodeLimits {

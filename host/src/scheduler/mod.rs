@@ -1,7 +1,7 @@
 //! The duties of a node that no job asks for, one file each.
 //!
 //! Owns: the heartbeat and the reaping of dead nodes, the timer that makes due jobs ready, the news between nodes, the
-//! archive's partitions, the counts of the queues, and the comparison of what this node runs with what the table says.
+//! archive's partitions, the counts of the queues, the readiness of releases and their quarantine, and the comparison of what this node runs with what the table says.
 //! Refuses: to trust another node's timestamps; a beat that stands still over our own clock is what counts.
 //! Invariant: an idle node asks Postgres less than once a second.
 //! Tables: nodes (jobs through `queue`).
@@ -12,6 +12,7 @@ mod news;
 mod partitions;
 mod promote;
 mod redrive;
+mod releases;
 mod retention;
 mod store;
 mod strays;
@@ -57,6 +58,8 @@ pub struct Scheduler {
     pub peers: Arc<AtomicUsize>,
     /// Rings when another release may be active.
     pub releases_changed: Arc<Notify>,
+    /// Rings when a release should be ready here and is not.
+    pub releases_wanted: Arc<Notify>,
     /// Rings when rate limits may have changed, or a bucket may be held.
     pub rates_changed: Arc<Notify>,
 }
@@ -75,7 +78,9 @@ impl Scheduler {
         duties.spawn(promote::run(Arc::clone(&self)));
         duties.spawn(news::listen(Arc::clone(&self)));
         duties.spawn(news::tell(Arc::clone(&self)));
-        duties.spawn(news::refresh(Arc::clone(&self)));
+        duties.spawn(releases::refresh(Arc::clone(&self)));
+        duties.spawn(releases::prepare(Arc::clone(&self)));
+        duties.spawn(releases::quarantine(Arc::clone(&self)));
         duties.spawn(news::refresh_rates(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));

@@ -34,7 +34,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     ACTIVATION => s.releases_changed.notify_one(),
                     CANCEL => note.payload().parse().iter().for_each(|id| s.running.cancel(&[*id])),
                     WAKE => s.bell.due_in(Duration::ZERO),
-                    RESUME => s.bell.heard(note.payload()),
+                    RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
                     _ => match note.payload().split_once(' ') {
@@ -75,22 +75,6 @@ pub(super) async fn tell(s: Arc<Scheduler>) {
             }
         }
         tokio::time::sleep(DEBOUNCE).await;
-    }
-}
-
-/// Brings this node's releases up to date whenever an activation may have happened.
-pub(super) async fn refresh(s: Arc<Scheduler>) {
-    loop {
-        tokio::select! {
-            () = s.releases_changed.notified() => {}
-            () = s.lifecycle.stopping() => return,
-        }
-        match s.registry.refresh(&s.pool).await {
-            // Jobs of these types may be waiting, blocked.
-            Ok(newly_served) if !newly_served.is_empty() => s.bell.due_in(Duration::ZERO),
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = %error, "releases could not be brought up to date"),
-        }
     }
 }
 

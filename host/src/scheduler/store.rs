@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::ids::NodeId;
+use crate::ids::{Digest, NodeId};
 
 pub async fn register(db: &mut PgConnection, node: NodeId, host: &str) -> sqlx::Result<()> {
     sqlx::query!(
@@ -36,35 +36,58 @@ pub struct Beat {
     pub alive: bool,
     /// The other nodes and their counters.
     pub others: Vec<(NodeId, i64)>,
-    /// The newest activation.
-    pub generation: i64,
+    /// Of what should run.
+    pub releases: i64,
+    /// What other nodes counted of releases whose jobs trap.
+    pub outcomes: Vec<serde_json::Value>,
     /// What operators decided about each node, by scope.
     pub limits: BTreeMap<String, i32>,
     /// Of the rate limits and what is held.
     pub rates: i64,
 }
 
+/// What a node tells of itself with each beat.
+#[derive(Debug)]
+pub struct Told<'a> {
+    pub running: &'a BTreeMap<String, usize>,
+    /// Releases that it could run at once, those that it should and cannot, and what it counted of bad ones.
+    pub ready: &'a [Digest],
+    pub unready: &'a serde_json::Value,
+    pub outcomes: &'a serde_json::Value,
+    /// It is shutting down.
+    pub leaving: bool,
+}
+
 /// Counts up this node's beat and reads all that a node must know every few seconds, in one statement.
-pub async fn beat(db: &mut PgConnection, node: NodeId, running: &BTreeMap<String, usize>) -> sqlx::Result<Beat> {
+pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx::Result<Beat> {
     let row = sqlx::query!(
         r#"
-        WITH me AS (UPDATE nodes SET beat = beat + 1, beat_at = now(), running = $2 WHERE id = $1 RETURNING id)
+        WITH me AS (
+            UPDATE nodes SET beat = beat + 1, beat_at = now(), running = $2, ready = $3, unready = $4, outcomes = $5,
+                             leaving = $6
+            WHERE id = $1 RETURNING id
+        )
         SELECT EXISTS (SELECT FROM me) AS "alive!",
                ARRAY(SELECT id FROM nodes WHERE id <> $1 ORDER BY id) AS "ids!: Vec<Uuid>",
                ARRAY(SELECT beat FROM nodes WHERE id <> $1 ORDER BY id) AS "beats!: Vec<i64>",
-               coalesce((SELECT max(generation) FROM activations), 0) AS "generation!",
+               (SELECT version FROM release_news) AS "releases!",
+               ARRAY(SELECT outcomes FROM nodes WHERE id <> $1 AND outcomes <> '{}') AS "outcomes!: Vec<serde_json::Value>",
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
                (SELECT version FROM rate_news) AS "rates!"
         "#,
         node.0,
-        serde_json::json!(running),
+        serde_json::json!(told.running),
+        &told.ready.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>(),
+        told.unready,
+        told.outcomes,
+        told.leaving,
     )
     .fetch_one(db)
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
-    Ok(Beat { alive: row.alive, others, generation: row.generation, limits, rates: row.rates })
+    Ok(Beat { alive: row.alive, others, releases: row.releases, outcomes: row.outcomes, limits, rates: row.rates })
 }
 
 /// Jobs in flight by node and queue, as of the nodes' last beats.

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{Accepted, NewJob, PreparedJob, SubmitError, Submitter, batch::LOCK_TIMEOUT, check::Origin, commit};
+use super::{
+    Accepted, NewJob, PreparedJob, SubmitError, Submitter, Trouble, batch::LOCK_TIMEOUT, check::Origin, commit,
+};
 use crate::{
     alerts::{self, Alert, Severity},
     db::Pool,
@@ -92,6 +94,8 @@ impl Submitter {
             }
             let settled = queue::store::settle(&mut tx, tier, &ends.iter().collect::<Vec<_>>()).await?;
             alerts::raise(&mut tx, &raised).await?;
+            let troubles: Vec<_> = settled.dead.iter().map(Trouble::from).collect();
+            let mails = self.alarm(&mut tx, &troubles).await?;
             let failed: Vec<_> = settled
                 .dead
                 .into_iter()
@@ -112,6 +116,7 @@ impl Submitter {
             tx.commit().await?;
             admitted.ready.extend(done.ready);
             admitted.ready.extend(settled.ready);
+            admitted.ready.extend(mails);
             admitted.finished.merge(&settled.finished);
         }
         Ok(admitted)
@@ -158,6 +163,7 @@ fn end(id: JobId, tier: Tier, verdict: Verdict, mut error: serde_json::Value) ->
         error: Some(error),
         release: None,
         cpu: Duration::ZERO,
+        base_ms: None,
         place: None,
         journaled: false,
     }

@@ -21,6 +21,8 @@ pub struct CatalogEntry {
     /// The release that serves it; `None`: known, but nothing serves it now, so jobs wait.
     pub digest: Option<Digest>,
     pub validator: Arc<jsonschema::Validator>,
+    /// Its plugin is being retired: it takes no submits any more, but for the children of jobs that were taken before.
+    pub retiring: bool,
     /// The key template, parsed; `None`: the whole payload is the key, or there is none.
     pub template: Option<Template>,
 }
@@ -34,7 +36,7 @@ impl CatalogEntry {
         validator: Arc<jsonschema::Validator>,
     ) -> Result<Self, TemplateError> {
         let template = job_type.idempotency.as_ref().and_then(|i| i.key.as_deref()).map(Template::parse).transpose()?;
-        Ok(Self { job_type, plugin, digest, validator, template })
+        Ok(Self { job_type, plugin, digest, validator, retiring: false, template })
     }
 }
 

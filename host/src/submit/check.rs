@@ -34,6 +34,24 @@ impl PreparedJob {
         self.tier
     }
 
+    pub fn job_type(&self) -> &str {
+        &self.row.job_type
+    }
+
+    pub fn payload(&self) -> &str {
+        &self.row.payload
+    }
+
+    /// The submitter's own idempotency key.
+    pub fn key(&self) -> Option<&str> {
+        self.keys.iter().find(|key| key.kind == idempotency::Kind::Header).map(|key| key.text.as_str())
+    }
+
+    /// Not before this long after the commit.
+    pub fn delay(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.row.delay_ms).unwrap_or_default())
+    }
+
     pub fn queue(&self) -> &str {
         &self.row.queue
     }

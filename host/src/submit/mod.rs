@@ -1,11 +1,13 @@
 //! One way in for jobs: HTTP, children and SQL; cron later.
 //!
-//! Owns: the check of a payload (size, depth, keys, schema), the derived key, and the group commit.
+//! Owns: the check of a payload (size, depth, keys, schema), the derived key, the group commit, and the mail to the operator when a
+//! job has failed.
 //! Refuses: anything that Postgres would refuse, before Postgres sees it, so that one bad submit harms no other.
 //! Invariant: what is acknowledged is committed, as durably as its tier says.
 //! Tables: none of its own (through `queue` and `idempotency`, but for one statement over both).
 
 mod admit;
+mod alarm;
 mod batch;
 pub mod catalog;
 mod check;
@@ -17,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     admit::Admitted,
+    alarm::Trouble,
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
@@ -24,7 +27,7 @@ pub use self::{
 };
 use self::{batch::Batcher, check::Origin};
 use crate::{
-    config::Queues,
+    config::{AlertMail, Queues},
     db::Pool,
     ids::{JobId, Priority, Tier},
     queue::{Bell, Lanes},
@@ -81,6 +84,8 @@ pub struct Violation {
 pub enum SubmitError {
     #[error("no plugin owns the job type \"{given}\"")]
     UnknownType { given: String, known: Vec<String> },
+    #[error("the plugin \"{plugin}\" is being retired, and \"{job_type}\" takes no jobs any more")]
+    Retiring { job_type: String, plugin: String },
     #[error("the payload is longer than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the payload is refused")]
@@ -111,6 +116,8 @@ pub struct Submitter {
     catalog: Arc<Catalog>,
     queues: Arc<Queues>,
     lanes: Lanes,
+    /// Who hears of jobs that failed.
+    alarm: Option<Arc<AlertMail>>,
     money: Batcher,
     communication: Batcher,
     background: Batcher,
@@ -124,6 +131,7 @@ impl Submitter {
             catalog,
             queues,
             lanes: lanes.clone(),
+            alarm: None,
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
             background: batcher(Tier::Background),
@@ -136,13 +144,15 @@ impl Submitter {
 
     /// Checked, then committed together with the other submits of the moment and tier.
     pub async fn submit(&self, job: NewJob) -> Result<Accepted, SubmitError> {
-        let origin = Origin { id: JobId::new(), parent: None, delay_ms: 0 };
-        let prepared = self.check(job, &origin)?;
+        let prepared = self.prepare(job)?;
         self.batcher(prepared.tier()).submit(prepared).await
     }
 
     /// All checks of a job that is submitted with others, without I/O.
     pub fn prepare(&self, job: NewJob) -> Result<PreparedJob, SubmitError> {
+        if let Some(entry) = self.catalog.get(&job.job_type).filter(|entry| entry.retiring) {
+            return Err(SubmitError::Retiring { job_type: job.job_type, plugin: entry.plugin.clone() });
+        }
         self.check(job, &Origin { id: JobId::new(), parent: None, delay_ms: 0 })
     }
 

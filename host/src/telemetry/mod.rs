@@ -1,13 +1,20 @@
 //! Logs.
 //!
-//! Owns: the subscriber. Static messages, dotted fields, to stderr.
+//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say.
 //! Refuses: the debug lines of libraries that see secrets (passwords in SQL, mail, TLS), unless the filter names them.
 //! Invariant: no log line holds a payload, a secret or an address.
 //! Tables: none.
 
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+mod guests;
+
+use std::path::Path;
+
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Log, LogFormat};
+
+/// The file of what guests say, in the folder of plugins.
+pub const GUESTS: &str = ".guests.log";
 
 /// `log.filter = "debug"` is a wish about Usher, not about these: their own debug lines print what passes through them.
 const QUIET: [&str; 11] = [
@@ -34,6 +41,19 @@ pub fn init(config: &Log) -> Result<(), String> {
         LogFormat::Json => registry.with(lines.json()).try_init(),
     };
     // Already installed, by a test.
+    let _ = installed;
+    Ok(())
+}
+
+/// The same, and what guests say goes into a file too.
+pub fn init_dev(config: &Log, guests: &Path) -> Result<(), String> {
+    let filter = filter(&config.filter)?;
+    let registry = tracing_subscriber::registry().with(guests::layer(guests)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let installed = match config.format {
+        LogFormat::Text => registry.with(lines.with_ansi(false).with_filter(filter)).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_filter(filter)).try_init(),
+    };
     let _ = installed;
     Ok(())
 }

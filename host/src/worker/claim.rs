@@ -136,9 +136,10 @@ fn share(worker: &Worker, config: &Queue, queue: &str, lane: i16) -> (u32, u32) 
 /// asynchronous in every tier: a lost claim is a job that is ready.
 async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks: &[Look]) -> sqlx::Result<Vec<Taken>> {
     let began = Instant::now();
+    let but = worker.registry.unserved();
     let claim = async {
         let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
-        let (claimed, found) = queue::store::claim(&mut tx, tier, queue, worker.node, limit, looks).await?;
+        let (claimed, found) = queue::store::claim(&mut tx, tier, queue, worker.node, limit, looks, &but).await?;
         let again: Vec<_> = claimed.iter().filter(|job| !job.is_first_run()).map(|job| job.id.0).collect();
         let journals = match again.as_slice() {
             [] => HashMap::new(),
@@ -155,6 +156,9 @@ async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks
         }
     };
     worker.bell.cursors().took(queue, limit, looks, Some(&found), began.elapsed());
+    if claimed.is_empty() && !but.is_empty() {
+        worker.bell.cursors().pass(queue, looks);
+    }
     worker.lanes.claimed(queue, claimed.iter().map(|job| job.tenant.as_str()));
     let slots = worker.running.begin(&claimed);
     let taken = claimed.into_iter().zip(slots).map(|(job, slot)| {
@@ -187,7 +191,8 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
     }
     let looks = Cursors::plan_alone();
     let mut tx = worker.pool.begin_with("SET LOCAL synchronous_commit = off").await?;
-    let (claimed, _) = queue::store::claim(&mut tx, config.tier, queue, worker.node, 1, &looks).await?;
+    let but = worker.registry.unserved();
+    let (claimed, _) = queue::store::claim(&mut tx, config.tier, queue, worker.node, 1, &looks, &but).await?;
     let ids: Vec<_> = claimed.iter().map(|job| job.id.0).collect();
     let mut journals = journal::store::load(&mut tx, &ids, worker.cluster.doubt_margin).await?;
     tx.commit().await?;

@@ -9,7 +9,7 @@ use crate::{
     config::{Backoff, Queue, Queues},
     effects::Stop,
     ids::{Digest, JobId},
-    queue::{Claimed, Settlement, Verdict},
+    queue::{Claimed, Settlement, Verdict, kept_words},
     runtime::{self, Ended},
     webhooks::Event,
 };
@@ -20,8 +20,12 @@ pub(super) enum Outcome {
     Ran {
         release: Digest,
         ended: Ended,
+        /// Its clock before its first effect.
+        base_ms: u64,
         /// One of its effects may have happened, and its answer is not known.
         in_doubt: bool,
+        /// It trapped, and its release is stopped because of that: no fault of the job.
+        forgiven: bool,
     },
     /// No node should run it again.
     Poison,
@@ -40,6 +44,8 @@ pub(super) enum Outcome {
     },
     /// A fault of ours while it ran.
     HostFailed,
+    /// Its release was stopped before it began.
+    Unserved,
     /// Nothing here can run it now.
     NoRelease {
         message: String,
@@ -67,9 +73,14 @@ pub(super) fn settled(
         Outcome::HostFailed => true,
         _ => was_in_doubt,
     };
+    let base_ms = match &outcome {
+        Outcome::Ran { base_ms, .. } => Some(*base_ms),
+        _ => None,
+    };
     let pause = queues.0.get(&job.queue).filter(|_| in_doubt).map(|queue| backoff(queue, job.attempt));
     let mut settled = read(queues, job, outcome, cancel_asked)?;
     settled.settlement.journaled = journaled;
+    settled.settlement.base_ms = base_ms;
     // However it would end: what is in doubt is for a person to say. But first the provider is asked: where the doubt is this
     // attempt's own, and only the budget ends it, there is one attempt more.
     if in_doubt && let Verdict::Dead { reason } = settled.settlement.verdict {
@@ -135,8 +146,16 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
             "host-failed",
             "the host failed while it ran".to_owned(),
         ),
+        Outcome::Unserved => {
+            return Some(Settled {
+                settlement: settlement(&job, Verdict::Return, None, None, cpu),
+                children,
+                published: Vec::new(),
+                alert: None,
+            });
+        }
         Outcome::NoRelease { message } => (snooze(queue, &job, None), "no-release", message),
-        Outcome::Ran { release: digest, ended, in_doubt } => {
+        Outcome::Ran { release: digest, ended, in_doubt, forgiven, .. } => {
             release = Some(digest);
             cpu = ended.cpu;
             children = ended.children;
@@ -166,6 +185,12 @@ fn read(queues: &Queues, job: Claimed, outcome: Outcome, cancel_asked: bool) -> 
                             alert: None,
                         });
                     }
+                    let (verdict, kind, message) = if forgiven && verdict != Verdict::Cancelled {
+                        let again = Verdict::Again { delay: backoff(queue, job.attempt), burn: false };
+                        (again, "release-stopped".to_owned(), format!("{kind}: {message}"))
+                    } else {
+                        (verdict, kind, message)
+                    };
                     let error = error(&job, &kind, &message, release, cpu);
                     return Some(Settled {
                         settlement: settlement(&job, verdict, Some(error), release, cpu),
@@ -209,6 +234,9 @@ fn ran(queue: &Queue, job: &Claimed, verdict: runtime::Verdict, cancel_asked: bo
         }
         runtime::Verdict::Trapped { kind, message } => {
             otherwise(retry(job, backoff(queue, job.attempt), "trapped"), &kind.to_string(), message)
+        }
+        runtime::Verdict::Crowded => {
+            otherwise(snooze(queue, job, None), "crowded", "this host had no room for the guest".to_owned())
         }
         runtime::Verdict::Cancelled if cancel_asked => {
             otherwise(Verdict::Cancelled, "cancelled", "it was cancelled while it ran".to_owned())
@@ -279,21 +307,17 @@ fn settlement(
         error,
         release,
         cpu,
+        base_ms: None,
         place: job.place.clone(),
         journaled: false,
     }
 }
 
-/// Longest message in a job's errors, in characters.
-const MAX_MESSAGE: usize = 2_000;
-
 fn error(job: &Claimed, kind: &str, message: &str, release: Option<Digest>, cpu: Duration) -> serde_json::Value {
-    // A guest's words may hold anything, and jsonb takes no NUL.
-    let message: String = message.chars().filter(|c| *c != '\0').take(MAX_MESSAGE).collect();
     json!({
         "attempt": job.attempt,
         "kind": kind,
-        "message": message,
+        "message": kept_words(message),
         "at": chrono::Utc::now(),
         "release": release,
         "cpuMs": cpu.as_secs_f64() * 1000.0,
@@ -301,119 +325,4 @@ fn error(job: &Claimed, kind: &str, message: &str, release: Option<Digest>, cpu:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{Lease, Tier};
-
-    fn job(attempt: i32, snoozes: i32) -> Claimed {
-        Claimed {
-            id: JobId::new(),
-            tier: Tier::Money,
-            lease: Lease::random(),
-            tenant: "t".to_owned(),
-            job_type: "x".to_owned(),
-            queue: "money".to_owned(),
-            subject: "s".to_owned(),
-            payload: "{}".to_owned(),
-            attempt,
-            max_attempts: 11,
-            snoozes,
-            reaps: 0,
-            runs: 1,
-            generation: 0,
-            accepted_by: None,
-            pinned: None,
-            expired: false,
-            cancel_requested: false,
-            place: None,
-            alone: false,
-        }
-    }
-
-    fn stopped(job: Claimed, stop: Stop) -> Option<Verdict> {
-        ended(job, runtime::Verdict::Stopped(stop), false)
-    }
-
-    fn ended(job: Claimed, verdict: runtime::Verdict, in_doubt: bool) -> Option<Verdict> {
-        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt };
-        settled(&Queues::default(), job, outcome, false, false, false).map(|s| s.settlement.verdict)
-    }
-
-    #[test]
-    fn an_outage_burns_no_attempt_and_waits_ever_longer_up_to_a_minute() {
-        for snoozes in [0, 3, 30] {
-            let stop = Stop::Snooze { message: String::new(), after: None };
-            let Some(Verdict::Again { delay, burn: false }) = stopped(job(11, snoozes), stop) else {
-                panic!("a snooze")
-            };
-            assert!(delay <= MAX_SNOOZE && delay >= Duration::from_secs(1), "{delay:?}");
-        }
-    }
-
-    #[test]
-    fn a_transient_failure_burns_an_attempt_until_none_is_left() {
-        let stop = || Stop::Retry { message: String::new(), after: Some(Duration::from_secs(90)) };
-        assert_eq!(stopped(job(1, 0), stop()), Some(Verdict::Again { delay: Duration::from_secs(90), burn: true }));
-        assert_eq!(stopped(job(11, 0), stop()), Some(Verdict::Dead { reason: "retries-exhausted" }));
-    }
-
-    /// The last attempt of a job that was in doubt before it.
-    fn again(verdict: runtime::Verdict, was_in_doubt: bool) -> Option<Verdict> {
-        let ended = Ended { verdict, cpu: Duration::ZERO, peak_memory: 0, children: Vec::new(), published: Vec::new() };
-        let outcome = Outcome::Ran { release: Digest([0; 32]), ended, in_doubt: true };
-        settled(&Queues::default(), job(11, 0), outcome, true, was_in_doubt, false).map(|s| s.settlement.verdict)
-    }
-
-    #[test]
-    fn the_doubt_of_a_last_attempt_is_asked_about_once_before_a_person_is() {
-        let stop = || runtime::Verdict::Stopped(Stop::Retry { message: String::new(), after: None });
-        let trap = || runtime::Verdict::Trapped { kind: runtime::TrapKind::WallLimit, message: String::new() };
-        for verdict in [&stop as &dyn Fn() -> runtime::Verdict, &trap] {
-            assert!(matches!(again(verdict(), false), Some(Verdict::Again { burn: false, .. })));
-            assert_eq!(again(verdict(), true), Some(Verdict::Park));
-        }
-        assert_eq!(again(runtime::Verdict::GuestPermanent(String::new()), false), Some(Verdict::Park));
-    }
-
-    #[test]
-    fn a_job_with_an_effect_in_doubt_ends_only_by_a_persons_word() {
-        let stop = || runtime::Verdict::Stopped(Stop::Retry { message: String::new(), after: None });
-        assert!(matches!(ended(job(1, 0), stop(), true), Some(Verdict::Again { burn: true, .. })));
-        assert_eq!(again(stop(), true), Some(Verdict::Park));
-        let permanent = || runtime::Verdict::GuestPermanent(String::new());
-        assert_eq!(ended(job(1, 0), permanent(), true), Some(Verdict::Park));
-        assert_eq!(ended(job(1, 0), permanent(), false), Some(Verdict::Dead { reason: "permanent" }));
-        let completed = || runtime::Verdict::Completed("1".to_owned());
-        assert_eq!(ended(job(1, 0), completed(), true), Some(Verdict::Park));
-        assert!(matches!(ended(job(1, 0), completed(), false), Some(Verdict::Completed { .. })));
-    }
-
-    #[test]
-    fn one_that_no_node_should_run_again_is_parked_if_its_journal_is_in_doubt() {
-        let queues = Queues::default();
-        let end = |outcome, in_doubt| {
-            settled(&queues, job(11, 0), outcome, true, in_doubt, false).map(|s| s.settlement.verdict)
-        };
-        assert_eq!(end(Outcome::Poison, true), Some(Verdict::Park));
-        assert_eq!(end(Outcome::Poison, false), Some(Verdict::Dead { reason: "trapped" }));
-        assert_eq!(end(Outcome::HostFailed, false), Some(Verdict::Park), "nobody knows how far it came");
-    }
-
-    #[test]
-    fn a_lost_lease_settles_nothing() {
-        assert_eq!(stopped(job(1, 0), Stop::LeaseLost), None);
-    }
-
-    #[test]
-    fn backoff_doubles_with_jitter_and_is_capped() {
-        let queue = &Queues::default().0["money"];
-        for (attempt, most) in [(1, 2), (2, 4), (5, 32), (11, 2048), (30, 3600)] {
-            let delay = backoff(queue, attempt);
-            assert!(
-                delay <= Duration::from_secs(most) && delay >= Duration::from_secs(most) / 2,
-                "{attempt}: {delay:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ use crate::{
     lifecycle::{Lifecycle, Pulse},
     queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
+    submit::Submitter,
     webhooks,
 };
 
@@ -40,6 +41,7 @@ pub struct Worker {
     pub lifecycle: Lifecycle,
     pub registry: Arc<Registry>,
     pub runtime: Arc<Runtime>,
+    pub submitter: Submitter,
     pub running: Arc<Running>,
     /// Rings when a settlement has published something.
     pub published: webhooks::Bell,

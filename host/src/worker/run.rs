@@ -9,11 +9,12 @@ use super::{
     slots::Slot,
 };
 use crate::{
-    effects::{Attempt, Held, OnBehalf},
-    ids::Tier,
+    effects::{Attempt, Held, OnBehalf, Stop},
+    ids::{Digest, Tier},
     journal::{Class, EffectState, Recorded, store::Journal},
     queue::Claimed,
-    runtime::{Ended, JobInput, Release},
+    releases::Usage,
+    runtime::{Ended, JobInput, Release, TrapKind, Verdict},
 };
 
 /// A job that took this many nodes down with it is not run again.
@@ -91,12 +92,18 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     }
     let release = match resolve(worker, job, &journal).await {
         Ok(release) => release,
+        // Its release was stopped after the claim. Back at once, and not claimed here again; but one that is to end is
+        // claimed whatever serves, and would come back at once for ever.
+        Err(_) if !job.expired && !is_ending && worker.registry.unserved().contains(&job.job_type) => {
+            return Outcome::Unserved;
+        }
         Err(message) => return Outcome::NoRelease { message },
     };
     let Some(job_type) = release.job_type(&job.job_type) else {
         return Outcome::NoRelease { message: format!("release {} does not own this job type", release.digest) };
     };
 
+    let is_displaced = held(job, &journal).is_some_and(|held| held != release.digest);
     let who = OnBehalf {
         job: job.id,
         grants: Arc::clone(&release.grants),
@@ -121,6 +128,22 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     };
     // Boxed: what a guest's call needs is large, and this future is moved about with the others of its claim.
     let ended: Ended = Box::pin(worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled())).await;
+    // A call that is under way when the time is over waits for its provider: that is no fault of the code.
+    let trapped = match &ended.verdict {
+        Verdict::Trapped { kind: TrapKind::WallLimit, .. } => !attempt.is_calling(),
+        Verdict::Trapped { .. } => true,
+        _ => false,
+    };
+    // A node that stood still, or that lost its database, finds all its guests' time over at once: that says nothing of them.
+    let stopped = if worker.pulse.is_fresh() {
+        worker.registry.ended(&release, job.id, trapped)
+    } else {
+        worker.registry.is_barred(release.digest)
+    };
+    let forgiven = stopped && trapped;
+    let failed = !matches!(ended.verdict, Verdict::Completed(_));
+    let used = Usage::attempt(failed, ended.cpu, ended.peak_memory, attempt.effects(), ended.log_bytes);
+    worker.registry.meter.add(&release.manifest.name, &job.tenant, used);
     if attempt.has_effects() {
         *journaled = true;
         // The guest may be gone (time-out, cancel, shutdown) while its last call is still out; nobody settles before it
@@ -128,7 +151,22 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         let patience = if worker.lifecycle.is_stopping() { LAST_WORD } else { Duration::from_secs(600) };
         attempt.quiet(patience).await;
     }
-    Outcome::Ran { release: release.digest, ended, in_doubt: attempt.is_in_doubt() }
+    // Not the job's fault either: it waits for a release that goes on where the one in quarantine left off. But what is in
+    // doubt is for a person then.
+    if is_displaced
+        && !attempt.is_in_doubt()
+        && let Verdict::Stopped(Stop::Nondeterministic { message }) = &ended.verdict
+    {
+        let message = format!("its release is in quarantine, and the one that serves asks otherwise: {message}");
+        return Outcome::NoRelease { message };
+    }
+    let base_ms = attempt.base_ms();
+    Outcome::Ran { release: release.digest, ended, base_ms, in_doubt: attempt.is_in_doubt(), forgiven }
+}
+
+/// The release that a job stays on.
+fn held(job: &Claimed, journal: &[Recorded]) -> Option<Digest> {
+    job.pinned.or_else(|| journal.first().map(|first| first.release))
 }
 
 /// A cancelled job ends here, unless one of its effects is in doubt: then a person must say first what happened, and not
@@ -148,19 +186,21 @@ fn can_be_asked(journal: &[Recorded]) -> bool {
     journal.iter().filter(|row| row.is_open_doubt()).all(|row| row.class == Class::Asked)
 }
 
-/// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if it accepts the payload,
-/// else the one that accepted it at submit.
+/// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if
+/// it accepts the payload, else the one that accepted it at submit. Nobody is held to a release in quarantine: its jobs
+/// run on the active one, as a redrive would.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
-    if let Some(pinned) = job.pinned {
-        return worker.registry.by_digest(&worker.pool, pinned).await;
+    let registry = &worker.registry;
+    if let Some(held) = held(job, journal).filter(|held| !registry.is_barred(*held)) {
+        return registry.by_digest(&worker.pool, held).await;
     }
-    if let Some(pinned) = journal.first() {
-        return worker.registry.by_digest(&worker.pool, pinned.release).await;
-    }
-    let active = worker.registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
+    let active = registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
     match job.accepted_by {
         Some(accepted) if accepted != active.digest && !active.accepts(&job.job_type, &job.payload) => {
-            worker.registry.by_digest(&worker.pool, accepted).await
+            if registry.is_barred(accepted) {
+                return Err(format!("only release {accepted} accepts this payload, and it is in quarantine"));
+            }
+            registry.by_digest(&worker.pool, accepted).await
         }
         _ => Ok(active),
     }

@@ -11,7 +11,7 @@ use crate::{
     db::Pool,
     ids::{JobId, Tier},
     queue::{self, Bell, Lanes, Settlement, Verdict},
-    submit::{self, PreparedJob},
+    submit::{self, PreparedJob, Submitter, Trouble},
     webhooks::{self, Event, Failed},
 };
 
@@ -61,6 +61,7 @@ impl Settlers {
                     tier,
                     bell: worker.bell.clone(),
                     lanes: worker.lanes.clone(),
+                    submitter: worker.submitter.clone(),
                     running: Arc::clone(&worker.running),
                     published: worker.published.clone(),
                 };
@@ -94,6 +95,7 @@ struct Settler {
     tier: Tier,
     bell: Bell,
     lanes: Lanes,
+    submitter: Submitter,
     running: Arc<Running>,
     published: webhooks::Bell,
 }
@@ -198,6 +200,8 @@ impl Settler {
                 }
             }
         }
+        let mails = self.submitter.alarm(&mut tx, &troubles(batch, &settled)).await?;
+        settled.ready.extend(mails);
         let events = events(batch, &mut settled);
         let deliveries = if events.is_empty() { 0 } else { webhooks::store::publish(&mut tx, &events).await? };
         tx.commit().await?;
@@ -249,6 +253,24 @@ fn events(batch: &[Settled], settled: &mut queue::store::Settled) -> Vec<Event> 
         })
     }));
     events
+}
+
+/// What the operator should hear of: jobs that ended dead, and those that are parked.
+fn troubles(batch: &[Settled], settled: &queue::store::Settled) -> Vec<Trouble> {
+    let parked = batch
+        .iter()
+        .filter(|s| matches!(s.settlement.verdict, Verdict::Park) && settled.ids.contains(&s.settlement.id));
+    let parked = parked.filter_map(|s| {
+        let alert = s.alert.as_ref()?;
+        Some(Trouble {
+            job: s.settlement.id,
+            tenant: alert.tenant.clone()?,
+            job_type: alert.detail["type"].as_str()?.to_owned(),
+            reason: "unknown-outcome".to_owned(),
+            redrives: 0,
+        })
+    });
+    settled.dead.iter().map(Trouble::from).chain(parked).collect()
 }
 
 /// SQLSTATE 22 or 23, or 54: something of it is larger than PostgreSQL takes. But for "no partition found for row", which is 23514 without a constraint: that is the archive's

@@ -1,13 +1,25 @@
-//! `analytics-track`: an event under one spelling, and what its properties are made of.
+//! `analytics-track`: an event under one spelling, and what its properties are made of; with the feature `upstream`, as the product
+//! ships it, sent to the analytics service.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use usher_plugin::{Failure, Job};
+#[cfg(feature = "upstream")]
+use usher_plugin::{
+    context,
+    upstream::{Request, Unexpected},
+};
 
-/// Tells the results of the two releases apart.
-const RELEASE: &str = if cfg!(feature = "v2") { "v2" } else { "v1" };
+/// Tells the results of the releases apart.
+const RELEASE: &str = if cfg!(feature = "upstream") {
+    "v3"
+} else if cfg!(feature = "v2") {
+    "v2"
+} else {
+    "v1"
+};
 
 /// As `schema.json` has it.
 #[derive(Debug, Deserialize)]
@@ -37,11 +49,22 @@ fn process(job: Job<Event>) -> Result<Summary, Failure> {
     if event.is_empty() {
         return Err(Failure::permanent("the event's name has no letter or digit"));
     }
+    #[cfg(feature = "upstream")]
+    send(&job.id, &event, user_id.as_deref(), &properties)?;
     let mut kinds = BTreeMap::new();
     for value in properties.values() {
         *kinds.entry(kind(value)).or_default() += 1;
     }
     Ok(Summary { release: RELEASE, event, anonymous: user_id.is_none(), count: properties.len(), properties: kinds })
+}
+
+/// The job's id is the event's: a service that sees it twice has seen it once.
+#[cfg(feature = "upstream")]
+fn send(id: &str, event: &str, user: Option<&str>, properties: &Map<String, Value>) -> Result<(), Unexpected> {
+    let event = serde_json::json!({
+        "id": id, "event": event, "userId": user, "properties": properties, "sentAt": context::now_ms(),
+    });
+    Request::post("analytics", "/events").json(&event)?.call()?.expect_ok().map(drop)
 }
 
 /// `" Page  View!"` and `page-view` are both `page_view`.
@@ -66,8 +89,14 @@ usher_plugin::plugin!(process);
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use usher_plugin::testing::Host;
 
     use super::*;
+
+    /// An answer for the release that asks.
+    fn host() -> Host {
+        if cfg!(feature = "upstream") { Host::new().ok(json!({"status": 202})) } else { Host::new() }
+    }
 
     #[test]
     fn an_event_has_one_spelling() {
@@ -81,7 +110,9 @@ mod tests {
             "event": "Sign Up", "properties": {"plan": "pro", "seats": 3, "trial": true, "from": "mail"},
         }))
         .expect("an event as the schema has it");
-        let summary = process(Job::sample("analytics-track", payload)).expect("summary");
+        let mut host = host();
+        let summary = host.run(|| process(Job::sample("analytics-track", payload))).expect("summary");
+        assert_eq!((host.effects().len(), host.answers_left()), (usize::from(cfg!(feature = "upstream")), 0));
         assert_eq!(
             serde_json::to_value(&summary).expect("JSON"),
             json!({

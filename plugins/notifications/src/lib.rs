@@ -117,6 +117,7 @@ usher_plugin::plugin!(process);
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use usher_plugin::testing::Host;
 
     use super::*;
 
@@ -132,12 +133,12 @@ mod tests {
     fn a_payload_is_a_template_or_plain() {
         assert_eq!(
             content(json!({"to": "a@example.com", "template": "admin-alert", "data": {"n": 1}})),
-            Ok(Content::Template { template: "admin-alert".to_owned(), data: Map::from_iter([("n".to_owned(), json!(1))]) })
+            Ok(Content::Template {
+                template: "admin-alert".to_owned(),
+                data: Map::from_iter([("n".to_owned(), json!(1))])
+            })
         );
-        assert_eq!(
-            content(json!({"to": "a@example.com", "subject": "Hi", "text": "Hello"})),
-            Ok(plain(Vec::new()))
-        );
+        assert_eq!(content(json!({"to": "a@example.com", "subject": "Hi", "text": "Hello"})), Ok(plain(Vec::new())));
     }
 
     #[test]
@@ -171,5 +172,26 @@ mod tests {
         ] {
             assert!(matches!(content(payload.clone()), Err(Failure::Permanent(_))), "{payload}");
         }
+    }
+    #[test]
+    fn who_is_refused_is_told_as_the_payload_had_them() {
+        let mut host = Host::new().ok(json!({
+            "messageId": "<1@example.com>", "refused": [{"recipient": 1, "code": 550, "message": "no such user"}],
+        }));
+        let payload = json!({"to": ["a@example.com", "b@example.com"], "subject": "Hi", "text": "Hello"});
+        let mail = serde_json::from_value(payload).expect("fields as the schema has them");
+        let sent = host.run(|| process(Job::sample("send-email", mail))).expect("sent");
+        assert_eq!(sent.refused[0].recipient, "b@example.com");
+        assert_eq!(host.effects()[0].request["profile"], "default");
+    }
+
+    #[test]
+    fn a_template_is_filled_by_the_host() {
+        let mut host = Host::new().ok(json!({"messageId": "<1@example.com>"}));
+        let payload = json!({"to": "a@example.com", "template": "admin-alert", "data": {"title": "t"}});
+        let mail = serde_json::from_value(payload).expect("fields as the schema has them");
+        host.run(|| process(Job::sample("send-email", mail))).expect("sent");
+        assert_eq!(host.effects()[0].call, "email.send-template");
+        assert_eq!(host.effects()[0].request["data"], json!({"title": "t"}));
     }
 }

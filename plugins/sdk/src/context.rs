@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::raw::usher::plugin::context;
+use crate::host;
 
 /// The time as the journal has it: it stands still between effects. Before the first one it is the start of the attempt that made
 /// it, afterwards the end of the last effect. So it dates things well and measures nothing.
@@ -15,10 +15,10 @@ pub fn now() -> SystemTime {
 
 /// [`now`] in milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
-    context::now_ms()
+    host::now_ms()
 }
 
 /// A random number, the same for the same draw of every attempt. Not for keys or tokens.
 pub fn random() -> u64 {
-    context::random()
+    host::random()
 }

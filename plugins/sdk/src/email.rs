@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, raw::usher::plugin::email};
+use crate::{Error, host, raw::usher::plugin::email};
 
 /// The profile of a message that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -33,11 +33,8 @@ pub struct Refusal {
 
 impl From<email::Sent> for Sent {
     fn from(sent: email::Sent) -> Self {
-        let refused = sent.refused.into_iter().map(|no| Refusal {
-            recipient: no.recipient,
-            code: no.code,
-            message: no.message,
-        });
+        let refused =
+            sent.refused.into_iter().map(|no| Refusal { recipient: no.recipient, code: no.code, message: no.message });
         Self { message_id: sent.message_id, refused: refused.collect() }
     }
 }
@@ -98,7 +95,7 @@ impl Message {
 
     /// Returns once the server has taken the mail for at least one recipient.
     pub fn send(self) -> Result<Sent, Error> {
-        Ok(email::send(&self.0)?.into())
+        Ok(host::send(&self.0)?.into())
     }
 }
 
@@ -107,5 +104,5 @@ impl Message {
 pub fn send_template(profile: &str, to: &[&str], template: &str, data: &impl Serialize) -> Result<Sent, Error> {
     let data = serde_json::to_string(data).map_err(|e| Error::unwritable("the template's data", &e))?;
     let to: Vec<_> = to.iter().map(|&address| address.to_owned()).collect();
-    Ok(email::send_template(profile, &to, template, &data)?.into())
+    Ok(host::send_template(profile, &to, template, &data)?.into())
 }

@@ -24,7 +24,8 @@ impl<T: DeserializeOwned> Job<T> {
     #[doc(hidden)]
     pub fn from_raw(job: types::Job) -> Result<Self, Failure> {
         let types::Job { id, job_type, tenant, payload, attempt, max_attempts } = job;
-        let payload = serde_json::from_str(&payload).map_err(|e| Failure::permanent(format_args!("the payload: {e}")))?;
+        let payload =
+            serde_json::from_str(&payload).map_err(|e| Failure::permanent(format_args!("the payload: {e}")))?;
         Ok(Self { id, job_type, tenant, payload, attempt, max_attempts })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Error, raw::usher::plugin::jobs};
+use crate::{Error, host, raw::usher::plugin::jobs};
 
 /// Enqueues a job of the same tenant and returns its id.
 ///
@@ -50,6 +50,6 @@ impl<'a, P: Serialize> NewJob<'a, P> {
             key: self.key,
             delay_ms: u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX),
         };
-        Ok(jobs::enqueue(&job)?)
+        Ok(host::enqueue(&job)?)
     }
 }

@@ -28,13 +28,17 @@
 
 pub mod context;
 pub mod email;
+#[cfg(all(target_arch = "wasm32", feature = "getrandom"))]
+mod entropy;
 mod error;
 mod failure;
 #[cfg(target_arch = "wasm32")]
 mod heap;
+mod host;
 mod job;
 pub mod jobs;
 pub mod log;
+pub mod money;
 mod plugin;
 pub mod progress;
 pub mod push;
@@ -42,11 +46,14 @@ pub mod raw;
 pub mod sms;
 pub mod solana;
 pub mod stripe;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 pub mod upstream;
 pub mod webhook;
 
 pub use error::{Error, Rejection};
 pub use failure::Failure;
 pub use job::Job;
+pub use money::Money;
 #[doc(hidden)]
 pub use plugin::__private;

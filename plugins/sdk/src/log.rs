@@ -10,7 +10,7 @@
 
 use std::fmt::Display;
 
-use crate::raw::usher::plugin::log::{Level, write};
+use crate::{host::write, raw::usher::plugin::log::Level};
 
 /// Names with values, each written by its `Display`.
 pub type Fields<'a> = [(&'a str, &'a dyn Display)];

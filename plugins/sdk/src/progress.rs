@@ -1,8 +1,8 @@
 //! How far an attempt is, for whoever watches.
 
-use crate::raw::usher::plugin::progress;
+use crate::host;
 
 /// `percent` of 100, with a word on what is being done. Shown while the job runs, lossy, and gone afterwards.
 pub fn report(percent: u8, note: &str) {
-    progress::report(percent.min(100), note);
+    host::report(percent.min(100), note);
 }

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, raw::usher::plugin::push};
+use crate::{Error, host, raw::usher::plugin::push};
 
 /// The profile of a notification that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -54,7 +54,7 @@ impl Notification {
 
     /// Returns once the provider has taken the notification.
     pub fn send(self) -> Result<Sent, Error> {
-        let push::Sent { id } = push::send(&self.0)?;
+        let push::Sent { id } = host::send_notification(&self.0)?;
         Ok(Sent { id })
     }
 }

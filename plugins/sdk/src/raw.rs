@@ -10,7 +10,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "processor",
     pub_export_macro: true,
     default_bindings_module: "usher_plugin::raw",

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, raw::usher::plugin::sms};
+use crate::{Error, host, raw::usher::plugin::sms};
 
 /// The profile of a message that names none.
 pub const DEFAULT_PROFILE: &str = "default";
@@ -38,7 +38,7 @@ impl Message {
 
     /// Returns once the provider has taken the message.
     pub fn send(self) -> Result<Sent, Error> {
-        let sms::Sent { id, status } = sms::send(&self.0)?;
+        let sms::Sent { id, status } = host::send_text(&self.0)?;
         Ok(Sent { id, status })
     }
 }

@@ -17,7 +17,7 @@
 //! ```
 
 pub use crate::raw::usher::plugin::solana::Minted;
-use crate::{Error, raw::usher::plugin::solana};
+use crate::{Error, host, raw::usher::plugin::solana};
 
 /// A token to be minted: one, for ever.
 #[derive(Clone, Debug)]
@@ -64,6 +64,6 @@ impl Nft {
 
     /// `label` (1 to 64 bytes) names the mint inside the job: the same label is the same mint address.
     pub fn mint(self, label: &str) -> Result<Minted, Error> {
-        Ok(solana::mint_nft(label, &self.0)?)
+        Ok(host::mint_nft(label, &self.0)?)
     }
 }

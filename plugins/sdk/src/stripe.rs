@@ -3,20 +3,22 @@
 //!
 //! Each call happens at most once, whatever becomes of the attempt: the host writes it down before it is sent, and asks Stripe
 //! before it is sent again. A card that is declined is an [`Error::Rejected`](crate::Error::Rejected) with Stripe's code. Amounts
-//! are in the currency's smallest unit: 500 is 5 EUR, and 500 JPY.
+//! are in the currency's smallest unit as Stripe has it: 500 is 5 EUR, and 500 JPY. Who reckons with [`Money`] gets them by
+//! [`counted`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), usher_plugin::Failure> {
 //! use usher_plugin::stripe::{Payment, Refund};
 //! let paid = Payment::new(5_000, "eur").customer("cus_1").method("pm_1").confirm().create()?;
 //! if paid.status == "succeeded" {
-//!     Refund::of(paid.id).amount(1_000).create()?;
+//!     let part = usher_plugin::Money::new(1_000, "eur")?;
+//!     Refund::of(paid.id).amount(usher_plugin::stripe::counted(part)?).create()?;
 //! }
 //! # Ok(()) }
 //! ```
 
 pub use crate::raw::usher::plugin::stripe::Outcome;
-use crate::{Error, raw::usher::plugin::stripe};
+use crate::{Error, Money, host, money::MoneyError, raw::usher::plugin::stripe};
 
 /// A payment intent to be made.
 #[derive(Clone, Debug)]
@@ -35,6 +37,11 @@ impl Payment {
             application_fee: None,
             extra: Vec::new(),
         })
+    }
+
+    /// The same of an amount that was reckoned with. [`Money`] has the digits of ISO 4217; here it becomes what Stripe counts.
+    pub fn of(amount: Money) -> Result<Self, MoneyError> {
+        Ok(Self::new(counted(amount)?, amount.currency().as_str().to_ascii_lowercase()))
     }
 
     pub fn customer(mut self, id: impl Into<String>) -> Self {
@@ -67,23 +74,23 @@ impl Payment {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_payment_intent(&self.0)?)
+        Ok(host::create_payment_intent(&self.0)?)
     }
 }
 
 /// A payment intent as it is now.
 pub fn payment_intent(id: &str) -> Result<Outcome, Error> {
-    Ok(stripe::get_payment_intent(id)?)
+    Ok(host::get_payment_intent(id)?)
 }
 
 /// Takes what was authorised, or less of it.
 pub fn capture(payment_intent: &str, amount: Option<u64>) -> Result<Outcome, Error> {
-    Ok(stripe::capture_payment_intent(payment_intent, amount)?)
+    Ok(host::capture_payment_intent(payment_intent, amount)?)
 }
 
 /// `reason`: `duplicate`, `fraudulent`, `requested_by_customer` or `abandoned`.
 pub fn cancel(payment_intent: &str, reason: Option<&str>) -> Result<Outcome, Error> {
-    Ok(stripe::cancel_payment_intent(payment_intent, reason)?)
+    Ok(host::cancel_payment_intent(payment_intent, reason)?)
 }
 
 /// A refund to be made: of all that is left, unless an amount is given.
@@ -114,7 +121,7 @@ impl Refund {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_refund(&self.0)?)
+        Ok(host::create_refund(&self.0)?)
     }
 }
 
@@ -141,7 +148,7 @@ impl Payout {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_payout(&self.0)?)
+        Ok(host::create_payout(&self.0)?)
     }
 }
 
@@ -173,6 +180,39 @@ impl Transfer {
     }
 
     pub fn create(self) -> Result<Outcome, Error> {
-        Ok(stripe::create_transfer(&self.0)?)
+        Ok(host::create_transfer(&self.0)?)
+    }
+}
+
+/// What Stripe counts of it: for a refund, a payout, a transfer, a fee. [`Payment::of`] does it by itself.
+///
+/// Stripe's digits are those of ISO 4217 but for three currencies (<https://docs.stripe.com/currencies>): kept as a number, 5 ISK
+/// would be charged as 0.05.
+pub fn counted(money: Money) -> Result<u64, MoneyError> {
+    match money.currency().as_str() {
+        "ISK" | "UGX" => Ok(money.times(100)?.minor()),
+        "MGA" if money.minor().is_multiple_of(100) => Ok(money.minor() / 100),
+        "MGA" => Err(MoneyError::Uneven(money.currency())),
+        _ => Ok(money.minor()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_becomes_what_stripe_counts() {
+        let amount = |minor: u64, currency: &str| -> Result<(u64, String), MoneyError> {
+            let payment = Payment::of(Money::new(minor, currency).expect("money"))?;
+            Ok((payment.0.amount, payment.0.currency))
+        };
+        assert_eq!(amount(1250, "EUR"), Ok((1250, "eur".to_owned())));
+        assert_eq!(amount(500, "JPY"), Ok((500, "jpy".to_owned())));
+        assert_eq!(amount(5, "ISK"), Ok((500, "isk".to_owned())));
+        assert_eq!(amount(700, "UGX"), Ok((70_000, "ugx".to_owned())));
+        assert_eq!(amount(1_000, "MGA"), Ok((10, "mga".to_owned())));
+        assert_eq!(amount(1_010, "MGA"), Err(MoneyError::Uneven("MGA".parse().expect("a currency"))));
+        assert_eq!(amount(u64::MAX, "ISK"), Err(MoneyError::TooMuch));
     }
 }

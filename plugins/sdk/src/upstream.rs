@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 pub use crate::raw::usher::plugin::upstream::Method;
-use crate::{Error, raw::usher::plugin::upstream};
+use crate::{Error, host, raw::usher::plugin::upstream};
 
 /// What a `GET` answers with 2xx, read as JSON. Anything else is an error, which `?` makes permanent.
 pub fn get_json<T: DeserializeOwned>(upstream: &str, path: &str) -> Result<T, Unexpected> {
@@ -149,7 +149,7 @@ impl Request {
     }
 
     pub fn call(self) -> Result<Response, Error> {
-        let upstream::Response { status, headers, body } = upstream::call(&self.0)?;
+        let upstream::Response { status, headers, body } = host::call(&self.0)?;
         Ok(Response { status, headers, body })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, raw::usher::plugin::webhook};
+use crate::{Error, host};
 
 /// Publishes an event such as `payment.completed`.
 ///
@@ -10,5 +10,5 @@ use crate::{Error, raw::usher::plugin::webhook};
 /// fails publishes nothing. Each endpoint that wants it gets it signed, at least once, always under the same id.
 pub fn publish(event_type: &str, data: &impl Serialize) -> Result<(), Error> {
     let data = serde_json::to_string(data).map_err(|e| Error::unwritable("the event's data", &e))?;
-    Ok(webhook::publish(event_type, &data)?)
+    Ok(host::publish(event_type, &data)?)
 }

@@ -1,7 +1,8 @@
 //! Guests for the tests: the payload's `"do"` names the behaviour, its other fields are the behaviour's.
 //!
 //! Built for several sets of imports: plain; with feature `effects`, which calls providers; with `stripe`, which moves money; with
-//! `webhook`; with `messages`, which tells people; with `solana`, which mints; with `ticket`, which mints by a service. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
+//! `webhook`; with `messages`, which tells people; with `solana`, which mints; with `ticket`, which mints by a service; with `shop`,
+//! which takes orders. Any behaviour may carry `"attempts": [1, 2]` and is skipped (null) on the others;
 //! `steps` runs a list of them.
 
 #[cfg(feature = "effects")]
@@ -9,11 +10,13 @@ mod effects;
 mod memory;
 #[cfg(feature = "messages")]
 mod messages;
-mod misbehave;
 #[cfg(feature = "solana")]
 mod mint;
+mod misbehave;
 #[cfg(feature = "stripe")]
 mod money;
+#[cfg(feature = "shop")]
+mod shop;
 #[cfg(feature = "ticket")]
 mod ticket;
 
@@ -161,6 +164,11 @@ enum What {
     Stripe(money::Call),
     #[cfg(feature = "solana")]
     Mint(mint::Mint),
+    /// Pays, mails, calls, enqueues and publishes.
+    #[cfg(feature = "shop")]
+    Shop(shop::Order),
+    #[cfg(feature = "shop")]
+    ShopNote(shop::Note),
     /// Publishes `data` `count` times (once), or, where `bytes` is given, a text of that length; or `raw`, JSON or not.
     #[cfg(feature = "webhook")]
     Publish {
@@ -306,7 +314,9 @@ impl What {
                 let data = bytes.map_or(data, |bytes| "x".repeat(bytes).into());
                 for _ in 0..count.unwrap_or(1) {
                     let done = match &raw {
-                        Some(raw) => raw::usher::plugin::webhook::publish(&event, raw).map_err(usher_plugin::Error::from),
+                        Some(raw) => {
+                            raw::usher::plugin::webhook::publish(&event, raw).map_err(usher_plugin::Error::from)
+                        }
                         None => usher_plugin::webhook::publish(&event, &data),
                     };
                     match done {
@@ -320,6 +330,10 @@ impl What {
             Self::Stripe(call) => call.call()?,
             #[cfg(feature = "solana")]
             Self::Mint(mint) => mint.mint()?,
+            #[cfg(feature = "shop")]
+            Self::Shop(order) => order.run()?,
+            #[cfg(feature = "shop")]
+            Self::ShopNote(note) => note.run()?,
         };
         Ok(Outcome::Json(value))
     }
@@ -364,6 +378,9 @@ struct Guests;
 impl Guest for Guests {
     fn process(job: RawJob) -> RawResult {
         log_panics();
+        #[cfg(feature = "broken")]
+        misbehave::unreachable();
+        #[cfg(not(feature = "broken"))]
         serde_json::from_str::<Step>(&job.payload)
             .map_err(Failure::from)
             .and_then(|step| step.run(&job))

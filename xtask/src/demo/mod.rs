@@ -1,7 +1,9 @@
 //! The main job before your eyes: a real Postgres, a real SMTP server, sandboxed components, and a swap under load.
 
+mod all;
 pub mod http;
 mod story;
+mod stripe;
 mod swap;
 
 use std::{
@@ -12,12 +14,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::all::{all, play_all};
 use self::http::Http;
 use crate::{
     guests::{self, Built},
-    setup::{self, Tools},
+    postgres,
+    python::{self, Python},
     sh::{self, OrFail, Result, Running},
 };
+
+/// What it shows: three plugins, one of them in two releases, and a guest that panics.
+const COMPONENTS: [&str; 5] =
+    ["payments.wasm", "notifications.wasm", "analytics.wasm", "analytics-v2.wasm", "guest.wasm"];
 
 /// What the steps of the demo share.
 pub struct Stage {
@@ -37,9 +45,10 @@ impl Stage {
 
 pub fn run(once: bool) -> Result<()> {
     let began = Instant::now();
-    let tools = setup::run(false)?;
-    println!("building the host, the plugins and a guest that panics …");
-    let built = guests::build_all(&tools)?;
+    // No more than it needs: neither Node nor what the tests' peers are made of.
+    postgres::setup(false)?;
+    let compiler = guests::setup(false)?;
+    let python = python::setup(false)?;
     // Fresh each time: a version is published once, and a rebuild of it may have other bytes.
     let dir = sh::target_dir()?.join("demo");
     if dir.exists() {
@@ -47,17 +56,22 @@ pub fn run(once: bool) -> Result<()> {
     }
     let plugins = dir.join("data/plugins");
     fs::create_dir_all(&plugins).or_fail("make the demo's folder")?;
+    println!("building a host without Solana, three plugins and a guest that panics …");
+    let host = guests::build_lean_usher(&dir)?;
+    let built = guests::build_some(&compiler, &host, &COMPONENTS)?;
     for name in ["payments.wasm", "notifications.wasm", "analytics.wasm"] {
         ship(&built.plugins.join(name), &plugins.join(name))?;
     }
     ship(&built.guests.join("guest.wasm"), &plugins.join("guest.wasm"))?;
 
     let password = random()?;
-    let (mut mail, smtp_port, mail_control) = start_mail(&tools, &dir, &password)?;
+    let (mut mail, smtp_port, mail_control) = start_mail(&python, &dir, &password)?;
     println!("SMTP server   127.0.0.1:{smtp_port}  (aiosmtpd; STARTTLS and log-in required)");
-    let (mut usher, base) = start_usher(&dir, &smtp_port, &password)?;
+    let stripe = stripe::start()?;
+    println!("Stripe        {stripe}  (not Stripe, but a stand-in inside this process; `demo --all` has a peer)");
+    let (mut usher, base) = start_usher(&host, &dir, &smtp_port, &password, &stripe)?;
     println!("Usher         {base}  (its own PostgreSQL in {})", dir.join("data/postgres").display());
-    let token = mint(&dir)?;
+    let token = mint(&host, &dir)?;
     let stage = Stage { base, token, mail_control, plugins, built };
 
     story::tell(&stage)?;
@@ -75,7 +89,7 @@ pub fn run(once: bool) -> Result<()> {
     }
     mail.stop("TERM", Duration::from_secs(10))?;
     println!(
-        "demo ok: a payment, its mail, a retry, one job for one key, a trap contained, {sums}; {:.0} s",
+        "demo ok: a payment (at the stand-in), its mail, a retry, one job for one key, a trap contained, {sums}; {:.0} s",
         began.elapsed().as_secs_f64()
     );
     Ok(())
@@ -88,11 +102,11 @@ pub fn ship(from: &Path, to: &Path) -> Result<()> {
     fs::rename(&beside, to).or_fail(to.display())
 }
 
-fn start_mail(tools: &Tools, dir: &Path, password: &str) -> Result<(Running, String, String)> {
+pub fn start_mail(python: &Python, dir: &Path, password: &str) -> Result<(Running, String, String)> {
     let folder = dir.join("mail");
     fs::create_dir_all(&folder).or_fail("make the mail server's folder")?;
     let log = fs::File::create(folder.join("log")).or_fail("make the mail server's log")?;
-    let mut child = Command::new(tools.python.executable())
+    let mut child = Command::new(python.executable())
         .arg(sh::root().join("tests/support/smtp_sink.py"))
         .arg(&folder)
         .env("SMTP_PASSWORD", password)
@@ -109,7 +123,7 @@ fn start_mail(tools: &Tools, dir: &Path, password: &str) -> Result<(Running, Str
     }
 }
 
-fn start_usher(dir: &Path, smtp_port: &str, password: &str) -> Result<(Running, String)> {
+fn start_usher(host: &Path, dir: &Path, smtp_port: &str, password: &str, stripe: &str) -> Result<(Running, String)> {
     let config = dir.join("usher.toml");
     let text = format!(
         r#"# What the demo runs with.
@@ -118,11 +132,18 @@ listen = "127.0.0.1:0"
 
 # Deny, then grant: what each plugin may do.
 [plugins.policy.payments]
+stripe = ["create-payment-intent"]
 jobs = ["send-email"]
+webhook = ["payment.completed", "payment.processing", "payment.requires_action"]
 [plugins.policy.notifications]
 email = ["default"]
 [plugins.policy.guest]
 jobs = ["guest", "guest-money"]
+
+[stripe.profiles.demo]
+key = {{ env = "STRIPE_KEY" }}
+tenants = ["demo"]
+base_url = "{stripe}"
 
 [email.profiles.default]
 host = "localhost"
@@ -138,12 +159,13 @@ ca_file = "{}"
     fs::write(&config, text).or_fail(config.display())?;
     let log_path = dir.join("usher.log");
     let log = fs::File::create(&log_path).or_fail("make the host's log")?;
-    let mut child = Command::new(sh::target_dir()?.join("debug/usher"))
+    let mut child = Command::new(host)
         .args(["serve", "--dev", "--config"])
         .arg(&config)
         .arg("--data-dir")
         .arg(dir.join("data"))
         .env("SMTP_PASSWORD", password)
+        .env("STRIPE_KEY", "sk_test_of_the_demo")
         .env_remove("DATABASE_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -166,8 +188,8 @@ pub fn first_line(child: &mut std::process::Child, name: &str) -> Result<String>
     Ok(line.trim().to_owned())
 }
 
-fn mint(dir: &Path) -> Result<String> {
-    let mut usher = Command::new(sh::target_dir()?.join("debug/usher"));
+fn mint(host: &Path, dir: &Path) -> Result<String> {
+    let mut usher = Command::new(host);
     usher.args([
         "token",
         "mint",
@@ -186,7 +208,7 @@ fn mint(dir: &Path) -> Result<String> {
 }
 
 /// A password for this run only.
-fn random() -> Result<String> {
+pub fn random() -> Result<String> {
     let mut bytes = [0; 18];
     let mut source = fs::File::open("/dev/urandom").or_fail("open /dev/urandom")?;
     std::io::Read::read_exact(&mut source, &mut bytes).or_fail("read /dev/urandom")?;

@@ -8,7 +8,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PAYMENT: &str = r#"{"venueId":"v1","userId":"u1","eventId":"jazz","amount":5000,"currency":"EUR","email":"anna@example.com","items":[{"name":"Seat, row 7","quantity":2,"unitAmount":2500}]}"#;
+const PAYMENT: &str = r#"{"venueId":"v1","userId":"u1","eventId":"jazz","eventName":"Night of Jazz","amount":5000,"currency":"EUR","paymentMethod":"pm_card_visa","name":"Anna","email":"anna@example.com","items":[{"name":"Seat, row 7","quantity":2,"unitAmount":2500}]}"#;
 
 const CONFIRMATION: &str = r#"{"to":"anna@example.com","template":"payment-confirmation","data":{"name":"Anna","eventName":"Night of Jazz","orderId":"o-1","currency":"EUR","total":5000,"items":[{"name":"Seat, row 7","quantity":2,"unitAmount":2500}]}}"#;
 
@@ -20,13 +20,12 @@ pub fn tell(stage: &Stage) -> Result<()> {
     println!("\n1  A payment job on the money queue");
     let id = host.submit("payment-process", PAYMENT)?;
     let job = follow(&mut host, &id, "completed")?;
-    println!(
-        "   result   {}",
-        job.get("result")
-            .map(|r| format!("charged={:?} status={}", r.get("charged"), r.text("status")))
-            .unwrap_or_default()
-    );
-    let child = job.get("result").map(|result| result.text("emailJob").to_owned()).unwrap_or_default();
+    let result = job.get("result").cloned().unwrap_or(Json::Null);
+    println!("   the stand-in for Stripe: {} {}", result.text("paymentIntent"), result.text("status"));
+    if result.text("status") != "succeeded" {
+        return failed("the payment was not made");
+    }
+    let child = result.text("emailJob").to_owned();
     println!("   it enqueued a mail, committed with its success:");
     follow(&mut host, &child, "completed")?;
     show_mail(&mut mail, 1)?;

@@ -8,12 +8,17 @@ mod doubt;
 mod failpoint;
 mod identity;
 mod pass;
+mod place;
 mod write;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
+pub(super) use self::{
+    place::{Asking, Known},
+    write::{shortened, storable},
+};
 #[cfg(feature = "solana")]
 use super::solana::Mints;
 use super::{Attempt, Provider, Stop, email::Smtp, push::Push, sms::Sms, stripe::Stripe, upstream::Http};
@@ -25,6 +30,7 @@ use crate::{
 };
 
 /// All there are.
+#[derive(Clone)]
 pub struct Providers {
     pub email: Arc<Smtp>,
     pub sms: Arc<Sms>,
@@ -38,13 +44,7 @@ pub struct Providers {
 /// The gate, with the providers behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
-    pub email: Arc<Smtp>,
-    pub sms: Arc<Sms>,
-    pub push: Arc<Push>,
-    pub upstream: Arc<Http>,
-    pub stripe: Arc<Stripe>,
-    #[cfg(feature = "solana")]
-    pub solana: Arc<Mints>,
+    pub providers: Providers,
     pool: Pool,
     journal: Writer,
     pulse: Pulse,
@@ -57,38 +57,20 @@ impl Gate {
     /// Must be called on the runtime that shall do the I/O. `journal`: connections for starts and ends in batches.
     pub fn new(providers: Providers, pool: Pool, journal: &Pool, pulse: Pulse, limiter: Limiter) -> Self {
         let journal = Writer::start(journal, &pool);
-        Self {
-            email: providers.email,
-            sms: providers.sms,
-            push: providers.push,
-            upstream: providers.upstream,
-            stripe: providers.stripe,
-            #[cfg(feature = "solana")]
-            solana: providers.solana,
-            pool,
-            journal,
-            pulse,
-            limiter,
-            io: Handle::current(),
-        }
+        Self { providers, pool, journal, pulse, limiter, io: Handle::current() }
     }
 
-    /// One provider call, from the guest's request to its final answer. `gate.call(&gate.email, &attempt, request)`.
+    /// One provider call, from the guest's request to its final answer. `gate.call(&gate.providers.email, &attempt, request)`.
     pub async fn call<P: Provider>(
         &self,
         provider: &Arc<P>,
         attempt: &Arc<Attempt>,
         request: P::Request,
     ) -> Result<Answer, Stop> {
-        let seq = attempt.take_seq();
-        if seq >= attempt.max_effects {
-            // The count is the same on every attempt, so this needs no journal to be replayed.
-            return Ok(Answer::Denied(format!("this job type may make {} effects", attempt.max_effects)));
-        }
-        // As above: what was answered before this one is the same on every attempt.
-        if attempt.answered_bytes() > MAX_ANSWERS {
-            return Ok(Answer::Denied(format!("the answers to this job's effects have more than {MAX_ANSWERS} bytes")));
-        }
+        let seq = match attempt.take_seq() {
+            Ok(seq) => seq,
+            Err(denied) => return Ok(denied),
+        };
         let prepared = provider.prepare(&attempt.who, request);
         let under_way = UnderWay::begin(attempt);
         let (gate, provider, shared) = (self.clone(), Arc::clone(provider), Arc::clone(attempt));
@@ -128,7 +110,5 @@ impl Drop for UnderWay {
     }
 }
 
-/// What the answers to one job's effects may come to, in bytes: each attempt loads them all, and they are archived in one row.
-const MAX_ANSWERS: u64 = 16 << 20;
 /// Beyond this between the journal's start and the first byte, the fence is asked again.
 const FENCE_AGE: Duration = Duration::from_secs(2);

@@ -1,12 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
-
 use super::{
     FENCE_AGE, Gate,
     doubt::{self, Next},
     failpoint::{self, Plant, Point},
-    identity,
+    place::{Asking, Known},
     write::{OpenCall, database_away, not_now},
 };
 use crate::{
@@ -25,13 +23,7 @@ impl Gate {
         seq: u32,
         prepared: Result<Prepared<P::Call>, Refused>,
     ) -> Result<Answer, Stop> {
-        let (function, identity, redacted) = match &prepared {
-            Ok(call) => (call.function, &call.identity, &call.redacted),
-            Err(refused) => (refused.function, &refused.identity, &Value::Null),
-        };
-        let request_hash = identity::request_hash(P::NAME, function, identity);
-        let mut redacted = redacted.clone();
-        card::veil(&mut redacted);
+        let asking = Asking::of(P::NAME, &prepared);
         // A row that a person had made anew has an id of its own.
         let recorded = attempt.recorded(seq);
         let generation = recorded.map_or(attempt.generation, |row| row.generation);
@@ -43,10 +35,10 @@ impl Gate {
             generation,
             effect_id: attempt.job.effect(seq, generation),
             provider: P::NAME,
-            function,
+            function: asking.function,
             class: Class::Read,
-            request_hash,
-            request: redacted.clone(),
+            request_hash: asking.request_hash,
+            request: asking.redacted.clone(),
             release: attempt.release,
             base_ms: attempt.base_ms(),
             timeout: Duration::ZERO,
@@ -54,17 +46,10 @@ impl Gate {
         };
 
         // Recorded already?
-        let open = match recorded {
-            None => None,
-            Some(row) if row.request_hash != request_hash => {
-                let message = identity::difference(row, P::NAME, function, &redacted);
-                return Err(Stop::Nondeterministic { message });
-            }
-            Some(Recorded { answer: Some(answer), ended_ms, .. }) => {
-                attempt.advance_clock(ended_ms.unwrap_or_else(|| attempt.now_ms()));
-                return Ok(answer.clone());
-            }
-            Some(row) => Some(row),
+        let open = match asking.known(attempt, seq)? {
+            Known::Answered(answer) => return Ok(answer),
+            Known::Open(row) => Some(row),
+            Known::New => None,
         };
 
         // Granted, and well formed?

@@ -55,12 +55,7 @@ impl Gate {
         start: &Start,
         answer: Answer,
     ) -> Result<Answer, Stop> {
-        let short = |message: String| message.chars().take(MAX_REFUSAL).collect();
-        let answer = storable(match answer {
-            Answer::Denied(message) => Answer::Denied(short(message)),
-            Answer::Invalid(message) => Answer::Invalid(short(message)),
-            other => other,
-        });
+        let answer = storable(shortened(answer));
         let write = async {
             let mut tx = store::begin_durable(&self.pool).await?;
             let ended = store::record_refusal(&mut tx, start, &answer).await?;
@@ -158,8 +153,18 @@ impl Gate {
     }
 }
 
+/// A refusal of ours, as long as the journal keeps it.
+pub(in crate::effects) fn shortened(answer: Answer) -> Answer {
+    let short = |message: String| message.chars().take(MAX_REFUSAL).collect();
+    match answer {
+        Answer::Denied(message) => Answer::Denied(short(message)),
+        Answer::Invalid(message) => Answer::Invalid(short(message)),
+        other => other,
+    }
+}
+
 /// Postgres's jsonb takes no NUL. The guest is told what the journal says.
-fn storable(answer: Answer) -> Answer {
+pub(in crate::effects) fn storable(answer: Answer) -> Answer {
     let text = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
     match answer {
         Answer::Ok(mut value) => {

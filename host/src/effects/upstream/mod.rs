@@ -95,6 +95,22 @@ impl Http {
     pub fn new(targets: &Targets) -> Self {
         Self { targets: targets.clone() }
     }
+
+    /// Whether a guest could be shown this answer. All else that a service says is the host's business.
+    pub(super) fn can_show(&self, upstream: &str, answer: &serde_json::Value) -> Result<(), String> {
+        let Some(Response { status, body, .. }) = Response::from_answer(answer.clone()) else { return Ok(()) };
+        if !(200..500).contains(&status) || matches!(status, 408 | 425 | 429) {
+            return Err(format!("/answer/status: no guest is shown {status} (200 to 499, and never 408, 425 or 429)"));
+        }
+        let most = self.targets.get(upstream).map_or(usize::MAX, |target| target.config.max_response);
+        if body.len() > most {
+            let length = body.len();
+            return Err(format!(
+                "/answer: {length} bytes are more than upstreams.{upstream}.max_response ({most}): a read of them is rejected, with the code response-too-large"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Provider for Http {

@@ -7,6 +7,8 @@ mod limits;
 mod maintain;
 mod operate;
 mod read;
+mod recorded;
+mod releases;
 mod settle;
 
 pub use self::{
@@ -23,5 +25,7 @@ pub use self::{
         paused, redrive, request_cancel, set_paused, unpark,
     },
     read::{get, list},
-    settle::{Settled, Settlement, Verdict, settle},
+    recorded::{Recording, Stretch, recordings, stretch},
+    releases::{Pinned, Waiting, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting},
+    settle::{Dead, Settled, Settlement, Verdict, settle},
 };

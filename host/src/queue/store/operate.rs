@@ -225,7 +225,8 @@ pub async fn lock_finished(db: &mut PgConnection, id: JobId, tenant: Option<&str
 pub struct Redrive {
     pub id: JobId,
     pub lane: i16,
-    pub pinned: Digest,
+    /// `None`: nothing serves its type now; whatever does when it runs.
+    pub pinned: Option<Digest>,
     pub generation: i32,
     pub max_attempts: i32,
     pub expires_in_ms: i64,
@@ -257,7 +258,7 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
         "#,
         r.id.0,
         r.lane,
-        r.pinned.as_bytes(),
+        r.pinned.as_ref().map(Digest::as_bytes),
         r.generation,
         r.max_attempts,
         // An i64 of milliseconds as a double: exact up to 285,000 years.
@@ -285,6 +286,9 @@ pub struct DeadFilter {
     pub queue: Option<String>,
     pub tenant: Option<String>,
     pub reason: Option<String>,
+    /// That ran it last. Not written where it is not asked for, so that hosts of the version before can read the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Digest>,
     pub finished_after: Option<chrono::DateTime<chrono::Utc>>,
     pub finished_before: Option<chrono::DateTime<chrono::Utc>>,
 }
@@ -298,6 +302,7 @@ pub async fn count_dead(db: &mut PgConnection, f: &DeadFilter, sample: i64) -> s
             WHERE state = 'dead' AND ($1::text IS NULL OR job_type = $1) AND ($2::text IS NULL OR queue = $2)
               AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
               AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
+              AND ($8::bytea IS NULL OR release = $8 AND errors -> -1 ->> 'kind' IS DISTINCT FROM 'host-lost')
         )
         SELECT (SELECT count(*) FROM m) AS "count!", ARRAY(SELECT id FROM m ORDER BY id LIMIT $7) AS "sample!"
         "#,
@@ -308,6 +313,7 @@ pub async fn count_dead(db: &mut PgConnection, f: &DeadFilter, sample: i64) -> s
         f.finished_after,
         f.finished_before,
         sample,
+        f.release.as_ref().map(Digest::as_bytes),
     )
     .fetch_one(db)
     .await?;
@@ -323,6 +329,8 @@ pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most:
           AND ($3::text IS NULL OR tenant = $3) AND ($4::text IS NULL OR reason = $4)
           AND ($5::timestamptz IS NULL OR finished_at >= $5) AND ($6::timestamptz IS NULL OR finished_at < $6)
           AND id > $7
+          -- What nodes died of is no release's: it may kill them again.
+          AND ($9::bytea IS NULL OR release = $9 AND errors -> -1 ->> 'kind' IS DISTINCT FROM 'host-lost')
         ORDER BY id LIMIT $8
         "#,
         f.job_type,
@@ -333,6 +341,7 @@ pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most:
         f.finished_before,
         after,
         most,
+        f.release.as_ref().map(Digest::as_bytes),
     )
     .fetch_all(db)
     .await

@@ -22,6 +22,8 @@ pub struct Settlement {
     /// The release that ran it; `None`: none did.
     pub release: Option<Digest>,
     pub cpu: Duration,
+    /// The guest's clock before its first effect, in milliseconds since the epoch; `None`: none ran.
+    pub base_ms: Option<u64>,
     /// Where its row is on disk, as the claim saw it: a hint.
     pub place: Option<String>,
     /// It has rows in the journal, which go along into the archive.
@@ -141,6 +143,7 @@ struct Finished {
     errors: Vec<Option<serde_json::Value>>,
     releases: Vec<Option<Vec<u8>>>,
     cpu_us: Vec<i64>,
+    bases: Vec<Option<i64>>,
     places: Vec<Option<String>>,
 }
 
@@ -155,6 +158,7 @@ impl Finished {
             errors: errors(all),
             releases: releases(all),
             cpu_us: all.iter().map(|s| i64::try_from(s.cpu.as_micros()).unwrap_or(i64::MAX)).collect(),
+            bases: all.iter().map(|s| s.base_ms.and_then(|ms| i64::try_from(ms).ok())).collect(),
             places: all.iter().map(|s| s.place.clone()).collect(),
         };
         for s in all {
@@ -182,23 +186,23 @@ macro_rules! archive {
             r#"
             WITH f AS (
                 SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[],
-                                     $10::bigint[], $11::text[])
-                     AS f (id, lease, final, why, result, error, ran, cpu_us, at)
+                                     $10::bigint[], $11::bigint[], $12::text[])
+                     AS f (id, lease, final, why, result, error, ran, cpu_us, base_ms, at)
             ), d AS (
                 DELETE FROM jobs j USING f
                 WHERE j.tier = $1 AND j.id = f.id AND "# + $find + r#"
-                RETURNING j.*, f.final, f.why, f.result, f.error, f.ran, f.cpu_us
+                RETURNING j.*, f.final, f.why, f.result, f.error, f.ran, f.cpu_us, f.base_ms
             ), "# + $journal + r#" a AS (
                 INSERT INTO jobs_archive (keep, tier, id, tenant, job_type, queue, priority, state, reason, attempt,
                                           max_attempts, payload, metadata, subject, parent, accepted_by, release,
                                           ordering_key, idempotency_key, key_ttl_ms, key_hashes, redrives, generation,
-                                          result, errors, journal, cpu_us, created_at, run_at, expires_at)
+                                          result, errors, journal, cpu_us, base_ms, created_at, run_at, expires_at)
                 SELECT $2, d.tier, d.id, d.tenant, d.job_type, d.queue, d.priority, d.final, d.why, d.attempt,
                        d.max_attempts, d.payload, d.metadata, d.subject, d.parent, d.accepted_by,
                        coalesce(d.ran, d.release), d.ordering_key, d.idempotency_key, d.key_ttl_ms, d.key_hashes,
                        d.redrives, d.generation, d.result,
                        CASE WHEN d.error IS NULL THEN d.errors ELSE d.errors || d.error END, "# + $entries + r#",
-                       d.cpu_us, d.created_at, d.run_at, d.expires_at
+                       d.cpu_us, d.base_ms, d.created_at, d.run_at, d.expires_at
                 FROM "# + $from + r#"
             ), o AS (
                 INSERT INTO outbox (tenants, job_ids, job_types, events)
@@ -221,6 +225,7 @@ macro_rules! archive {
             &$f.errors as &[Option<serde_json::Value>],
             &$f.releases as &[Option<Vec<u8>>],
             &$f.cpu_us,
+            &$f.bases as &[Option<i64>],
             &$f.places as &[Option<String>],
         )
         .fetch_all($db)

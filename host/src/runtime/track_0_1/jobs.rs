@@ -11,6 +11,8 @@ use crate::submit::SubmitError;
 
 /// Children of one attempt.
 const MAX_CHILDREN: usize = 100;
+/// Bytes of one, beside its payload.
+const CHILD: u64 = 1 << 10;
 
 impl jobs::Host for State {
     /// Checked here, so that the guest learns of a mistake; committed with the job's success.
@@ -29,6 +31,7 @@ impl jobs::Host for State {
             self.submitter.prepare_child(&self.parent, &job.job_type, &job.payload, job.key.as_deref(), delay);
         Ok(match prepared {
             Ok(child) => {
+                self.memory.keep((job.job_type.len() + job.payload.len()) as u64 + CHILD)?;
                 let id = child.id().to_string();
                 self.parent.n += 1;
                 self.children.push(child);

@@ -12,17 +12,13 @@ impl log::Host for State {
         for (name, value) in fields.iter().take(32) {
             text.push_str(&format!(" {name}={value}"));
         }
-        let Some(line) = self.log.admit(&text) else { return Ok(()) };
-        let (job, job_type) = (self.job, &self.job_type);
-        match level {
-            Level::Debug => tracing::debug!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
-            Level::Info => tracing::info!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
-            Level::Warn => tracing::warn!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
-            Level::Error => tracing::error!(job.id = %job, job.kind = job_type, guest.line = line, "guest log"),
-        }
-        if matches!(level, Level::Warn | Level::Error) {
-            self.log.remember(&line);
-        }
+        let level = match level {
+            Level::Debug => tracing::Level::DEBUG,
+            Level::Info => tracing::Level::INFO,
+            Level::Warn => tracing::Level::WARN,
+            Level::Error => tracing::Level::ERROR,
+        };
+        self.log.write(level, &text);
         Ok(())
     }
 }
@@ -30,9 +26,7 @@ impl log::Host for State {
 /// Lossy by contract: nobody listens yet but the log.
 impl progress::Host for State {
     async fn report(&mut self, percent: u8, note: String) -> wasmtime::Result<()> {
-        if let Some(line) = self.log.admit(&note) {
-            tracing::debug!(job.id = %self.job, progress.percent = percent.min(100), guest.line = line, "guest progress");
-        }
+        self.log.progress(percent, &note);
         Ok(())
     }
 }

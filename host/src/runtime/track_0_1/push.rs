@@ -14,7 +14,7 @@ impl push::Host for State {
             Target::Topic(topic) => provider::To::Topic(topic),
         };
         let request = provider::Request { profile: n.profile, target, title: n.title, body: n.body, data: n.data };
-        let passed = self.gate.call(&self.gate.push, &self.attempt, request).await;
+        let passed = self.world.call(|all| &all.push, &self.attempt, request).await;
         Ok(match answered(self, passed)? {
             Ok(value) => {
                 let provider::Sent { id } = provider::Sent::from_answer(value).ok_or_else(|| unreadable(self))?;

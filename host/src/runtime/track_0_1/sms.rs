@@ -10,7 +10,7 @@ use crate::effects::sms as provider;
 impl sms::Host for State {
     async fn send(&mut self, m: Message) -> wasmtime::Result<Result<Sent, Error>> {
         let request = provider::Request { profile: m.profile, to: m.to, text: m.text };
-        let passed = self.gate.call(&self.gate.sms, &self.attempt, request).await;
+        let passed = self.world.call(|all| &all.sms, &self.attempt, request).await;
         Ok(match answered(self, passed)? {
             Ok(value) => {
                 let provider::Sent { id, status } =

@@ -11,7 +11,7 @@ impl solana::Host for State {
     async fn mint_nft(&mut self, label: String, nft: Nft) -> wasmtime::Result<Result<Minted, Error>> {
         let Nft { name, symbol, uri, recipient, collection, royalty_bps, attributes } = nft;
         let request = Request { label, name, symbol, uri, recipient, collection, royalty_bps, attributes };
-        let passed = self.gate.call(&self.gate.solana, &self.attempt, request).await;
+        let passed = self.world.call(|all| &all.solana, &self.attempt, request).await;
         Ok(match answered(self, passed)? {
             Ok(value) => {
                 let Journaled { mint, token_account, signature, slot } =

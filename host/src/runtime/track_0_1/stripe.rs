@@ -65,7 +65,7 @@ struct Journaled {
 
 impl State {
     async fn stripe(&mut self, request: Request) -> Answered {
-        let passed = self.gate.call(&self.gate.stripe, &self.attempt, request).await;
+        let passed = self.world.call(|all| &all.stripe, &self.attempt, request).await;
         Ok(match answered(self, passed)? {
             Ok(value) => {
                 let Journaled { id, status, amount, currency, raw } =

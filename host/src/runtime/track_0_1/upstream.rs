@@ -25,7 +25,7 @@ impl upstream::Host for State {
             headers: r.headers,
             body: r.body,
         };
-        let passed = self.gate.call(&self.gate.upstream, &self.attempt, request).await;
+        let passed = self.world.call(|all| &all.upstream, &self.attempt, request).await;
         Ok(match answered(self, passed)? {
             Ok(value) => {
                 let provider::Response { status, headers, body } =

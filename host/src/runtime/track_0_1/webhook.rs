@@ -24,6 +24,7 @@ impl webhook::Host for State {
         if let Err(violation) = submit::parse_json(&data) {
             return Ok(Err(Error::Invalid(format!("data{}: {}", violation.pointer, violation.message))));
         }
+        self.memory.keep((event_type.len() + data.len()) as u64)?;
         self.published.push(Publication { event_type, data });
         Ok(Ok(()))
     }

@@ -1,0 +1,227 @@
+//! The contract as data: what it declares, for people ([`reference`]) and for telling whether it grew or broke.
+
+use std::fmt::Write;
+
+use wit_parser::{Docs, Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId};
+
+use super::world::WIT;
+
+/// One interface of the contract.
+pub struct Interface {
+    pub name: String,
+    pub docs: String,
+    pub types: Vec<Item>,
+    pub functions: Vec<Item>,
+}
+
+/// A type or a function.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Item {
+    pub name: String,
+    /// All of it but its docs, as WIT writes it.
+    pub shape: String,
+    pub docs: String,
+    /// Fields of a record, cases of a variant or an enum.
+    pub members: Vec<Member>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    /// Empty for a case without a value.
+    pub of: String,
+    pub docs: String,
+}
+
+/// Reads a text of the contract.
+pub fn read(wit: &str) -> Result<Vec<Interface>, String> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("usher.wit", wit).map_err(|e| format!("{e:#}"))?;
+    let interfaces = resolve.packages[package].interfaces.clone();
+    Ok(interfaces.into_iter().map(|(name, id)| interface(&resolve, name, id)).collect())
+}
+
+fn interface(resolve: &Resolve, name: String, id: InterfaceId) -> Interface {
+    let interface = &resolve.interfaces[id];
+    // What a `use` brings in is declared elsewhere.
+    let own = |id: &TypeId| !matches!(resolve.types[*id].kind, TypeDefKind::Type(Type::Id(_)));
+    Interface {
+        name,
+        docs: docs(&interface.docs),
+        types: interface.types.values().filter(|id| own(id)).map(|id| declared(resolve, *id)).collect(),
+        functions: interface.functions.values().map(|function| self::function(resolve, function)).collect(),
+    }
+}
+
+fn function(resolve: &Resolve, function: &Function) -> Item {
+    let params: Vec<_> =
+        function.params.iter().map(|param| format!("{}: {}", param.name, type_name(resolve, param.ty))).collect();
+    let result = function.result.map(|result| format!(" -> {}", type_name(resolve, result))).unwrap_or_default();
+    Item {
+        name: function.name.clone(),
+        shape: format!("func({}){result}", params.join(", ")),
+        docs: docs(&function.docs),
+        members: Vec::new(),
+    }
+}
+
+fn declared(resolve: &Resolve, id: TypeId) -> Item {
+    let definition = &resolve.types[id];
+    let optional = |ty: Option<Type>| ty.map(|ty| type_name(resolve, ty)).unwrap_or_default();
+    let members: Vec<Member> = match &definition.kind {
+        TypeDefKind::Record(record) => {
+            let field = |f: &wit_parser::Field| Member {
+                name: f.name.clone(),
+                of: type_name(resolve, f.ty),
+                docs: docs(&f.docs),
+            };
+            record.fields.iter().map(field).collect()
+        }
+        TypeDefKind::Variant(variant) => {
+            let case = |c: &wit_parser::Case| Member { name: c.name.clone(), of: optional(c.ty), docs: docs(&c.docs) };
+            variant.cases.iter().map(case).collect()
+        }
+        TypeDefKind::Enum(cases) => {
+            let case =
+                |c: &wit_parser::EnumCase| Member { name: c.name.clone(), of: String::new(), docs: docs(&c.docs) };
+            cases.cases.iter().map(case).collect()
+        }
+        _ => Vec::new(),
+    };
+    let inside: Vec<_> = members
+        .iter()
+        .map(|member| match member.of.as_str() {
+            "" => member.name.clone(),
+            of => format!("{}: {of}", member.name),
+        })
+        .collect();
+    let shape = if members.is_empty() {
+        kind_name(resolve, &definition.kind)
+    } else {
+        format!("{} {{ {} }}", definition.kind.as_str(), inside.join(", "))
+    };
+    Item { name: definition.name.clone().unwrap_or_default(), shape, docs: docs(&definition.docs), members }
+}
+
+fn type_name(resolve: &Resolve, ty: Type) -> String {
+    match ty {
+        Type::Id(id) => match &resolve.types[id] {
+            definition if definition.name.is_some() => definition.name.clone().unwrap_or_default(),
+            definition => kind_name(resolve, &definition.kind),
+        },
+        Type::String => "string".to_owned(),
+        Type::Bool => "bool".to_owned(),
+        Type::U8 => "u8".to_owned(),
+        Type::U16 => "u16".to_owned(),
+        Type::U32 => "u32".to_owned(),
+        Type::U64 => "u64".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn kind_name(resolve: &Resolve, kind: &TypeDefKind) -> String {
+    let name = |ty: Type| type_name(resolve, ty);
+    match kind {
+        TypeDefKind::Option(inner) => format!("option<{}>", name(*inner)),
+        TypeDefKind::List(inner) => format!("list<{}>", name(*inner)),
+        TypeDefKind::Tuple(tuple) => {
+            format!("tuple<{}>", tuple.types.iter().map(|ty| name(*ty)).collect::<Vec<_>>().join(", "))
+        }
+        TypeDefKind::Result(result) => match (result.ok, result.err) {
+            (Some(ok), Some(err)) => format!("result<{}, {}>", name(ok), name(err)),
+            (None, Some(err)) => format!("result<_, {}>", name(err)),
+            (Some(ok), None) => format!("result<{}>", name(ok)),
+            (None, None) => "result".to_owned(),
+        },
+        TypeDefKind::Type(ty) => name(*ty),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn docs(docs: &Docs) -> String {
+    docs.contents.as_deref().unwrap_or_default().trim().replace('\n', " ")
+}
+
+/// `docs/reference.md`.
+pub fn reference() -> Result<String, String> {
+    let mut out = String::from(
+        "# Reference of the contract\n\n\
+         Made of [wit/usher.wit](../wit/usher.wit) by `usher plugin reference`; a test fails when it is stale. What each \
+         promise is worth: [contract.md](contract.md). Limits, templates and errors: [plugin-authors.md](plugin-authors.md).\n",
+    );
+    for interface in read(WIT)? {
+        let _ = write!(out, "\n## `{}`\n\n{}\n", interface.name, interface.docs);
+        for function in &interface.functions {
+            let Item { name, shape, docs, .. } = function;
+            let _ = write!(out, "\n### `{name}: {shape}`\n\n{docs}\n");
+        }
+        for declared in &interface.types {
+            let kind = declared.shape.split([' ', '<']).next().unwrap_or_default();
+            let _ = write!(out, "\n### {kind} `{}`\n\n{}\n", declared.name, declared.docs);
+            if declared.members.is_empty() {
+                let _ = write!(out, "\n`{}`\n", declared.shape);
+                continue;
+            }
+            out.push_str("\n| | | |\n|---|---|---|\n");
+            for Member { name, of, docs } in &declared.members {
+                let of = if of.is_empty() { String::new() } else { format!("`{of}`") };
+                let _ = writeln!(out, "| `{name}` | {of} | {} |", docs.replace('|', "\\|"));
+            }
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// `interface.name` to its shape.
+    fn shapes(wit: &str) -> BTreeMap<String, String> {
+        let interfaces = read(wit).expect("a WIT package");
+        let item =
+            |interface: &Interface, item: &Item| (format!("{}.{}", interface.name, item.name), item.shape.clone());
+        interfaces.iter().flat_map(|i| i.types.iter().chain(&i.functions).map(move |it| item(i, it))).collect()
+    }
+
+    #[test]
+    fn what_was_published_is_there_still_and_unchanged() {
+        let kept = shapes(include_str!("../../../tests/guests/track-0.1.0/wit/usher.wit"));
+        let today = shapes(WIT);
+        assert!(kept.len() > 40, "{}", kept.len());
+        for (name, shape) in kept {
+            assert_eq!(
+                today.get(&name),
+                Some(&shape),
+                "{name}: track 0.1 is closed for what it has; see docs/contract.md"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_says_what_it_is() {
+        for interface in read(WIT).expect("a WIT package") {
+            assert!(!interface.docs.is_empty(), "{}", interface.name);
+            for item in interface.types.iter().chain(&interface.functions) {
+                assert!(!item.docs.is_empty(), "{}.{}", interface.name, item.name);
+            }
+            let has_effects = !["types", "handler"].contains(&interface.name.as_str());
+            assert!(
+                !has_effects
+                    || interface.docs.contains("ffect class")
+                    || interface.functions.iter().any(|f| f.docs.contains("class")),
+                "{}: its effect class",
+                interface.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_is_fresh() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference.md");
+        let there = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(there == reference().expect("the contract"), "stale: usher plugin reference > docs/reference.md");
+    }
+}

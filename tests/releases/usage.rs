@@ -1,0 +1,47 @@
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{is, options};
+use crate::support::{Db, Host, Sink, token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_used_is_told_by_day_to_those_it_concerns() {
+    let db = Db::new().await;
+    let sink = Sink::start().await;
+    let host = Host::start(&db, Some(&sink), options(vec!["guest.wasm", "guest-effects.wasm"])).await;
+    let first = host.client();
+    let second = first.with_token(token("user", Some("t2")));
+    let mine =
+        [json!({"do": "spin", "ms": 20}), json!({"do": "log", "message": "0123456789"}), json!({"do": "permanent"})];
+    for step in mine {
+        let id = first.submit("guest", step.clone()).await;
+        let state = if step["do"] == "permanent" { "dead" } else { "completed" };
+        first.wait(&id, state).await;
+    }
+    let id = second.submit("guest", json!({"do": "ok"})).await;
+    second.wait(&id, "completed").await;
+    let id = second.submit("guest-mail", json!({"do": "mail", "to": "a@example.com"})).await;
+    second.wait(&id, "completed").await;
+    assert_eq!(db.count("SELECT count(*) FROM plugin_usage").await, 0, "no statement a job");
+    // What a minute would do.
+    host.terminate().await;
+    let host = Host::start(&db, Some(&sink), options(Vec::new())).await;
+    let (first, admin) = (host.client(), host.admin());
+    let second = first.with_token(token("user", Some("t2")));
+
+    let used = first.get("/plugins/guest/usage?days=1").await;
+    assert_eq!(used.status, StatusCode::OK, "{}", used.body);
+    let day = &used.body["days"][0];
+    assert_eq!((&day["attempts"], &day["failed"], &day["effects"]), (&json!(3), &json!(1), &json!(0)), "{day}");
+    assert!(day["cpuMs"].as_f64().unwrap() > 1.0 && day["memoryPeak"].as_i64().unwrap() >= 1 << 16, "{day}");
+    assert!(day["logBytes"].as_i64().unwrap() >= 10, "{day}");
+    let day = &second.get("/plugins/guest-effects/usage").await.body["days"][0];
+    assert_eq!((&day["attempts"], &day["effects"]), (&json!(1), &json!(1)), "{day}");
+    assert_eq!(first.get("/plugins/guest-effects/usage").await.body["days"], json!([]), "another tenant's");
+    assert_eq!(admin.get("/plugins/guest/usage").await.body["days"][0]["attempts"], 4, "all of them");
+    assert_eq!(admin.get("/plugins/guest/usage?tenant=t2").await.body["days"][0]["attempts"], 1);
+    is(&first.get("/plugins/guest/usage?tenant=t2").await, StatusCode::FORBIDDEN, "forbidden");
+    for bad in ["days=0", "days=93", "days=x", "hours=1"] {
+        is(&first.get(&format!("/plugins/guest/usage?{bad}")).await, StatusCode::BAD_REQUEST, "invalid-query");
+    }
+}
