@@ -102,7 +102,7 @@ async fn what_cannot_be_replayed_says_why() {
         (vec![], "required"),
         (vec![id.as_str(), "--last", "3"], "cannot be used with"),
         (vec!["--last", "0"], "invalid value"),
-        (vec![id.as_str(), "--type", "guest"], "--last"),
+        (vec![id.as_str(), "--type", "guest"], "cannot be used with"),
     ] {
         let (code, output) = replay(&db, &args).await;
         assert!(code == 2 && output.contains(said), "{said}: {output}");

@@ -102,7 +102,7 @@ fn slow_queues() -> Option<String> {
 
 /// A cluster's times, in which no activation takes effect without a node while a test lasts.
 fn patient() -> Option<String> {
-    let times = "[cluster]\nheartbeat = \"300ms\"\nconfirm_within = \"700ms\"\ndead_after = \"1s\"\ndoubt_margin = \"500ms\"\n\
+    let times = "[cluster]\nheartbeat = \"500ms\"\nconfirm_within = \"3s\"\ndead_after = \"5s\"\ndoubt_margin = \"500ms\"\n\
                  poll = \"500ms\"\nready_within = \"10m\"\n";
     Some(times.to_owned())
 }

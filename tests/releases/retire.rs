@@ -181,7 +181,12 @@ async fn nodes_hear_of_a_retirement_from_each_other() {
     let (one, two) = (bare(&db).await, bare(&db).await);
     published(&one.admin(), built("analytics.wasm")).await;
     serves(&two.client(), "analytics", "0.1.0").await;
-    later(&one.client(), "analytics-track", json!({"event": "x"})).await;
+    // Either node may have made it take effect; the other's door knows its types a moment later.
+    eventually("the door knows the type", async || {
+        let job = json!({"type": "analytics-track", "payload": {"event": "x"}, "runAt": chrono::Utc::now() + chrono::TimeDelta::hours(1)});
+        (one.client().post(job.to_string()).await.status == StatusCode::ACCEPTED).then_some(())
+    })
+    .await;
     change(&one.admin(), "analytics", "retire", Some(json!({"mode": "cancel"}))).await;
     gone(&two.client(), "analytics").await;
     assert_eq!(db.count("SELECT count(*) FROM jobs").await, 0);

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
-cargo xtask test [FILTER]          all that CI runs; a filter narrows the integration tests
+cargo xtask test [FILTER...]       all that CI runs; filters narrow the integration tests
 cargo xtask demo [--once]          the main job, on an embedded Postgres, by a host without Solana
 cargo xtask demo --all             all ten job types, against real peers and named stand-ins
 cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(false).map(drop),
         ["setup", "--check"] => setup::run(true).map(drop),
         ["plugins"] => setup::run(false).and_then(|tools| guests::build_all(&tools)).map(drop),
-        ["test", filter @ ..] if filter.len() <= 1 => test::run(filter.first().copied()),
+        ["test", filters @ ..] => test::run(filters),
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["demo", "--all"] => demo::all(),

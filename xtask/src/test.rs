@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// All that CI runs, stage by stage; the integration tests come last, so that their runner has the last word.
-pub fn run(filter: Option<&str>) -> Result<()> {
+pub fn run(filters: &[&str]) -> Result<()> {
     let began = Instant::now();
     let tools = stage("set-up", || setup::run(false))?;
     let server = stage("start PostgreSQL", || Server::start(&tools.postgres.dir))?;
@@ -17,7 +17,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         Some(bin) => Some(stage("start PostgreSQL 18", || Server::start(&bin))?),
         None => None,
     };
-    if filter.is_none() {
+    if filters.is_empty() {
         stage("format", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])))?;
         stage("lints and SQL", || {
             let mut clippy = sh::cargo();
@@ -26,7 +26,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         })?;
     }
     let built = stage("build host, plugins, guests", || guests::build_all(&tools))?;
-    if filter.is_none() {
+    if filters.is_empty() {
         // Where the guests are built: std and what plugins stand on is there.
         let target = sh::target_dir()?.join("wasm");
         stage("tutorial", || crate::tutorial::run(Some(&target)))?;
@@ -44,7 +44,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
             )
         })?;
     }
-    if filter.is_none() {
+    if filters.is_empty() {
         // Its host is another; what comes after it wants the whole one in its place again.
         stage("demo", || crate::demo::run(true).and_then(|()| guests::build_usher()).map(drop))?;
         stage("demo --all", || crate::demo::play_all(&tools, &built, &server))?;
@@ -58,7 +58,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     tests
         .args(["test", "--package", "usher-tests"])
         .arg("--")
-        .args(filter)
+        .args(filters)
         .arg("--test-threads=4")
         .env("SQLX_OFFLINE", "true")
         .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))

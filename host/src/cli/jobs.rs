@@ -33,9 +33,9 @@ pub(super) struct Replay {
     #[arg(long, group = "which", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=verify::MOST))]
     last: Option<u64>,
     /// Of these, those of this type only.
-    #[arg(long = "type", value_name = "TYPE", requires = "last")]
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "id")]
     job_type: Option<String>,
-    #[arg(long, requires = "last")]
+    #[arg(long, conflicts_with = "id")]
     json: bool,
     /// With another release than the one that ended it: its digest, sha256:…
     #[arg(long)]

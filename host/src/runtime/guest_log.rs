@@ -28,6 +28,8 @@ struct Book {
     bytes: usize,
     lines: usize,
     complaint: Option<(Level, String)>,
+    /// An interpreter panicked after it: what comes now is about the interpreter.
+    gone: bool,
     /// All lines, where somebody wants to read them afterwards.
     kept: Option<Vec<LogLine>>,
 }
@@ -128,8 +130,15 @@ impl Book {
         }
     }
 
-    /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose.
+    /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose; nor does the panic of an
+    /// interpreter replace what its language had to say just before.
     fn remember(&mut self, level: Level, line: String) {
+        if level == Level::WARN {
+            self.gone |= self.complaint.is_some() && line.starts_with("thread '") && line.contains(" panicked at ");
+            if self.gone || line.starts_with("note: run with `RUST_BACKTRACE") {
+                return;
+            }
+        }
         if self.complaint.as_ref().is_none_or(|(held, _)| level <= *held) {
             self.complaint = Some((level, line));
         }
@@ -165,6 +174,18 @@ mod tests {
         log.write(Level::WARN, "note: no backtrace");
         assert_eq!(log.last_words().as_deref(), Some("broken"));
         assert!(log.take_kept().is_empty(), "nobody asked for them");
+    }
+
+    #[test]
+    fn what_a_language_says_counts_more_than_its_interpreters_panic() {
+        let log = GuestLog::new(JobId::new(), "a");
+        let panic = ["thread '<unnamed>' (1) panicked at src/lib.rs:1:1:", "oh", "note: run with `RUST_BACKTRACE=1`"];
+        panic.iter().for_each(|line| log.write(Level::WARN, line));
+        assert_eq!(log.last_words().as_deref(), Some("oh"), "all that there is");
+        let log = GuestLog::new(JobId::new(), "a");
+        log.write(Level::WARN, "ValueError: no");
+        panic.iter().for_each(|line| log.write(Level::WARN, line));
+        assert_eq!(log.last_words().as_deref(), Some("ValueError: no"));
     }
 
     #[test]

@@ -8,10 +8,8 @@ use std::{
     sync::Mutex,
 };
 
-use tracing_subscriber::{
-    Layer, Registry,
-    filter::{LevelFilter, Targets},
-};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 /// Its longest, in bytes; then it begins anew.
 const MOST: u64 = 4 << 20;
@@ -38,16 +36,35 @@ impl Write for Bounded {
     }
 }
 
-/// One JSON object a line, whatever the filter of the log is.
-pub(super) fn layer(path: &Path) -> Result<Box<dyn Layer<Registry> + Send + Sync>, String> {
+/// What the filter of the log lets through in any case.
+pub(super) const ALWAYS: [&str; 2] = [
+    concat!(env!("CARGO_CRATE_NAME"), "::runtime::guest_log=debug"),
+    concat!(env!("CARGO_CRATE_NAME"), "::runtime::publish=info"),
+];
+
+/// One JSON object a line.
+pub(super) fn layer<S>(path: &Path) -> Result<impl Layer<S>, String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = file.map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     let length = file.metadata().map_or(0, |meta| meta.len());
-    let lines = tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(Bounded { file, length }));
-    let wanted = Targets::new()
-        .with_target(concat!(env!("CARGO_CRATE_NAME"), "::runtime::guest_log"), LevelFilter::DEBUG)
-        .with_target(concat!(env!("CARGO_CRATE_NAME"), "::runtime::publish"), LevelFilter::INFO);
-    Ok(Box::new(lines.with_filter(wanted)))
+    let lines = tracing_subscriber::fmt::layer().json().with_current_span(false).with_span_list(false);
+    Ok(Guests(lines.with_writer(Mutex::new(Bounded { file, length }))))
+}
+
+/// No filter of a layer's own: what one of two such filters refuses unsaid (sqlx asks before it speaks) is remembered by the
+/// thread and taken from the next event.
+struct Guests<L>(L);
+
+impl<S: Subscriber, L: Layer<S>> Layer<S> for Guests<L> {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let target = event.metadata().target();
+        if ALWAYS.iter().any(|always| always.split('=').next() == Some(target)) {
+            self.0.on_event(event, context);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ mod guests;
 
 use std::path::Path;
 
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    layer::{Identity, Layered, SubscriberExt},
+    util::SubscriberInitExt,
+};
 
 use crate::config::{Log, LogFormat};
 
@@ -33,8 +37,22 @@ const QUIET: [&str; 11] = [
 
 /// Installs the subscriber; a second call (tests) changes nothing.
 pub fn init(config: &Log) -> Result<(), String> {
-    let filter = filter(&config.filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    install(config, filter(&config.filter)?, None::<Identity>);
+    Ok(())
+}
+
+/// The same, and what guests say goes into a file too, whatever the filter.
+pub fn init_dev(config: &Log, guests: &Path) -> Result<(), String> {
+    let always = guests::ALWAYS.join(",");
+    install(config, filter(&format!("{},{always}", config.filter))?, Some(guests::layer(guests)?));
+    Ok(())
+}
+
+fn install<L>(config: &Log, filter: EnvFilter, further: Option<L>)
+where
+    L: Layer<Layered<EnvFilter, Registry>> + Send + Sync,
+{
+    let registry = tracing_subscriber::registry().with(filter).with(further);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let installed = match config.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
@@ -42,20 +60,6 @@ pub fn init(config: &Log) -> Result<(), String> {
     };
     // Already installed, by a test.
     let _ = installed;
-    Ok(())
-}
-
-/// The same, and what guests say goes into a file too.
-pub fn init_dev(config: &Log, guests: &Path) -> Result<(), String> {
-    let filter = filter(&config.filter)?;
-    let registry = tracing_subscriber::registry().with(guests::layer(guests)?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let installed = match config.format {
-        LogFormat::Text => registry.with(lines.with_ansi(false).with_filter(filter)).try_init(),
-        LogFormat::Json => registry.with(lines.json().with_filter(filter)).try_init(),
-    };
-    let _ = installed;
-    Ok(())
 }
 
 fn filter(text: &str) -> Result<EnvFilter, String> {

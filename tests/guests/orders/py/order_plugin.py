@@ -122,7 +122,7 @@ def make(trouble: str):
         time.sleep(3600)
         return time.time() * 1000 - context.now_ms()
     if trouble == "socket":
-        socket.create_connection(("127.0.0.1", 1))
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", 1))
     if trouble == "exit":
         os._exit(3)
     if trouble == "dice":
