@@ -69,17 +69,17 @@ async fn heavy_guests_that_wait_for_a_provider_leave_room_for_light_ones() {
     if let Some(policy) = &mut options.policy {
         policy.push_str("[plugins.policy.guest]\njobs = [\"guest\", \"guest-money\"]\n");
     }
-    // Each of them takes three slots: six would be all.
+    // Each of them takes two slots: ten would be all.
     options.env = vec![("USHER_RUNTIME__SLOTS", "20".to_owned())];
     let host = Host::start(&db, Some(&sink), options).await;
     let client = host.client();
     for n in 0..12 {
-        client.submit("order-py", order(&format!("o-{n}"))).await;
+        client.submit("order-ts", order(&format!("o-{n}"))).await;
     }
-    proxy.wait_held(5).await;
+    proxy.wait_held(7).await;
     let id = client.submit("guest", json!({"do": "ok"})).await;
     client.wait(&id, "completed").await;
-    assert_eq!(proxy.seen().len(), 5, "three quarters of the slots are theirs, and no more");
+    assert_eq!(proxy.seen().len(), 7, "three quarters of the slots are theirs, and no more");
     proxy.clear();
     proxy.release();
     eventually("all are done", async || (db.count("SELECT count(*) FROM jobs").await == 0).then_some(())).await;

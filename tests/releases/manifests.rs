@@ -203,7 +203,7 @@ fn chain(length: usize) -> String {
 
 fn many_patterns(count: usize) -> String {
     let each: serde_json::Map<String, Value> =
-        (0..count).map(|n| (format!("p{n}"), json!({"pattern": format!("[a-z]{{1,900}}x{n}")}))).collect();
+        (0..count).map(|n| (format!("p{n}"), json!({"pattern": format!("^(a[b-d]|e){{1,300}}x{n}")}))).collect();
     json!({"properties": each}).to_string()
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Runtime {
-    /// Memories and tables in the pool, each, and 16 times as many core instances; admission is in these units.
+    /// Memories in the pool, twice as many tables, and 16 times as many core instances; admission is in these units.
     pub slots: u32,
     /// Host-wide budget of guests' linear memory, in bytes.
     pub memory_budget: u64,

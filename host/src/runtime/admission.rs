@@ -1,6 +1,6 @@
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-use super::engine::CORE_INSTANCES_A_SLOT;
+use super::engine::{CORE_INSTANCES_A_SLOT, TABLES_A_SLOT};
 use crate::{config::Runtime as Settings, releases::Needs};
 
 /// A page of linear memory.
@@ -87,7 +87,8 @@ impl Room {
 
 /// Slots that one instance takes.
 pub(super) fn slots(needs: &Needs) -> u32 {
-    needs.core_instances.div_ceil(CORE_INSTANCES_A_SLOT).max(needs.memories).max(needs.tables).max(1)
+    let instances = needs.core_instances.div_ceil(CORE_INSTANCES_A_SLOT);
+    instances.max(needs.memories).max(needs.tables.div_ceil(TABLES_A_SLOT)).max(1)
 }
 
 #[cfg(test)]
@@ -102,9 +103,10 @@ mod tests {
 
     #[test]
     fn an_instance_takes_as_many_slots_as_it_needs_most_of() {
-        assert_eq!(slots(&needs(1, 1, 1, 18)), 1, "Rust");
-        assert_eq!(slots(&needs(13, 2, 2, 46)), 2, "JavaScript");
-        assert_eq!(slots(&needs(38, 1, 2, 200)), 3, "Python");
+        assert_eq!(slots(&needs(3, 1, 2, 18)), 1, "Rust");
+        assert_eq!(slots(&needs(8, 2, 2, 46)), 2, "JavaScript");
+        assert_eq!(slots(&needs(14, 1, 2, 205)), 1, "Python, which its memory makes heavy");
+        assert_eq!(slots(&needs(38, 1, 5, 200)), 3);
         assert_eq!(slots(&Needs::default()), 1);
     }
 

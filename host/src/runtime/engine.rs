@@ -24,9 +24,11 @@ const FIBER_STACK: usize = 2 << 20;
 const KEEP_RESIDENT: usize = 1280 << 10;
 /// Most core instances, memories and tables of one component. A component of componentize-py has 38 core instances.
 pub(super) const PER_COMPONENT: u32 = 64;
-/// A slot of the pool is a memory and a table, which have address space of their own, and so many core instances, which
-/// have nothing but a count. Toolchains that link libraries make many of these: JavaScript's 13, Python's 38, of two tables.
+/// A slot of the pool is a memory, which has address space of its own, and so many core instances, which have nothing but a count.
+/// Toolchains that link libraries make many of these: JavaScript's up to 13, Python's up to 38.
 pub(super) const CORE_INSTANCES_A_SLOT: u32 = 16;
+/// And two tables: a guest's own, and the one by which a component's imports reach its memory.
+pub(super) const TABLES_A_SLOT: u32 = 2;
 
 /// All that decides what compiled code looks like. The compiling child and the host must agree on it to the letter.
 fn common() -> Config {
@@ -56,7 +58,7 @@ pub(super) fn pooled(settings: &Settings) -> Result<Engine> {
     pool.total_component_instances(settings.slots)
         .total_core_instances(settings.slots.saturating_mul(CORE_INSTANCES_A_SLOT))
         .total_memories(settings.slots)
-        .total_tables(settings.slots)
+        .total_tables(settings.slots.saturating_mul(TABLES_A_SLOT))
         .total_stacks(settings.slots)
         .max_core_instances_per_component(PER_COMPONENT)
         .max_memories_per_component(PER_COMPONENT.min(settings.slots))
