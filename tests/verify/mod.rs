@@ -47,23 +47,18 @@ impl Shop {
     pub async fn start(plugins: Vec<&'static str>, more: &str) -> Self {
         let (db, sink) = (Db::new().await, Sink::start().await);
         let (stripe, service) = (StripeStandIn::start().await, ActingService::start().await);
-        let config = format!(
-            r#"
-[upstreams.rig]
-base_url = "{}"
-methods = ["GET", "POST"]
-idempotent = true
-[stripe.profiles.main]
-key = {{ env = "USHER_TEST_STRIPE" }}
-tenants = ["t1"]
-connected = ["acct_venue"]
-base_url = "{}"
-{more}
-"#,
-            service.base, stripe.base,
-        );
-        let env = vec![("USHER_TEST_STRIPE", stripe::KEY.to_owned())];
-        let host = Host::start(&db, Some(&sink), HostOptions { plugins, config, env, ..HostOptions::default() }).await;
+        let options = HostOptions { plugins, ..options(&stripe, &service, more) };
+        let host = Host::start(&db, Some(&sink), options).await;
+        Self { db, host, sink, stripe, service }
+    }
+
+    /// The same host again, with something else in its configuration.
+    pub async fn restart(self, more: &str) -> Self {
+        let Self { db, host, sink, stripe, service } = self;
+        let data_dir = Some(host.data_dir.clone());
+        host.terminate().await;
+        let options = HostOptions { data_dir, ..options(&stripe, &service, more) };
+        let host = Host::start(&db, Some(&sink), options).await;
         Self { db, host, sink, stripe, service }
     }
 
@@ -115,6 +110,27 @@ base_url = "{}"
         let report = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}{}", said.out, said.err));
         (said.code, report)
     }
+}
+
+/// A host that has all that an order needs, and no plugin yet.
+fn options(stripe: &StripeStandIn, service: &ActingService, more: &str) -> HostOptions {
+    let config = format!(
+        r#"
+[upstreams.rig]
+base_url = "{}"
+methods = ["GET", "POST"]
+idempotent = true
+[stripe.profiles.main]
+key = {{ env = "USHER_TEST_STRIPE" }}
+tenants = ["t1"]
+connected = ["acct_venue"]
+base_url = "{}"
+{more}
+"#,
+        service.base, stripe.base,
+    );
+    let env = vec![("USHER_TEST_STRIPE", stripe::KEY.to_owned())];
+    HostOptions { plugins: Vec::new(), config, env, ..HostOptions::default() }
 }
 
 /// What a command said.

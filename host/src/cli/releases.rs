@@ -38,6 +38,9 @@ pub(super) enum Command {
         name: String,
         /// A version, or a digest.
         release: String,
+        /// Whatever recorded jobs do with it, where the host asks them; the audit log says so.
+        #[arg(long)]
+        unverified: bool,
         #[command(flatten)]
         door: Door,
     },
@@ -47,6 +50,9 @@ pub(super) enum Command {
         /// Another one: a version, or a digest.
         #[arg(long, value_name = "VERSION|DIGEST")]
         to: Option<String>,
+        /// As of `activate`, for one that never served.
+        #[arg(long, requires = "to")]
+        unverified: bool,
         #[command(flatten)]
         door: Door,
     },
@@ -124,8 +130,12 @@ impl Command {
                     Ok(())
                 })
             }
-            Self::Activate { name, release, door } => door.change(&name, "activate", Some(target(&release))),
-            Self::Rollback { name, to, door } => door.change(&name, "rollback", to.as_deref().map(target)),
+            Self::Activate { name, release, unverified, door } => {
+                door.change(&name, "activate", Some(target(&release)), unverified)
+            }
+            Self::Rollback { name, to, unverified, door } => {
+                door.change(&name, "rollback", to.as_deref().map(target), unverified)
+            }
             Self::Retire { name, drain, cancel: _, door } => {
                 let mode = if drain { "drain" } else { "cancel" };
                 let host = Host::open(&door)?;
@@ -149,10 +159,11 @@ impl Command {
 }
 
 impl Door {
-    fn change(&self, name: &str, verb: &str, body: Option<Value>) -> Result<(), Failure> {
+    fn change(&self, name: &str, verb: &str, body: Option<Value>, unverified: bool) -> Result<(), Failure> {
         let host = Host::open(self)?;
         runtime()?.block_on(async {
-            let path = format!("/plugins/{}/{verb}", segment(name)?);
+            let flag = if unverified { "?unverified=true" } else { "" };
+            let path = format!("/plugins/{}/{verb}{flag}", segment(name)?);
             let mut request = host.request(Method::POST, &path)?;
             if let Some(body) = body {
                 request = with_json(request, &body);
@@ -315,7 +326,7 @@ fn advice(slug: &str) -> &'static str {
         "forbidden" => "; the token must be an admin's",
         "signature-missing" => "; say --sign KEYFILE",
         "signature-invalid" => "; sign with a key that plugins.trusted_keys of the host names",
-        "verify-failed" => "; look into it by `usher plugin verify FILE`, or publish it all the same by --unverified",
+        "verify-failed" => "; look into it by `usher plugin verify FILE`, or take it all the same by --unverified",
         "version-taken" => "; raise plugin.version in plugin.toml and build again",
         _ => "",
     }

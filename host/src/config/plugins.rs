@@ -13,7 +13,7 @@ pub struct Plugins {
     /// Ed25519 public keys, base64 or PEM. Where there is one, a component is taken only with a signature by one of them.
     pub trusted_keys: Vec<TrustedKey>,
     pub quarantine: Quarantine,
-    /// A component is taken only if recorded jobs do the same with it. Absent: nobody asks.
+    /// A component is taken, and one that was only stored serves, only if recorded jobs do the same with it. Absent: nobody asks.
     pub require_verify: Option<RequireVerify>,
 }
 

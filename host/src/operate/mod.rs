@@ -22,7 +22,7 @@ pub use self::{
     cancel::Cancelled,
     effects::Resolution,
     queues::Cleared,
-    releases::{Changed, Target},
+    releases::{Asked, Changed, Target},
     retire::{Migrated, Mode},
 };
 use crate::{

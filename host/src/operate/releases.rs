@@ -31,6 +31,15 @@ pub struct Changed {
     pub effective: bool,
 }
 
+/// What recorded jobs did with a release that is to serve, where `plugins.require_verify` asked them.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The same: nobody need ask again.
+    pub passed: bool,
+    /// For the audit log.
+    pub on_record: Value,
+}
+
 /// In whose name a host does what nobody asked for.
 const HOST: &str = "usher";
 /// Jobs that died of a release come back so many a second.
@@ -105,8 +114,14 @@ impl Operator {
     }
 
     /// Makes a stored release the one that serves, by a person's word: also one in quarantine, and also where the plugin
-    /// is being retired, which is called off.
-    pub async fn activate(&self, release: &Stored, reason: Reason, by: &str) -> Result<Changed, OperateError> {
+    /// is being retired, which is called off. `asked`: `None` where nobody had to.
+    pub async fn activate(
+        &self,
+        release: &Stored,
+        reason: Reason,
+        asked: Option<Asked>,
+        by: &str,
+    ) -> Result<Changed, OperateError> {
         let plugin = &release.manifest.name;
         let mut tx = self.pool.begin().await?;
         store::lock_plugin(&mut tx, plugin).await?;
@@ -121,6 +136,12 @@ impl Operator {
             effective,
         };
         let mut detail = json!({ "version": release.manifest.version, "digest": release.digest });
+        if let Some(asked) = asked {
+            detail["verify"] = asked.on_record;
+            if asked.passed {
+                store::verified(&mut tx, release.digest).await?;
+            }
+        }
         let called_off = reason == Reason::Activate && store::end_retirement(&mut tx, plugin, false).await?;
         if !called_off && store::retiring(&mut tx, plugin).await? {
             return Err(StoreError::Retiring { plugin: plugin.clone() }.into());

@@ -1,5 +1,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
+use wasmtime_wasi_io::bytes::Bytes;
+
 use super::{PublishError, Registry, Release, Runtime, admission, compile::MAX_COMPONENT, inspect, publish::Candidate};
 use crate::{
     config::{Config, GrantSet},
@@ -13,7 +15,7 @@ use crate::{
         stripe::Stripe,
         upstream::{Http, Targets},
     },
-    ids::NodeId,
+    ids::{Digest, NodeId},
     lifecycle::Pulse,
     queue::{Bell, Lanes},
     ratelimit::Limiter,
@@ -75,7 +77,7 @@ pub(super) async fn examine(
     // A scratch cache: looking at a file must not need, or leave, one.
     let cache = std::env::temp_dir().join(format!("usher-check-{}", uuid::Uuid::new_v4()));
     let registry = without_database(config, &cache).map_err(|e| format!("{e:#}"))?;
-    let examined = registry.examine(bytes).await;
+    let examined = registry.examine(Digest::of(bytes), &Bytes::copy_from_slice(bytes)).await;
     let _ = std::fs::remove_dir_all(&cache);
     Ok((registry, examined))
 }

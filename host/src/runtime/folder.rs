@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use wasmtime_wasi_io::bytes::Bytes;
+
 use super::{
     Offer, PublishError, Registry,
     compile::{CompileError, MAX_COMPONENT},
@@ -77,6 +79,7 @@ impl Folder {
             }
             let passing = match fs::read(path) {
                 Ok(bytes) if bytes.len() <= MAX_COMPONENT + 1 => {
+                    let bytes = Bytes::from(bytes);
                     // Beside it, and there before it: FILE.wasm.sig.
                     let mut beside = path.clone().into_os_string();
                     beside.push(".sig");

@@ -3,14 +3,15 @@ use std::{
     time::Duration,
 };
 
+use wasmtime_wasi_io::bytes::Bytes;
+
 use super::{
     JobInput, Registry, Release, admission,
     compile::CompileError,
     inspect::{self, InspectError},
     limits::{Charged, Cpu, ELEMENT},
     run,
-    stage::Stage,
-    verify::{self, Report, Shelf, Verifier, VerifyError, Waiting},
+    verify::{self, Report, VerifyError, Waiting},
 };
 use crate::{
     audit,
@@ -153,7 +154,7 @@ impl PublishError {
 /// A component that somebody offers.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
-    pub bytes: &'a [u8],
+    pub bytes: &'a Bytes,
     /// Detached, base64.
     pub signature: Option<&'a str>,
     /// False: it is stored only.
@@ -186,11 +187,25 @@ pub(super) struct Candidate {
     pub release: Arc<Release>,
 }
 
+/// What is known of a component before any of it is interpreted.
+struct Seen {
+    digest: Digest,
+    /// The trusted key that signed it, where one is asked for.
+    signed_by: Result<Option<String>, SigningError>,
+}
+
+/// Work that takes milliseconds, over bytes that somebody sent: not on a thread that others wait for.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PublishError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))
+}
+
 impl Registry {
     /// `publish`, and what was refused is written down under `source`, for all to see.
     pub async fn publish_from(&self, pool: &Pool, offer: Offer<'_>, source: &str) -> Result<Published, PublishError> {
-        let digest = Digest::of(offer.bytes);
-        let published = self.publish(pool, offer).await;
+        let seen = self.see(offer).await?;
+        let digest = seen.digest;
+        let published = self.publish_seen(pool, seen, offer).await;
         let noted = async {
             let mut db = pool.write().await?;
             match &published {
@@ -209,8 +224,23 @@ impl Registry {
 
     /// Checks, compiles, tries, stores and activates a component. Whatever goes wrong, nothing changes.
     pub async fn publish(&self, pool: &Pool, offer: Offer<'_>) -> Result<Published, PublishError> {
-        let digest = Digest::of(offer.bytes);
-        let published = self.try_publish(pool, digest, offer).await;
+        let seen = self.see(offer).await?;
+        self.publish_seen(pool, seen, offer).await
+    }
+
+    async fn see(&self, offer: Offer<'_>) -> Result<Seen, PublishError> {
+        let (bytes, signature) = (offer.bytes.clone(), offer.signature.map(str::to_owned));
+        let trusted = self.config.plugins.trusted_keys.clone();
+        aside(move || Seen {
+            digest: Digest::of(&bytes),
+            signed_by: signing::verify(&trusted, &bytes, signature.as_deref()),
+        })
+        .await
+    }
+
+    async fn publish_seen(&self, pool: &Pool, seen: Seen, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let digest = seen.digest;
+        let published = self.try_publish(pool, seen, offer).await;
         match &published {
             Ok(done) if done.stored || done.activation.is_some() => {
                 let (plugin, version) = (&done.plugin, &done.version);
@@ -225,9 +255,10 @@ impl Registry {
         published
     }
 
-    async fn try_publish(&self, pool: &Pool, digest: Digest, offer: Offer<'_>) -> Result<Published, PublishError> {
+    async fn try_publish(&self, pool: &Pool, seen: Seen, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let digest = seen.digest;
         // Before any of the bytes is looked at.
-        let signed_by = signing::verify(&self.config.plugins.trusted_keys, offer.bytes, offer.signature)?;
+        let signed_by = seen.signed_by?;
         let turn = self.turn(digest);
         let _turn = turn.lock().await;
         let rejection = async {
@@ -237,7 +268,7 @@ impl Registry {
         if let Some((reason, detail)) = rejection.await? {
             return Err(PublishError::Rejected { reason, detail });
         }
-        let examined = self.examine(offer.bytes).await;
+        let examined = self.examine(digest, offer.bytes).await;
         if let Err(error) = &examined
             && error.is_rejection()
             && let Err(error) = self.reject(pool, digest, error).await
@@ -245,12 +276,16 @@ impl Registry {
             tracing::warn!(error = %error, "a rejection could not be remembered");
         }
         let release = examined?.release;
-        let verified = self.verify(pool, &release, offer).await?;
+        let verified = self.require_verified(pool, &release, offer.unverified).await?;
         let stored = Stored { digest, manifest: release.manifest.clone(), needs: release.needs };
         let plugin = &stored.manifest.name;
         let mut tx = pool.begin().await?;
         releases::store::lock_plugin(&mut tx, plugin).await?;
         let new = releases::store::put(&mut tx, &stored, offer.bytes, signed_by.as_deref(), offer.by).await?;
+        let vouched = verified.as_ref().is_some_and(Report::vouches);
+        if vouched {
+            releases::store::verified(&mut tx, digest).await?;
+        }
         // Whose type it is is told now, also where nothing is activated yet.
         releases::store::check_types(&mut tx, &stored).await?;
         let mut activation = None;
@@ -260,14 +295,13 @@ impl Registry {
             }
             activation = releases::store::activate(&mut tx, &stored, Reason::Publish, self.node, offer.by).await?;
         }
-        if new || activation.is_some() {
+        if new || vouched || activation.is_some() {
             let mut detail = serde_json::json!({
                 "version": stored.manifest.version, "digest": digest, "signedBy": signed_by,
                 "generation": activation.map(|activation| activation.generation),
             });
             if let Some(report) = &verified {
-                detail["verify"] = report.counts();
-                detail["verify"]["overridden"] = (!report.is_clean()).into();
+                detail["verify"] = report.on_record();
             }
             audit::write(&mut tx, offer.by, None, "plugin.publish", &format!("plugin/{plugin}"), detail).await?;
         }
@@ -288,33 +322,6 @@ impl Registry {
             verified,
             waiting,
         })
-    }
-
-    /// The policy `plugins.require_verify`. What is stored has passed it before, or came before it.
-    async fn verify(
-        &self,
-        pool: &Pool,
-        release: &Arc<Release>,
-        offer: Offer<'_>,
-    ) -> Result<Option<Report>, PublishError> {
-        let Some(policy) = self.config.plugins.require_verify else { return Ok(None) };
-        let is_stored = async {
-            let mut db = pool.read().await?;
-            releases::store::get(&mut db, release.digest).await
-        };
-        if is_stored.await?.is_some() {
-            return Ok(None);
-        }
-        let types: Vec<_> = release.manifest.jobs.iter().map(|job| job.job_type.clone()).collect();
-        let stage = Arc::new(Stage::of(&self.runtime, Arc::clone(release)));
-        // Jobs run here meanwhile: half of the threads are theirs in any case.
-        let width = self.runtime.thread_count() / 2;
-        let verifier = Verifier::new(pool, Shelf::of_host(self, pool), Some(stage), width);
-        let report = verifier.run(&types, u64::from(policy.last)).await?;
-        if report.is_clean() || offer.unverified {
-            return Ok(Some(report));
-        }
-        Err(PublishError::Unverified(Box::new(report)))
     }
 
     async fn waiting(&self, pool: &Pool, release: &Release) -> Option<Waiting> {
@@ -345,20 +352,16 @@ impl Registry {
     }
 
     /// All checks, without writing anything but the artifact cache.
-    pub(super) async fn examine(&self, bytes: &[u8]) -> Result<Candidate, PublishError> {
-        // Up to 32 MiB of whatever somebody sends: not on a thread that others wait for.
-        let owned = bytes.to_vec();
-        let looked = tokio::task::spawn_blocking(move || {
+    pub(super) async fn examine(&self, digest: Digest, bytes: &Bytes) -> Result<Candidate, PublishError> {
+        let owned = bytes.clone();
+        let looked = aside(move || {
             let inspected = inspect::inspect(&owned)?;
             let embedded = inspected.embedded.as_ref().ok_or(PublishError::NoManifest)?;
             let manifest = manifest::parse(&embedded.manifest, &embedded.files)?;
             Ok::<_, PublishError>((inspected, manifest))
         });
-        let (inspected, manifest) = looked
-            .await
-            .map_err(|_| PublishError::Compile(CompileError::Child("looking at it failed".to_owned())))??;
+        let (inspected, manifest) = looked.await??;
         let grants = policy::check(&manifest, &inspected.imports, &self.config)?;
-        let digest = Digest::of(bytes);
         let component = self.component(digest, bytes).await?;
         let mut needs = inspected.needs;
         if let Some(required) = component.resources_required() {
@@ -373,7 +376,7 @@ impl Registry {
                 ..needs
             };
         }
-        let release = self.assemble(Stored { digest, manifest, needs }, grants, &component)?;
+        let release = self.assemble(Stored { digest, manifest, needs }, grants, component).await?;
         let (needed, slots) = (admission::slots(&needs), self.runtime.admission.slots());
         if needed > slots {
             return Err(PublishError::Needs { needs: needed, slots });

@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 use wasmtime::component::Component;
 
-use super::{PublishError, Registry, Release, Runtime, inspect, registry::ByDigest, track_0_1::ProcessorPre, wasi};
+use super::{
+    PublishError, Registry, Release, Runtime, artifacts::Artifacts, inspect, publish::aside, registry::ByDigest,
+    track_0_1::ProcessorPre, wasi,
+};
 use crate::{
     config::GrantSet,
     db::Pool,
@@ -157,34 +160,60 @@ impl Registry {
             releases::store::wasm(&mut db, stored.digest).await
         };
         let wasm = wasm.await?.ok_or(PublishError::Missing)?;
-        let inspected = inspect::inspect(&wasm)?;
-        let grants = policy::check(&stored.manifest, &inspected.imports, &self.config)?;
+        let looked = aside(move || {
+            let inspected = inspect::inspect(&wasm)?;
+            Ok::<_, PublishError>((wasm, inspected.imports))
+        });
+        let (wasm, imports) = looked.await??;
+        let grants = policy::check(&stored.manifest, &imports, &self.config)?;
         let component = self.component(stored.digest, &wasm).await?;
-        self.assemble(stored, grants, &component)
+        self.assemble(stored, grants, component).await
     }
 
     /// The compiled component, from the cache if it is there.
     pub(super) async fn component(&self, digest: Digest, wasm: &[u8]) -> Result<Component, PublishError> {
-        let runtime = &self.runtime;
-        if let Some(component) = runtime.artifacts.load(&runtime.engine, digest) {
+        let runtime = Arc::clone(&self.runtime);
+        if let Some(component) = aside(move || runtime.artifacts.load(&runtime.engine, digest)).await? {
             return Ok(component);
         }
-        let artifact = runtime.compiler.compile(wasm).await?;
-        if let Err(error) = runtime.artifacts.store(digest, &artifact) {
-            tracing::warn!(error = %error, plugin.digest = %digest, "a compiled component could not be cached");
-        }
-        super::artifacts::Artifacts::deserialize(&runtime.engine, &artifact)
-            .map_err(|e| PublishError::Link(format!("{e:#}")))
+        let artifact = self.runtime.compiler.compile(wasm).await?;
+        let runtime = Arc::clone(&self.runtime);
+        let component = aside(move || {
+            if let Err(error) = runtime.artifacts.store(digest, &artifact) {
+                tracing::warn!(error = %error, plugin.digest = %digest, "a compiled component could not be cached");
+            }
+            Artifacts::deserialize(&runtime.engine, &artifact)
+        });
+        component.await?.map_err(|e| PublishError::Link(format!("{e:#}")))
     }
 
-    pub(super) fn assemble(
+    pub(super) async fn assemble(
         &self,
         stored: Stored,
         grants: GrantSet,
-        component: &Component,
+        component: Component,
     ) -> Result<Arc<Release>, PublishError> {
+        let runtime = Arc::clone(&self.runtime);
+        let release = Arc::new(aside(move || runtime.link(stored, grants, &component)).await??);
+        self.lock_digests().keep(&release);
+        Ok(release)
+    }
+
+    /// It cannot be made ready here, as far as this node knows.
+    pub(super) fn is_unready(&self, digest: Digest) -> bool {
+        self.lock_unready().contains_key(&digest)
+    }
+
+    fn lock_unready(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Unready>> {
+        self.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtime {
+    /// What a component imports is found, and its schemas are made ready.
+    fn link(&self, stored: Stored, grants: GrantSet, component: &Component) -> Result<Release, PublishError> {
         let link = |e: wasmtime::Error| PublishError::Link(format!("{e:#}"));
-        let Runtime { engine, linker, .. } = &*self.runtime;
+        let Self { engine, linker, .. } = self;
         let pre = match stored.manifest.unused_imports.as_slice() {
             [] => linker.instantiate_pre(component),
             unused => {
@@ -200,7 +229,7 @@ impl Registry {
             let validator = manifest::validator(&job.schema).map_err(PublishError::Schema)?;
             validators.insert(job.job_type.clone(), Arc::new(validator));
         }
-        let release = Arc::new(Release {
+        Ok(Release {
             digest: stored.digest,
             manifest: stored.manifest,
             grants: Arc::new(grants),
@@ -208,18 +237,7 @@ impl Registry {
             validators,
             pre,
             flawed: false.into(),
-        });
-        self.lock_digests().keep(&release);
-        Ok(release)
-    }
-
-    /// It cannot be made ready here, as far as this node knows.
-    pub(super) fn is_unready(&self, digest: Digest) -> bool {
-        self.lock_unready().contains_key(&digest)
-    }
-
-    fn lock_unready(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Unready>> {
-        self.unready.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 

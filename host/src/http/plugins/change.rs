@@ -1,51 +1,60 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Value, json};
 
-use super::known;
+use super::{flags, known, refused};
 use crate::{
     auth::Caller,
     http::{State, body::Fields, caller::admin, problem::Problem},
     ids::Digest,
-    operate::{Changed, Mode, Target},
+    operate::{Asked, Changed, Mode, Target},
     releases::{Stored, store::Reason},
+    runtime::Place,
 };
 
-/// `POST /plugins/{name}/activate {"version" | "digest"}`.
+/// `POST /plugins/{name}/activate {"version" | "digest"}`. `?unverified=true`: it serves whatever `plugins.require_verify`
+/// finds.
 pub(in crate::http) async fn activate(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
     let name = known(name)?;
+    let mut unverified = false;
+    flags(query.as_deref(), &mut [("unverified", &mut unverified)])?;
     let target = target(&mut Fields::read(&headers, body, &["version", "digest"]).await?)?
         .ok_or_else(|| Problem::field("/version", "is missing; say version or digest"))?;
     let release = state.operator.release(&name, &target).await?;
-    change(&state, &release, Reason::Activate, &caller).await
+    change(&state, &release, Reason::Activate, unverified, &caller).await
 }
 
-/// `POST /plugins/{name}/rollback`: to the release that served before, or `{"version" | "digest"}`.
+/// `POST /plugins/{name}/rollback`: to the release that served before, or `{"version" | "digest"}`. `?unverified=true` as
+/// above, for one that never served.
 pub(in crate::http) async fn rollback(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
     let name = known(name)?;
+    let mut unverified = false;
+    flags(query.as_deref(), &mut [("unverified", &mut unverified)])?;
     let release = match target(&mut Fields::read_optional(&headers, body, &["version", "digest"]).await?)? {
         Some(target) => state.operator.release(&name, &target).await?,
         None => state.operator.release_before(&name).await?,
     };
-    change(&state, &release, Reason::Rollback, &caller).await
+    change(&state, &release, Reason::Rollback, unverified, &caller).await
 }
 
 /// 200 where it serves now, 202 where it waits for other nodes.
@@ -53,19 +62,25 @@ async fn change(
     state: &State,
     release: &Stored,
     reason: Reason,
+    unverified: bool,
     caller: &Caller,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     // Nobody is sent to a release that cannot run.
-    state.registry.by_digest(&state.pool, release.digest).await.map_err(|message| {
+    let ready = state.registry.by_digest(&state.pool, release.digest).await.map_err(|message| {
         Problem::new(StatusCode::CONFLICT, "release-cannot-run", format!("Nothing was changed: {message}."))
     })?;
-    let done = state.operator.activate(release, reason, &caller.subject).await?;
+    let asked = state.registry.require_verified(&state.pool, &ready, unverified).await;
+    let report = asked.map_err(|error| refused("Nothing was changed", &error, Place::default()))?;
+    let asked = report.as_ref().map(|report| Asked { passed: report.vouches(), on_record: report.on_record() });
+    let done = state.operator.activate(release, reason, asked, &caller.subject).await?;
     // This node swaps before it answers; the others hear of it.
     if let Err(error) = state.registry.refresh(&state.pool).await {
         tracing::warn!(error = %error, "this node could not swap at once; it will");
     }
     let code = if done.effective { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((code, Json(shown(&release.manifest.name, &done))))
+    let mut shown = shown(&release.manifest.name, &done);
+    shown["verified"] = report.map_or(Value::Null, |report| report.to_json());
+    Ok((code, Json(shown)))
 }
 
 fn shown(name: &str, done: &Changed) -> Value {

@@ -8,18 +8,18 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::{flags, refused};
 use crate::{
     auth::Caller,
     http::{State, body, caller::admin, problem::Problem},
-    releases::{signing::SigningError, store::StoreError},
-    runtime::{
-        Offer, Place, PublishError,
-        compile::{CompileError, MAX_COMPONENT},
-    },
+    releases::signing::SigningError,
+    runtime::{Offer, Place, compile::MAX_COMPONENT},
 };
 
 /// A detached signature of the body, base64.
 const SIGNATURE: &str = "usher-signature";
+/// How a refusal begins.
+const NOT: &str = "Not published";
 /// A body that comes byte by byte holds one of few places, and is given up after so long; as long as the command waits.
 const SLOW_UPLOAD: Duration = Duration::from_secs(300);
 
@@ -34,18 +34,11 @@ pub(in crate::http) async fn publish(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     admin(&caller)?;
     let (mut activate, mut unverified) = (true, false);
-    for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
-        let flag = match name.as_ref() {
-            "activate" => &mut activate,
-            "unverified" => &mut unverified,
-            other => return Err(bad_query(other, "there is no such parameter")),
-        };
-        *flag = value.parse().map_err(|_| bad_query(&name, "is true or false"))?;
-    }
+    flags(query.as_deref(), &mut [("activate", &mut activate), ("unverified", &mut unverified)])?;
     let signature = match headers.get(SIGNATURE).map(|value| value.to_str()) {
         None => None,
         Some(Ok(text)) => Some(text.to_owned()),
-        Some(Err(_)) => return Err(refused(&SigningError::Malformed.into(), Place::default())),
+        Some(Err(_)) => return Err(refused(NOT, &SigningError::Malformed.into(), Place::default())),
     };
     // As it says itself, before any of it is read.
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -71,7 +64,7 @@ pub(in crate::http) async fn publish(
                 (error, place)
             });
             let (error, place) = looked.await.map_err(|_| Problem::internal())?;
-            return Err(refused(&error, place));
+            return Err(refused(NOT, &error, place));
         }
     };
     let activated = match done.activation {
@@ -90,39 +83,4 @@ pub(in crate::http) async fn publish(
         "verified": done.verified.map(|report| report.to_json()), "waiting": done.waiting,
     });
     Ok((code, Json(answer)))
-}
-
-fn bad_query(parameter: &str, message: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-query", format!("{parameter}: {message}"))
-        .with("parameter", parameter)
-}
-
-/// What is wrong, and where: the line of the manifest, or the import's name.
-fn refused(error: &PublishError, place: Place) -> Problem {
-    let slug = error.slug();
-    let status = match error {
-        PublishError::Store(StoreError::Database(error)) => return Problem::database(error),
-        PublishError::Missing | PublishError::Crowded | PublishError::Compile(CompileError::Child(_)) => {
-            return Problem::busy("The component could not be compiled or tried just now; nothing was written.");
-        }
-        PublishError::Rehearsal(_) => {
-            return Problem::busy("Recorded jobs could not be run with it just now; nothing was written.");
-        }
-        PublishError::Store(_) | PublishError::Unverified(_) => StatusCode::CONFLICT,
-        PublishError::Signing(_) => StatusCode::FORBIDDEN,
-        PublishError::Compile(CompileError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    let mut problem = Problem::new(status, slug, format!("Not published: {}.", error.told().trim_end_matches('.')))
-        .with("reason", slug);
-    if let PublishError::Unverified(report) = error {
-        problem = problem.with("verify", report.to_json());
-    }
-    if let Some(line) = place.line {
-        problem = problem.with("line", line);
-    }
-    if let Some(import) = place.import {
-        problem = problem.with("import", import);
-    }
-    problem
 }

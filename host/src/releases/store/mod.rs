@@ -5,6 +5,7 @@ mod listing;
 mod retire;
 mod standing;
 mod usage;
+mod verified;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -18,6 +19,7 @@ pub use self::{
     retire::{Retirement, begin_retirement, delete, end_retirement, lock_release, retirements, retiring, types_of},
     standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
     usage::{Used, add_usage, clear_usage, usage},
+    verified::{is_cleared, verified},
 };
 use super::{Manifest, Needs, Stored};
 use crate::ids::Digest;
@@ -53,7 +55,7 @@ pub async fn put(
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (plugin, version) DO UPDATE
         SET wasm = excluded.wasm, signed_by = excluded.signed_by, deleted_at = NULL, deleted_by = NULL,
-            published_at = now(), published_by = excluded.published_by
+            verified_at = NULL, published_at = now(), published_by = excluded.published_by
         WHERE r.digest = excluded.digest AND r.deleted_at IS NOT NULL
         "#,
         digest.as_bytes(),

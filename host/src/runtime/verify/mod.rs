@@ -5,6 +5,7 @@
 //! that ended it does with the same journal.
 
 mod align;
+mod gate;
 mod judge;
 mod record;
 mod report;

@@ -115,6 +115,11 @@ impl Report {
         self.different == 0 && self.failed == 0
     }
 
+    /// Jobs were run, and did the same: nobody need ask again. A history without a job that can be compared says nothing.
+    pub fn vouches(&self) -> bool {
+        self.is_clean() && self.same > 0
+    }
+
     pub(super) fn add(&mut self, job: JobId, job_type: String, verdict: Verdict) {
         *self.types.entry(job_type.clone()).or_default() += 1;
         let (kind, detail) = match verdict {
@@ -153,6 +158,13 @@ impl Report {
             "jobs": self.jobs(), "same": self.same, "different": self.different, "failed": self.failed,
             "skipped": self.skipped,
         })
+    }
+
+    /// The counts, and whether the release is taken against them, for the audit log.
+    pub fn on_record(&self) -> Value {
+        let mut shown = self.counts();
+        shown["overridden"] = (!self.is_clean()).into();
+        shown
     }
 
     pub fn to_json(&self) -> Value {
