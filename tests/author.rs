@@ -316,13 +316,6 @@ fn one_job_runs_on_the_table_and_shows_what_it_asked() {
 }
 
 #[test]
-fn a_component_built_against_0_1_0_loads_here_and_all_it_calls_answers() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/track-0.1.0/cases");
-    let (code, report) = play_in(&component("track-0.1.0.wasm"), &cases, &[]);
-    assert_eq!((code, &report["cases"][0]["effects"]), (0, &json!(13)), "{report}");
-}
-
-#[test]
 fn a_component_of_another_toolchain_is_crashed_at_every_effect_too() {
     let order = |language: &str| {
         json!({

@@ -19,7 +19,7 @@ const GUESTS: [(&str, &str); 16] = [
     ("guest-chaos.wasm", "chaos/effects/rig.rs"),
     ("guest-chaos-mail.wasm", "chaos/effects/rig.rs"),
     ("guest-broken.wasm", "releases/quarantine.rs"),
-    ("track-0.1.0.wasm", "author.rs"),
+    ("everything.wasm", "contract.rs"),
     ("order-rust.wasm", "languages/mod.rs"),
     ("order-ts.wasm", "languages/mod.rs"),
     ("order-py.wasm", "languages/mod.rs"),

@@ -11,6 +11,7 @@ mod batch;
 mod cards;
 mod compat;
 mod config;
+mod contract;
 mod crash;
 mod door;
 mod email;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Rig;
 use crate::{
-    support::{Fault, HostOptions, fcm::UNREGISTERED, product::TYPES, services::REFUSED_EVENT, twilio::UNSUBSCRIBED},
+    support::{HostOptions, product::TYPES},
     webhooks,
 };
 
@@ -62,20 +62,7 @@ async fn what_fails_for_now_is_tried_again_and_done_once_by_each_type() {
     let mut jobs = Vec::new();
     for (job_type, n) in numbered() {
         let payload = product.payload(job_type, n).await;
-        // The provider acts, and its answer is lost; or it says "not now".
-        match job_type {
-            "payment-process" => product.to_stripe.on("POST /v1/payment_intents", 1, Fault::CutAfter),
-            "refund-process" => product.to_stripe.on("POST /v1/refunds", 1, Fault::CutAfter),
-            "payout-process" => product.to_stripe.on("POST /v1/payouts", 1, Fault::CutAfter),
-            "nft-mint" => product.to_minting.on("POST /api/v1/mint/compressed", 1, Fault::CutAfter),
-            "send-email" => product.sink.say_of(payload["to"].as_str().unwrap(), "451 4.3.0 try later").await,
-            "send-sms" => product.to_twilio.on("POST /2010-04-01/", 1, Fault::broken()),
-            "send-push" => product.to_fcm.on("POST /v1/projects/", 1, Fault::broken()),
-            "analytics-track" => product.to_services.on("POST /analytics/events", 1, Fault::CutAfter),
-            "cleanup-old-data" => product.to_services.on("POST /data/cleanup/", 1, Fault::CutAfter),
-            "generate-report" => product.to_services.on("PUT /storage/reports/", 1, Fault::CutAfter),
-            other => panic!("{other}"),
-        }
+        product.stumble(job_type, &payload).await;
         jobs.push((job_type, client.submit(job_type, payload.clone()).await, payload));
     }
     for (job_type, id, payload) in &jobs {
@@ -95,52 +82,7 @@ async fn what_the_provider_refuses_ends_each_type_for_good_and_is_told() {
     let client = host.client();
     let mut jobs = Vec::new();
     for (job_type, n) in numbered() {
-        let mut payload = product.payload(job_type, n).await;
-        let said = match job_type {
-            "payment-process" => {
-                payload = product.payment("tok_visa_chargeDeclinedInsufficientFunds", n).await;
-                "insufficient_funds"
-            }
-            "refund-process" => {
-                let paid = payload["transactionId"].as_str().unwrap();
-                product.world.stripe.create("/v1/refunds", &[("payment_intent", paid)]).await;
-                "rejected"
-            }
-            "payout-process" => {
-                payload["amount"] = 99_999_999.into();
-                "rejected"
-            }
-            "nft-mint" => {
-                // The service looks for the file where the payload says it is.
-                payload["metadataBase"] = "https://elsewhere.example.com/".into();
-                "answered 409"
-            }
-            "send-email" => {
-                product.sink.say_of(payload["to"].as_str().unwrap(), "550 5.1.1 no such user").await;
-                "550"
-            }
-            "send-sms" => {
-                payload["to"] = UNSUBSCRIBED.into();
-                "21610"
-            }
-            "send-push" => {
-                payload = json!({"token": UNREGISTERED, "title": "Doors are open", "body": "Come in."});
-                "UNREGISTERED"
-            }
-            "analytics-track" => {
-                payload["event"] = REFUSED_EVENT.into();
-                "answered 400"
-            }
-            "cleanup-old-data" => {
-                payload["collection"] = "nothing-of-the-kind".into();
-                "answered 404"
-            }
-            "generate-report" => {
-                payload["report"] = "nothing-of-the-kind".into();
-                "answered 404"
-            }
-            other => panic!("{other}"),
-        };
+        let (payload, said) = product.refused(job_type, n).await;
         jobs.push((job_type, client.submit(job_type, payload).await, said));
     }
     for (job_type, id, said) in &jobs {

@@ -6,6 +6,7 @@ mod cases;
 mod crash;
 mod each;
 mod money;
+mod replay;
 mod tickets;
 mod upkeep;
 

@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, FaultProxy, Fcm, HostOptions, Key, MintingService, Receiver, Services, Sink, StripeStandIn, StripeWorld,
-    TokenService, Twilio, fcm,
+    Cluster, Fault, FaultProxy, Fcm, HostOptions, Key, MintingService, Receiver, Services, Sink, StripeStandIn,
+    StripeWorld, TokenService, Twilio, fcm,
     minting::{KEY as MINTING_KEY, KEY_ID},
+    services::REFUSED_EVENT,
     stripe::{KEY as STRIPE_KEY, id},
     twilio,
 };
@@ -93,8 +94,8 @@ pub struct Product {
     pub to_twilio: FaultProxy,
     pub to_fcm: FaultProxy,
     pub to_services: FaultProxy,
+    pub tokens: TokenService,
     account: Value,
-    _tokens: TokenService,
 }
 
 impl Product {
@@ -119,8 +120,8 @@ impl Product {
             twilio,
             fcm,
             services,
+            tokens,
             account,
-            _tokens: tokens,
         }
     }
 
@@ -259,6 +260,75 @@ allow_private = ["{}"]
                 "report": "sales", "format": "csv", "from": "2026-01-01", "to": format!("2026-02-{n:02}"),
             }),
             other => panic!("the product has no type {other}"),
+        }
+    }
+
+    /// A payload that its type's provider refuses for good, and a word of what the provider says; `n` as in `payload`.
+    pub async fn refused(&self, job_type: &str, n: u32) -> (Value, &'static str) {
+        let mut payload = self.payload(job_type, n).await;
+        let said = match job_type {
+            "payment-process" => {
+                payload = self.payment("tok_visa_chargeDeclinedInsufficientFunds", n).await;
+                "insufficient_funds"
+            }
+            "refund-process" => {
+                let paid = payload["transactionId"].as_str().unwrap();
+                self.world.stripe.create("/v1/refunds", &[("payment_intent", paid)]).await;
+                "rejected"
+            }
+            "payout-process" => {
+                payload["amount"] = 99_999_999.into();
+                "rejected"
+            }
+            "nft-mint" => {
+                // The service looks for the file where the payload says it is.
+                payload["metadataBase"] = "https://elsewhere.example.com/".into();
+                "answered 409"
+            }
+            "send-email" => {
+                self.sink.say_of(payload["to"].as_str().unwrap(), "550 5.1.1 no such user").await;
+                "550"
+            }
+            "send-sms" => {
+                payload = json!({"to": twilio::UNSUBSCRIBED, "message": format!("Doors {n} are open.")});
+                "21610"
+            }
+            "send-push" => {
+                payload =
+                    json!({"token": fcm::UNREGISTERED, "title": format!("Doors {n} are open"), "body": "Come in."});
+                "UNREGISTERED"
+            }
+            "analytics-track" => {
+                payload["event"] = REFUSED_EVENT.into();
+                "answered 400"
+            }
+            "cleanup-old-data" => {
+                payload["collection"] = format!("nothing-of-the-kind-{n}").into();
+                "answered 404"
+            }
+            "generate-report" => {
+                payload["report"] = "nothing-of-the-kind".into();
+                "answered 404"
+            }
+            other => panic!("{other}"),
+        };
+        (payload, said)
+    }
+
+    /// The next request of this type's provider fails for now: the provider acts, and its answer is lost; or it says "not now".
+    pub async fn stumble(&self, job_type: &str, payload: &Value) {
+        match job_type {
+            "payment-process" => self.to_stripe.on("POST /v1/payment_intents", 1, Fault::CutAfter),
+            "refund-process" => self.to_stripe.on("POST /v1/refunds", 1, Fault::CutAfter),
+            "payout-process" => self.to_stripe.on("POST /v1/payouts", 1, Fault::CutAfter),
+            "nft-mint" => self.to_minting.on("POST /api/v1/mint/compressed", 1, Fault::CutAfter),
+            "send-email" => self.sink.say_of(payload["to"].as_str().unwrap(), "451 4.3.0 try later").await,
+            "send-sms" => self.to_twilio.on("POST /2010-04-01/", 1, Fault::broken()),
+            "send-push" => self.to_fcm.on("POST /v1/projects/", 1, Fault::broken()),
+            "analytics-track" => self.to_services.on("POST /analytics/events", 1, Fault::CutAfter),
+            "cleanup-old-data" => self.to_services.on("POST /data/cleanup/", 1, Fault::CutAfter),
+            "generate-report" => self.to_services.on("PUT /storage/reports/", 1, Fault::CutAfter),
+            other => panic!("{other}"),
         }
     }
 

@@ -35,8 +35,9 @@ struct Kept {
     grants: HashMap<Digest, Option<Arc<GrantSet>>>,
 }
 
-/// Releases that are kept ready.
-const STAGES: usize = 8;
+/// Releases that are kept ready. Jobs of several plugins lie between each other in history: if one of these releases had to go
+/// whenever the next one comes, each job would be compiled for anew. The product's own plugins are ten.
+const STAGES: usize = 16;
 
 impl<'a> Shelf<'a> {
     pub fn of_host(registry: &'a Registry, pool: &'a Pool) -> Self {

@@ -1,8 +1,8 @@
-//! Calls everything that the contract had at 0.1.0, without the SDK: it must load in every later host of the track. Its result
-//! is what each call came to, in order.
+//! Calls everything that the contract has, without the SDK. The component of each published version is kept in `tests/compat`, and
+//! must load in every later host of its track. Its result is what each call came to, in order.
 
 mod bindings {
-    wit_bindgen::generate!({ path: "wit", world: "processor", generate_all });
+    wit_bindgen::generate!({ path: "../../../wit", world: "processor", generate_all });
 }
 
 use bindings::{
@@ -18,7 +18,7 @@ impl Guest for Plugin {
         if context::now_ms() == 0 || context::random() == context::random() {
             return Err(Failure::Permanent("no time, or no randomness".to_owned()));
         }
-        log::write(log::Level::Info, "track 0.1.0", &[("n".to_owned(), "1".to_owned())]);
+        log::write(log::Level::Info, "hello", &[("n".to_owned(), "1".to_owned())]);
         progress::report(50, "half");
         said.push(word(email::send(&mail()).map(|sent| sent.message_id)));
         said.push(word(
@@ -37,7 +37,7 @@ impl Guest for Plugin {
         said.push(word(stripe::create_transfer(&transfer()).map(|outcome| outcome.id)));
         said.push(word(solana::mint_nft("one", &nft()).map(|minted| minted.slot)));
         said.push(word(jobs::enqueue(&child()).map(|_| ())));
-        said.push(word(webhook::publish("old.done", "{}")));
+        said.push(word(webhook::publish("everything.done", "{}")));
         match job.payload.as_str() {
             "\"retry\"" => Err(Failure::Retry("again".to_owned())),
             _ => Ok(format!("[{}]", said.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(","))),
@@ -85,7 +85,7 @@ fn notification() -> push::Notification {
 
 fn request() -> upstream::Request {
     upstream::Request {
-        upstream: "old".to_owned(),
+        upstream: "everything".to_owned(),
         method: upstream::Method::Post,
         path: "/x".to_owned(),
         query: Vec::new(),
@@ -138,7 +138,7 @@ fn nft() -> solana::Nft {
 }
 
 fn child() -> jobs::NewJob {
-    jobs::NewJob { job_type: "old".to_owned(), payload: "{}".to_owned(), key: None, delay_ms: 0 }
+    jobs::NewJob { job_type: "everything".to_owned(), payload: "{}".to_owned(), key: None, delay_ms: 0 }
 }
 
 bindings::export!(Plugin with_types_in bindings);
