@@ -92,8 +92,17 @@ fn commands(page: &str) -> Vec<String> {
 
 /// One shell for all of them: what a step sets, the next one has.
 fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str, target: Option<&Path>) -> Result<Child> {
+    // The reader's mail server is ours; all else is as the page says. Half a profile is an error, so not before the page has one.
+    let ca = dir.join("mail/ca.pem");
+    let mail = [("HOST", "localhost"), ("PORT", smtp_port), ("CA_FILE", &ca.display().to_string())]
+        .map(|(name, value)| format!("export USHER_EMAIL__PROFILES__DEFAULT__{name}='{value}'\n"))
+        .concat();
+    let first = steps.iter().position(|step| step.contains("usher.toml"));
     let mut script = String::new();
     for (n, step) in steps.iter().enumerate() {
+        if first == Some(n) {
+            script.push_str(&mail);
+        }
         let said: String = step.lines().map(|line| format!("   $ {line}\n")).collect();
         // Quoted as a here-document, so that nothing in it is run twice.
         script.push_str(&format!("cat <<'USHER_STEP'\n── step {}\n{said}USHER_STEP\n{step}", n + 1));
@@ -121,11 +130,7 @@ fn start(dir: &Path, steps: &[String], smtp_port: &str, password: &str, target: 
         .arg(&file)
         .current_dir(dir.join("work"))
         .env("PATH", env::join_paths(path).or_fail("PATH")?)
-        // The reader's mail server is ours; all else is as the page says.
         .env("SMTP_PASSWORD", password)
-        .env("USHER_EMAIL__PROFILES__DEFAULT__PORT", smtp_port)
-        .env("USHER_EMAIL__PROFILES__DEFAULT__HOST", "localhost")
-        .env("USHER_EMAIL__PROFILES__DEFAULT__CA_FILE", dir.join("mail/ca.pem"))
         .env_remove("DATABASE_URL")
         .stdin(Stdio::null())
         .process_group(0)

@@ -8,7 +8,7 @@ pub const MAX_SCHEMA: usize = 64 * 1024;
 /// Most bytes of one compiled pattern. A match takes time in proportion to it, too.
 const MAX_PATTERN: usize = 256 << 10;
 /// Of all patterns of a schema together: each node keeps them.
-const MAX_PATTERNS: usize = 4 << 20;
+const MAX_PATTERNS: usize = 1 << 20;
 /// Most parts, where each reference counts as all that it leads to: so many does a validator visit. Doubling by reference
 /// reaches any number within a few lines.
 const MAX_PARTS: usize = 10_000;

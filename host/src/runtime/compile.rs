@@ -111,7 +111,7 @@ impl Compiler {
         let patience = self.cpu * 3 + Duration::from_secs(30);
         let status = tokio::time::timeout(patience, work)
             .await
-            .map_err(|_| CompileError::Time)?
+            .map_err(|_| failed("it did not get the processor for long enough"))?
             .map_err(|e| failed(&e.to_string()))?;
         if artifact.len() as u64 > MAX_ARTIFACT {
             return Err(CompileError::Refused(format!("its compiled form has more than {} MiB", MAX_ARTIFACT >> 20)));
@@ -132,7 +132,8 @@ fn reason(status: ExitStatus, words: &str) -> CompileError {
         (Some(PANICKED), _) => CompileError::Refused(format!("it panicked: {}", words.trim())),
         // Rust aborts when an allocation fails; a stack that cannot grow is a fault.
         (_, Some(6 | 11)) => CompileError::Memory,
-        (_, Some(9 | 24)) => CompileError::Time,
+        (_, Some(24)) => CompileError::Time,
+        // A kill (9) is somebody else's doing: a machine without memory, an operator. It says nothing of the bytes.
         _ => CompileError::Child(format!("{status}: {}", words.trim())),
     }
 }
@@ -180,5 +181,6 @@ mod tests {
         assert!(matches!(code(1), CompileError::Child(_)), "of its limits, before it saw a byte");
         assert!(matches!(ended(6), CompileError::Memory));
         assert!(matches!(ended(24), CompileError::Time));
+        assert!(matches!(ended(9), CompileError::Child(_)), "killed from outside: no fault of the bytes");
     }
 }

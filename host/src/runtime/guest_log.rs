@@ -62,9 +62,11 @@ impl GuestLog {
 
     pub fn write(&self, level: Level, text: &str) {
         let Some(line) = self.book().admit(text) else { return };
-        self.book().keep(level, &line);
+        // A rehearsal's lines are for whoever asked for it: in the log they would look like the job's own.
+        let kept = self.book().keep(level, &line);
         let (job, job_type) = (self.0.job, &self.0.job_type);
         match level {
+            _ if kept => {}
             Level::TRACE | Level::DEBUG => {
                 tracing::debug!(job.id = %job, job.kind = job_type, guest.line = line, "guest log");
             }
@@ -78,7 +80,12 @@ impl GuestLog {
     }
 
     pub fn progress(&self, percent: u8, note: &str) {
-        if let Some(line) = self.book().admit(note) {
+        let mut book = self.book();
+        let is_kept = book.kept.is_some();
+        if let Some(line) = book.admit(note)
+            && !is_kept
+        {
+            drop(book);
             let (job, job_type) = (self.0.job, &self.0.job_type);
             let percent = percent.min(100);
             tracing::debug!(job.id = %job, job.kind = job_type, progress.percent = percent, guest.line = line, "guest progress");
@@ -118,16 +125,17 @@ impl Book {
         Some(message.chars().take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
-    fn keep(&mut self, level: Level, line: &str) {
-        if let Some(kept) = &mut self.kept {
-            let level = match level {
-                Level::TRACE | Level::DEBUG => "debug",
-                Level::INFO => "info",
-                Level::WARN => "warn",
-                Level::ERROR => "error",
-            };
-            kept.push(LogLine { level, text: line.to_owned() });
-        }
+    /// Whether somebody reads it afterwards.
+    fn keep(&mut self, level: Level, line: &str) -> bool {
+        let Some(kept) = &mut self.kept else { return false };
+        let level = match level {
+            Level::TRACE | Level::DEBUG => "debug",
+            Level::INFO => "info",
+            Level::WARN => "warn",
+            Level::ERROR => "error",
+        };
+        kept.push(LogLine { level, text: line.to_owned() });
+        true
     }
 
     /// A toolchain's chatter on stderr (a warning) does not replace an error that was told on purpose; nor does the panic of an

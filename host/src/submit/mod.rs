@@ -34,6 +34,9 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 
+/// Bytes of a payload from which on it is checked on a thread of its own.
+const LONG: usize = 16 << 10;
+
 /// A job as a submitter says it.
 #[derive(Clone, Debug)]
 pub struct NewJob {
@@ -144,7 +147,14 @@ impl Submitter {
 
     /// Checked, then committed together with the other submits of the moment and tier.
     pub async fn submit(&self, job: NewJob) -> Result<Accepted, SubmitError> {
-        let prepared = self.prepare(job)?;
+        let prepared = if job.payload.len() < LONG {
+            self.prepare(job)?
+        } else {
+            // What is long may take a schema's every part for each of its items: not beside other requests on this thread.
+            let submitter = self.clone();
+            let prepared = tokio::task::spawn_blocking(move || submitter.prepare(job)).await;
+            prepared.map_err(|_| SubmitError::Unavailable(None))??
+        };
         self.batcher(prepared.tier()).submit(prepared).await
     }
 
