@@ -139,6 +139,32 @@ fn an_effect_that_a_later_attempt_adds_or_drops_is_found_out() {
 }
 
 #[test]
+fn a_result_a_job_or_an_event_that_depends_on_the_attempt_is_found_out() {
+    let found = |component: &str, job_type: &str, what: Value| {
+        let (code, report) = play(component, &[("attempt", json!({"type": job_type, "payload": what}))]);
+        assert_eq!(code, 1, "{report}");
+        findings(&report).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Its result is the attempt's number.
+    let found_end = found("guest.wasm", "guest", json!({"do": "ok"}));
+    let end = "crashed before the first effect: \
+               it ends differently: was completed {\"attempt\":1}, then completed {\"attempt\":2}";
+    assert!(found_end.iter().any(|said| said == end), "{found_end:?}");
+
+    let child = json!({"do": "enqueue", "type": "guest-money", "payload": {"do": "ok"}, "attempts": [1]});
+    let event = json!({"do": "publish", "event": "guest.happened", "data": {"n": 1}, "attempts": [1]});
+    for (component, job_type, step, what, named) in [
+        ("guest.wasm", "guest", child, "its jobs differ: were [", "guest-money"),
+        ("guest-webhook.wasm", "guest-webhook", event, "its events differ: were [", "guest.happened"),
+    ] {
+        let found = found(component, job_type, json!({"do": "steps", "steps": [step]}));
+        let begins = format!("crashed before the first effect: {what}");
+        let is_it = |said: &String| said.starts_with(&begins) && said.contains(named) && said.ends_with(", then []");
+        assert!(found.iter().any(is_it), "{found:?}");
+    }
+}
+
+#[test]
 fn time_and_randomness_are_the_same_after_a_crash() {
     let case = json!({
         "type": "guest-mail",
