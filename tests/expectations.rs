@@ -97,7 +97,7 @@ const TROUBLES: [(&str, &[&str], &str); 11] = [
     ("sleep", &["py"], "languages/sandbox.rs"),
     ("socket", &["py"], "languages/sandbox.rs"),
     ("exit", &["py"], "languages/sandbox.rs"),
-    ("dice", &["ts", "py"], "languages/behaviour.rs"),
+    ("dice", &["rust", "ts", "py"], "languages/behaviour.rs"),
 ];
 
 fn read(path: &str) -> String {

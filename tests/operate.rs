@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Db, Host, HostOptions, Sink, eventually, token};
+use crate::support::{Client, Db, Host, HostOptions, Sink, eventually, token};
 
 fn second() -> HostOptions {
     HostOptions { plugins: Vec::new(), ..HostOptions::default() }
@@ -303,4 +303,35 @@ async fn a_journal_that_cannot_be_read_waits_for_a_person_and_stops_no_other_job
     client.wait_error(&poisoned, "journal-unreadable").await;
     assert_eq!(client.job(&poisoned).await["reason"], "unknown-outcome");
     assert_eq!(db.count("SELECT count(*) FROM effects").await, 1, "the journal is kept as it is");
+}
+
+async fn effects(client: &Client, job: &str, more: &str) -> Value {
+    client.get(&format!("/effects?job={job}{more}")).await.body["items"].clone()
+}
+
+/// What people see of a job's effects they see after its end, too; of their own tenant's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_effects_of_a_finished_job_are_shown() {
+    let (db, sink) = (Db::new().await, Sink::start().await);
+    let options = HostOptions { plugins: vec!["guest-effects.wasm"], ..HostOptions::default() };
+    let host = Host::start(&db, Some(&sink), options).await;
+    let client = host.client();
+    let id = client.submit("guest-mail", json!({"do": "two-mails"})).await;
+    client.wait(&id, "completed").await;
+    let all = effects(&client, &id, "").await;
+    assert_eq!((&all[0]["seq"], &all[1]["seq"]), (&json!(1), &json!(0)), "{all}");
+    for effect in all.as_array().unwrap() {
+        assert_eq!(
+            (&effect["jobState"], &effect["state"], &effect["answer"], &effect["function"]),
+            (&json!("completed"), &json!("ended"), &json!("ok"), &json!("send")),
+            "{effect}"
+        );
+    }
+    assert_eq!(effects(&client, &id, &format!("&cursor={id}.1")).await, json!([all[1]]));
+    for (more, count) in [("&provider=email", 2), ("&provider=stripe", 0), ("&state=doubt", 0)] {
+        assert_eq!(effects(&client, &id, more).await.as_array().unwrap().len(), count, "{more}");
+    }
+    assert_eq!(effects(&host.admin(), &id, "").await, all);
+    let other = client.with_token(token("user", Some("t2")));
+    assert_eq!(effects(&other, &id, "").await, json!([]));
 }

@@ -103,7 +103,7 @@ async fn a_second_attempt_sees_the_same_time_dice_and_answers_in_each_language()
 #[tokio::test(flavor = "multi_thread")]
 async fn each_job_draws_other_numbers() {
     let rig = Rig::start().await;
-    for language in ["ts", "py"] {
+    for language in LANGUAGES {
         let mut drawn = Vec::new();
         for _ in 0..3 {
             let id = rig.submit(language, trouble("dice")).await;
@@ -112,5 +112,23 @@ async fn each_job_draws_other_numbers() {
         for field in ["random", "bytes", "uuid"] {
             assert!(drawn[0][field] != drawn[1][field] && drawn[1][field] != drawn[2][field], "{language}: {drawn:?}");
         }
+    }
+}
+
+/// By the language's own sources: getrandom; `Math.random`, `crypto`; `random`, `os.urandom`, `uuid`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_attempt_draws_the_same_from_every_source_of_each_language() {
+    let rig = Rig::start().await;
+    for language in LANGUAGES {
+        let mut dice = trouble("dice");
+        dice["failOnce"] = true.into();
+        let id = rig.submit(language, dice).await;
+        let job = rig.host.client().wait(&id, "completed").await;
+        assert_eq!(job["attempt"], 2, "{language}: {job}");
+        let told = job["errors"][0]["message"].as_str().unwrap();
+        let told: Value = serde_json::from_str(told).unwrap_or_else(|e| panic!("{language}: {e}: {told}"));
+        assert_eq!(told, job["result"], "{language}");
+        let bytes = told["bytes"].as_array().unwrap();
+        assert!(bytes.len() >= 8 && bytes.iter().any(|byte| *byte != bytes[0]), "{language}: {told}");
     }
 }

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
 mod author;
+mod client;
 mod config;
 mod effects;
 mod jobs;

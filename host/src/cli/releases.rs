@@ -2,12 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Failure, runtime};
+use super::{
+    Failure,
+    client::{Host, text, with_json},
+    runtime,
+};
 use crate::{releases::signing, runtime::compile::MAX_COMPONENT};
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +106,7 @@ impl Command {
                     return Err(Failure::Usage(message));
                 }
                 let signature = sign.map(|key| signature(&key, &bytes)).transpose()?;
-                let host = Host::open(&door)?;
+                let host = door.open()?;
                 runtime()?.block_on(async {
                     let flags = [no_activate.then_some("activate=false"), unverified.then_some("unverified=true")];
                     let flags: Vec<_> = flags.into_iter().flatten().collect();
@@ -118,7 +122,7 @@ impl Command {
                 })
             }
             Self::Releases { name, door } => {
-                let host = Host::open(&door)?;
+                let host = door.open()?;
                 runtime()?.block_on(async {
                     let path = format!("/plugins/{}/releases", segment(&name)?);
                     let history = host.send(host.request(Method::GET, &path)?).await?;
@@ -138,7 +142,7 @@ impl Command {
             }
             Self::Retire { name, drain, cancel: _, door } => {
                 let mode = if drain { "drain" } else { "cancel" };
-                let host = Host::open(&door)?;
+                let host = door.open()?;
                 runtime()?.block_on(async {
                     let path = format!("/plugins/{}/retire", segment(&name)?);
                     let done =
@@ -159,8 +163,23 @@ impl Command {
 }
 
 impl Door {
+    fn open(&self) -> Result<Host, Failure> {
+        let said = self.host.clone().or_else(|| std::env::var("USHER_HOST").ok());
+        let said = said.ok_or_else(|| Failure::Usage("which host? Say --host URL, or set USHER_HOST".to_owned()))?;
+        let token = match &self.token_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?,
+            None => std::env::var("USHER_TOKEN").map_err(|_| {
+                Failure::Usage(
+                    "who asks? Say --token-file FILE, or set USHER_TOKEN (see `usher token mint`)".to_owned(),
+                )
+            })?,
+        };
+        Host::at(&said, "--host", &token)
+    }
+
     fn change(&self, name: &str, verb: &str, body: Option<Value>, unverified: bool) -> Result<(), Failure> {
-        let host = Host::open(self)?;
+        let host = self.open()?;
         runtime()?.block_on(async {
             let flag = if unverified { "?unverified=true" } else { "" };
             let path = format!("/plugins/{}/{verb}{flag}", segment(name)?);
@@ -195,75 +214,7 @@ fn signature(key: &std::path::Path, bytes: &[u8]) -> Result<String, Failure> {
     Ok(signature)
 }
 
-struct Host {
-    base: Url,
-    token: String,
-    http: reqwest::Client,
-}
-
 impl Host {
-    fn open(door: &Door) -> Result<Self, Failure> {
-        let said = door.host.clone().or_else(|| std::env::var("USHER_HOST").ok());
-        let said = said.ok_or_else(|| Failure::Usage("which host? Say --host URL, or set USHER_HOST".to_owned()))?;
-        let base = Url::parse(&said)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Failure::Usage(format!("--host \"{said}\" is no address such as http://127.0.0.1:8080")))?;
-        // It is printed where something is wrong, and others see the arguments of a command.
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(Failure::Usage("--host holds a user or a password; the token says who asks".to_owned()));
-        }
-        let token = match &door.token_file {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))?,
-            None => std::env::var("USHER_TOKEN").map_err(|_| {
-                Failure::Usage(
-                    "who asks? Say --token-file FILE, or set USHER_TOKEN (see `usher token mint`)".to_owned(),
-                )
-            })?,
-        };
-        let token = token.trim().to_owned();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::Usage(
-                "the token is empty, or has spaces or other characters that no token has".to_owned(),
-            ));
-        }
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(300))
-            .build()
-            .context("cannot make an HTTP client")?;
-        Ok(Self { base, token, http })
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
-        // The host may live below a path.
-        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
-        Ok(self.http.request(method, url).bearer_auth(&self.token))
-    }
-
-    /// The answer, or what the host has against it.
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let answer = request.send().await.with_context(|| format!("{} does not answer", self.base))?;
-        let status = answer.status();
-        let text = answer.text().await.with_context(|| format!("{} did not answer in whole", self.base))?;
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(body);
-        }
-        let Some(detail) = body["detail"].as_str() else {
-            return Err(anyhow!("{} answered {status}; is it a host of Usher?", self.base).into());
-        };
-        let mut said = detail.to_owned();
-        if let Some(line) = body["line"].as_u64() {
-            said.push_str(&format!(" (line {line} of plugin.toml)"));
-        }
-        let kind = body["type"].as_str().unwrap_or_default();
-        let slug = kind.strip_prefix("urn:usher:problem:").unwrap_or(kind);
-        let groups = if slug == "verify-failed" { groups(&body["verify"]) } else { String::new() };
-        Err(anyhow!("{said} [{slug}]{}{groups}", advice(slug)).into())
-    }
-
     /// Until the change has reached all nodes.
     async fn follow(&self, done: Value, door: &Door) -> Result<(), Failure> {
         let (name, version) = (text(&done["name"]), text(&done["version"]));
@@ -315,23 +266,6 @@ impl Host {
     }
 }
 
-fn with_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
-    request.header("content-type", "application/json").body(body.to_string())
-}
-
-/// What to do about it, where the host's own words do not say.
-fn advice(slug: &str) -> &'static str {
-    match slug {
-        "unauthenticated" => "; mint a token: usher token mint --role admin",
-        "forbidden" => "; the token must be an admin's",
-        "signature-missing" => "; say --sign KEYFILE",
-        "signature-invalid" => "; sign with a key that plugins.trusted_keys of the host names",
-        "verify-failed" => "; look into it by `usher plugin verify FILE`, or take it all the same by --unverified",
-        "version-taken" => "; raise plugin.version in plugin.toml and build again",
-        _ => "",
-    }
-}
-
 /// What a publish found out on the way.
 fn findings(done: &Value) {
     if let Some(verified) = done["verified"].as_object() {
@@ -355,22 +289,6 @@ fn findings(done: &Value) {
             unfit["version"].as_str().or(unfit["acceptedBy"].as_str()).unwrap_or("none did yet")
         );
     }
-}
-
-/// What recorded jobs do otherwise, one group a line, with its examples.
-fn groups(report: &Value) -> String {
-    let mut out = String::new();
-    for group in report["groups"].as_array().into_iter().flatten().filter(|group| group["verdict"] != "skipped") {
-        out.push_str(&format!("\n    {:>6}  {}: {}", group["jobs"], text(&group["type"]), text(&group["text"])));
-        for example in group["examples"].as_array().into_iter().flatten() {
-            out.push_str(&format!("\n            e.g. job {} {}", text(&example["job"]), text(&example["detail"])));
-        }
-    }
-    out
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn table(history: &Value) -> String {

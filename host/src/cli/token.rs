@@ -1,4 +1,7 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -53,20 +56,29 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         let Self::Mint(mint) = self;
         let mut config = mint.common.load()?;
-        if config.auth.issuers.is_empty() && mint.data_dir.join("dev-secret").is_file() {
-            config.fill_dev(&mint.data_dir).map_err(Failure::Usage)?;
-        }
-        let issuer = pick(&config, mint.issuer.as_deref()).map_err(Failure::Usage)?;
         let role = match mint.role {
             Role::Admin => "admin",
             Role::VenueAdmin => "venue_admin",
             Role::User => "user",
         };
         let claims = MintClaims { subject: mint.subject, tenant: mint.tenant, role: role.to_owned(), ttl: mint.ttl };
-        let token = auth::mint(issuer, &claims).map_err(|e| Failure::Usage(e.to_string()))?;
-        println!("{token}");
+        println!("{}", sign(&mut config, &mint.data_dir, mint.issuer.as_deref(), &claims)?);
         Ok(())
     }
+}
+
+/// By the issuer of that name; where the configuration names none, by the secret of `usher serve --dev`.
+pub(super) fn sign(
+    config: &mut Config,
+    data_dir: &Path,
+    issuer: Option<&str>,
+    claims: &MintClaims,
+) -> Result<String, Failure> {
+    if config.auth.issuers.is_empty() && data_dir.join("dev-secret").is_file() {
+        config.fill_dev(data_dir).map_err(Failure::Usage)?;
+    }
+    let issuer = pick(config, issuer).map_err(Failure::Usage)?;
+    auth::mint(issuer, claims).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 fn pick<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a crate::config::Issuer, String> {

@@ -20,8 +20,8 @@ const STATES: [&str; 4] = ["started", "deferred", "doubt", "ended"];
 /// Longest word of a person, in bytes.
 const MAX_EVIDENCE: usize = 2_000;
 
-/// `GET /effects?state=doubt&job=…&provider=…&cursor=…`: of live jobs, newest first; the caller's own tenant, an admin
-/// sees all.
+/// `GET /effects?state=doubt&job=…&provider=…&cursor=…`: of live jobs, newest first, and of the one that is named also
+/// after its end; the caller's own tenant, an admin sees all.
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,

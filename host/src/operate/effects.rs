@@ -1,3 +1,4 @@
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -6,7 +7,7 @@ use crate::{
     audit, effects,
     ids::JobId,
     journal::{
-        Answer, Rejection, VOID,
+        Answer, Rejection, Restored, VOID,
         ledger::{Line, Source},
         mints::{self, Alive},
         pauses::{self, Pause},
@@ -42,9 +43,15 @@ const PATIENCE: &str = "2000";
 const MORE_ATTEMPTS: i32 = 11;
 
 impl Operator {
+    /// Of live jobs; of one that is named, also when it has ended and is kept.
     pub async fn effects(&self, filter: &Filter<'_>, limit: i64) -> Result<Vec<Seen>, OperateError> {
         let mut db = self.pool.read().await?;
-        Ok(journal::list(&mut db, filter, limit).await?)
+        let live = journal::list(&mut db, filter, limit).await?;
+        match filter.job {
+            // In this order: a job that ends meanwhile is found in the archive.
+            Some(job) if live.is_empty() => Ok(archived(&mut db, JobId(job), filter, limit).await?),
+            _ => Ok(live),
+        }
     }
 
     /// Settles an effect in doubt of a parked job by a person's word; the job goes on once none is left. Returns whether
@@ -105,7 +112,7 @@ impl Operator {
         let mut ready = Vec::new();
         if goes_on {
             let note = json!({
-                "kind": "resolved", "message": format!("effect {seq}: {word}, says {by}"), "at": chrono::Utc::now(),
+                "kind": "resolved", "message": format!("effect {seq}: {word}, says {by}"), "at": Utc::now(),
             });
             ready = store::unpark(&mut tx, job.tier, id, MORE_ATTEMPTS, &note).await?.unwrap_or_default();
             crate::alerts::resolve(&mut tx, "unknown-outcome", &format!("job/{id}")).await?;
@@ -160,6 +167,48 @@ impl Operator {
         tx.commit().await?;
         Ok(changed)
     }
+}
+
+/// The journal of a job that has ended, newest first.
+async fn archived(db: &mut PgConnection, id: JobId, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Seen>> {
+    // An id tells when its job (or the parent of it) was made.
+    let day = TimeDelta::days(1);
+    let found = store::recordings(db, &[id.0], (id.made_at() - day, Utc::now() + day), i64::MAX).await?;
+    let Some(past) = found.into_iter().find(|past| filter.tenant.is_none_or(|tenant| past.tenant == tenant)) else {
+        return Ok(Vec::new());
+    };
+    let rows: Vec<Restored> = match past.journal {
+        Some(journal) => serde_json::from_value(journal).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        None => Vec::new(),
+    };
+    let is_wanted = |row: &Restored| {
+        filter.provider.is_none_or(|provider| row.provider == provider)
+            && filter.state.is_none_or(|state| row.state == state)
+            && filter.before.is_none_or(|before| (id.0, row.seq) < before)
+    };
+    let seen = |row: Restored| Seen {
+        job: id.0,
+        seq: row.seq,
+        tenant: past.tenant.clone(),
+        job_type: past.job_type.clone(),
+        job_state: past.state.clone(),
+        generation: row.generation,
+        effect_id: row.effect_id,
+        provider: row.provider,
+        function: row.function,
+        class: row.class,
+        request: row.request,
+        state: row.state,
+        tries: row.tries,
+        first_at: row.first_at.unwrap_or(row.started_at),
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        answer: row.answer.as_ref().and_then(|answer| answer["kind"].as_str()).map(str::to_owned),
+        note: row.note,
+    };
+    let mut rows: Vec<_> = rows.into_iter().filter(is_wanted).collect();
+    rows.sort_unstable_by_key(|row| -row.seq);
+    Ok(rows.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).map(seen).collect())
 }
 
 /// What was signed for Solana lands without its sender, which may be long gone: nodes send it on until its time is over.

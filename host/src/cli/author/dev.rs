@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    build,
+    build::{self, Built},
     follow::{Follow, shown},
     usage,
 };
@@ -41,12 +41,7 @@ type JobTypes = Arc<Mutex<BTreeSet<String>>>;
 
 impl Dev {
     pub fn run(self) -> Result<(), Failure> {
-        let Ok(into) = fs::canonicalize(&self.into) else {
-            return Err(usage(
-                &self.into,
-                "there is no such folder: start a host by `usher serve --dev`, and say its plugins folder by --into",
-            ));
-        };
+        let into = watched(&self.into)?;
         let job_types = self.job_types();
         if !self.once {
             listen(Follow::from_now(into.join(telemetry::GUESTS)), Arc::clone(&job_types));
@@ -75,18 +70,33 @@ impl Dev {
         Arc::new(Mutex::new(jobs.into_iter().map(|job| job.job_type).collect()))
     }
 
-    /// Written beside and renamed: the host never sees half a file.
     fn swap(&self, job_types: &JobTypes) -> Result<(), Failure> {
-        let built = build::build(&self.dir, None, build::Version::OfContent)?;
+        let built = swap(&self.dir, &self.into)?;
         *job_types.lock().unwrap_or_else(PoisonError::into_inner) = built.job_types.into_iter().collect();
-        let beside = self.into.join(format!(".{}.wasm.new", built.name));
-        let file = self.into.join(format!("{}.wasm", built.name));
-        fs::write(&beside, &built.component)
-            .and_then(|()| fs::rename(&beside, &file))
-            .map_err(|e| usage(&file, format!("cannot be written: {e}")))?;
         println!("{} is in {}; the host says in its log whether it serves", built.name, self.into.display());
         Ok(())
     }
+}
+
+/// A folder that a host with --dev looks into, as it is.
+pub(super) fn watched(into: &Path) -> Result<PathBuf, Failure> {
+    fs::canonicalize(into).map_err(|_| {
+        usage(
+            into,
+            "there is no such folder: start a host by `usher serve --dev`, and say its plugins folder by --into",
+        )
+    })
+}
+
+/// Builds, and puts the result there under a version of its own. Written beside and renamed: the host never sees half a file.
+pub(super) fn swap(dir: &Path, into: &Path) -> Result<Built, Failure> {
+    let built = build::build(dir, None, build::Version::OfContent)?;
+    let beside = into.join(format!(".{}.wasm.new", built.name));
+    let file = into.join(format!("{}.wasm", built.name));
+    fs::write(&beside, &built.component)
+        .and_then(|()| fs::rename(&beside, &file))
+        .map_err(|e| usage(&file, format!("cannot be written: {e}")))?;
+    Ok(built)
 }
 
 /// Shows what comes, also while a build is under way.

@@ -6,6 +6,7 @@ mod follow;
 mod javascript;
 mod lang;
 pub(super) mod new;
+mod on;
 mod python;
 pub(super) mod run;
 mod rust;

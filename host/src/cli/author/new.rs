@@ -14,6 +14,7 @@ pub(in crate::cli) struct New {
     /// Name of the plugin, and of the folder that is made: 1 to 64 of a-z, 0-9 and -
     #[arg(required_unless_present = "sdk")]
     name: Option<String>,
+    /// What it is written in. Python is experimental: an instance has 12.8 MiB from the start
     #[arg(long, value_enum, default_value_t = Lang::Rust)]
     lang: Lang,
     /// Replace the SDK of the project that is here by the one that this binary carries, and nothing else.

@@ -1,25 +1,29 @@
 use std::{
     fs,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
 use serde_json::Value;
 
-use super::{test, usage};
+use super::{dev, follow::Follow, on, test, usage};
 use crate::{
-    cli::{Common, Failure},
+    auth::MintClaims,
+    cli::{Common, Failure, client::Host, token},
     effects::script::{Effect, End},
     journal::Answer,
     runtime::stage::{Case, Finish, Played, Said, Stage},
+    telemetry,
 };
 
-/// Run one job here, with answers from a file in place of the providers. Nothing leaves this machine.
+/// Run one job: here, with answers from a file in place of the providers, or by --on on a host that runs with --dev.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Run {
-    /// A component.
-    file: PathBuf,
+    /// A component; with --on, a project, which is built first [default with --on: .]
+    #[arg(required_unless_present = "on")]
+    target: Option<PathBuf>,
     /// The job's type [default: the plugin's only one]
     #[arg(long = "type")]
     job_type: Option<String>,
@@ -29,16 +33,61 @@ pub(in crate::cli) struct Run {
     /// File of what the providers say, in order: [{"ok": {…}}, {"rejected": {"code": "550", "message": "no"}}]
     #[arg(long)]
     answers: Option<PathBuf>,
+    /// Address of a host that runs with --dev, such as http://127.0.0.1:8080: the project is built and swapped into it, and the
+    /// job is submitted there; its providers are those of the host's configuration
+    #[arg(long, value_name = "URL", conflicts_with = "answers")]
+    on: Option<String>,
+    /// The folder that this host watches
+    #[arg(long, requires = "on", default_value = ".usher/plugins")]
+    into: PathBuf,
+    /// The data folder of this host, whose secret signs for the caller if the configuration names no issuer
+    #[arg(long, requires = "on", default_value = ".usher")]
+    data_dir: PathBuf,
+    /// Whose job it is [default with --on: dev]
     #[arg(long)]
     tenant: Option<String>,
     #[command(flatten)]
     common: Common,
 }
 
+/// Of who runs a job on a host, unless they say another one.
+const TENANT: &str = "dev";
+/// Longer than anybody looks on.
+const TTL: Duration = Duration::from_secs(24 * 3600);
+
 impl Run {
     pub fn run(self) -> Result<(), Failure> {
-        let config = self.common.load()?;
-        let component = test::read(&self.file)?;
+        match &self.on {
+            Some(address) => self.on_host(address),
+            None => self.here(),
+        }
+    }
+
+    fn on_host(&self, address: &str) -> Result<(), Failure> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = self.common.load()?;
+        let claims = MintClaims {
+            subject: "cli".to_owned(),
+            tenant: Some(self.tenant.clone().unwrap_or_else(|| TENANT.to_owned())),
+            role: "user".to_owned(),
+            ttl: TTL,
+        };
+        let host = Host::at(address, "--on", &token::sign(&mut config, &self.data_dir, None, &claims)?)?;
+        let (payload, _) = self.payload()?;
+        let into = dev::watched(&self.into)?;
+        let runtime = crate::cli::runtime()?;
+        runtime.block_on(on::answers(&host))?;
+        let follow = Follow::from_now(into.join(telemetry::GUESTS));
+        let built = dev::swap(self.target.as_deref().unwrap_or(Path::new(".")), &into)?;
+        let job_type = only(self.job_type.as_deref(), built.job_types.iter().map(String::as_str))?;
+        runtime.block_on(async {
+            on::serves(&host, &built, &into).await?;
+            on::run(&host, follow, job_type, &payload).await
+        })
+    }
+
+    /// As it is written, and as it is.
+    fn payload(&self) -> Result<(String, Value), Failure> {
         let text = if self.payload.as_os_str() == "-" {
             let mut text = String::new();
             io::stdin().read_to_string(&mut text).map(|_| text)
@@ -46,7 +95,15 @@ impl Run {
             fs::read_to_string(&self.payload)
         };
         let text = text.map_err(|e| usage(&self.payload, format!("cannot be read: {e}")))?;
-        let payload: Value = serde_json::from_str(&text).map_err(|e| usage(&self.payload, e.to_string()))?;
+        let payload = serde_json::from_str(&text).map_err(|e| usage(&self.payload, e.to_string()))?;
+        Ok((text, payload))
+    }
+
+    fn here(&self) -> Result<(), Failure> {
+        let config = self.common.load()?;
+        let file = self.target.as_deref().unwrap_or(Path::new("."));
+        let component = test::read(file)?;
+        let (text, payload) = self.payload()?;
         let answers: Vec<Said> = match &self.answers {
             None => Vec::new(),
             Some(file) => {
@@ -55,19 +112,16 @@ impl Run {
             }
         };
         let played = crate::cli::runtime()?.block_on(async {
-            let stage = Stage::load(&component, &config).await.map_err(|e| usage(&self.file, e))?;
-            let job_type = match (self.job_type, stage.release().manifest.jobs.as_slice()) {
-                (Some(job_type), _) => job_type,
-                (None, [only]) => only.job_type.clone(),
-                (None, _) => return Err(Failure::Usage("the plugin has several job types: say --type".to_owned())),
-            };
+            let stage = Stage::load(&component, &config).await.map_err(|e| usage(file, e))?;
+            let types = stage.release().manifest.jobs.iter().map(|job| job.job_type.as_str());
+            let job_type = only(self.job_type.as_deref(), types)?.to_owned();
             let wrong = stage.violations(&job_type, &payload);
             if !wrong.is_empty() {
                 return Err(usage(&self.payload, wrong.join("; ")));
             }
             let payload = serde_json::value::RawValue::from_string(text.trim().to_owned())
                 .map_err(|e| usage(&self.payload, e.to_string()))?;
-            let case = Case { job_type, payload, tenant: self.tenant, at: None, answers, expect: None };
+            let case = Case { job_type, payload, tenant: self.tenant.clone(), at: None, answers, expect: None };
             let scene = crate::runtime::stage::Scene { at_ms: crate::clock::unix_ms(), ..case.scene() };
             stage.play(scene).await.map_err(Failure::Usage)
         })?;
@@ -76,6 +130,15 @@ impl Run {
             Finish::Completed(_) => Ok(()),
             end => Err(Failure::Failed(anyhow::anyhow!("the job did not complete: {end}"))),
         }
+    }
+}
+
+/// The one that was said, or that there is.
+fn only<'a>(said: Option<&'a str>, mut types: impl Iterator<Item = &'a str>) -> Result<&'a str, Failure> {
+    match (said, types.next(), types.next()) {
+        (Some(said), ..) => Ok(said),
+        (None, Some(only), None) => Ok(only),
+        (None, ..) => Err(Failure::Usage("the plugin has several job types: say --type".to_owned())),
     }
 }
 

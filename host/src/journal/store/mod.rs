@@ -105,7 +105,7 @@ pub async fn count_doubts(db: &mut PgConnection, job: JobId) -> sqlx::Result<i64
     .await
 }
 
-/// An effect of a live job, as people see it.
+/// An effect, as people see it.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seen {

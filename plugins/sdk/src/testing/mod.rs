@@ -172,6 +172,8 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use serde_json::json;
 
     use super::*;
@@ -255,6 +257,18 @@ mod tests {
         };
         let host = || Host::new().at(5).ok(json!({"mint": "m", "tokenAccount": "t", "signature": "s", "slot": 1}));
         assert_eq!(host().run(draw), host().run(draw));
+    }
+
+    #[test]
+    fn now_is_the_time_that_the_host_tells() {
+        let mut host = Host::new().at(1_893_456_000_500).ok(json!({"messageId": "<1@example.com>"}));
+        host.run(|| {
+            let before = context::now();
+            assert_eq!(before, SystemTime::UNIX_EPOCH + Duration::from_millis(1_893_456_000_500));
+            assert_eq!(context::now(), before);
+            email::Message::new("a@example.com", "Hi", "Hello").send().expect("an answer");
+            assert_eq!(context::now(), before + Duration::from_secs(1));
+        });
     }
 
     #[test]

@@ -22,7 +22,10 @@ class Handler:
             if item["quantity"] == 0:
                 raise permanent(f"order {name}: none of {item['sku']} is ordered")
         if "trouble" in order:
-            return json.dumps(make(order["trouble"]))
+            done = json.dumps(make(order["trouble"]))
+            if order.get("failOnce") and job.attempt == 1:
+                raise Err(types.Failure_Retry(done))
+            return done
 
         before = seen()
         asked = ask(upstream.Method.GET, f"/orders/{name}")

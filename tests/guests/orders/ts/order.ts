@@ -17,7 +17,11 @@ export const handler = plugin<Order>((order, job) => {
   if (order.items.length === 0) throw permanent(`order ${order.orderId} has no items`);
   const none = order.items.find((item) => item.quantity === 0);
   if (none) throw permanent(`order ${order.orderId}: none of ${none.sku} is ordered`);
-  if (order.trouble) return make(order.trouble);
+  if (order.trouble) {
+    const done = make(order.trouble);
+    if (order.failOnce && job.attempt === 1) throw retry(JSON.stringify(done));
+    return done;
+  }
 
   const before = seen();
   const asked = ask('get', `/orders/${order.orderId}`);

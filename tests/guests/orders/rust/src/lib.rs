@@ -39,7 +39,8 @@ fn process(job: Job<Order>) -> Result<Value, Failure> {
         return Err(Failure::permanent(format_args!("order {}: none of {} is ordered", order.order_id, item.sku)));
     }
     if let Some(trouble) = &order.trouble {
-        return make(trouble);
+        let done = make(trouble)?;
+        return if order.fail_once && job.attempt == 1 { Err(Failure::retry(done)) } else { Ok(done) };
     }
 
     let before = seen();
@@ -112,6 +113,12 @@ fn make(trouble: &str) -> Result<Value, Failure> {
             "written": fs::write("/tmp/usher", "x").is_ok(),
             "connected": TcpStream::connect("127.0.0.1:1").is_ok(),
         })),
+        "dice" => {
+            let mut bytes = [0; 11];
+            getrandom::fill(&mut bytes)?;
+            let number = getrandom::u64().map(|number| format!("{number:016x}"))?;
+            Ok(json!({"random": context::random(), "bytes": bytes, "uuid": number}))
+        }
         other => Err(Failure::permanent(format_args!("no such trouble: {other}"))),
     }
 }
