@@ -205,8 +205,9 @@ fn with_count(rng: &mut Rng, bytes: &[u8]) -> Vec<u8> {
 /// The largest core module is another one, and all around it is right.
 fn in_core(bytes: &[u8], change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let modules = sections(bytes).into_iter().filter(|(id, _)| *id == CORE_MODULE).map(|(_, range)| range);
-    let range = modules.max_by_key(ExactSizeIterator::len).unwrap();
-    let (_, content) = read_leb(bytes, range.start + 1).unwrap();
+    // A mutation of a mutation may have none.
+    let Some(range) = modules.max_by_key(ExactSizeIterator::len) else { return bytes.to_vec() };
+    let Some((_, content)) = read_leb(bytes, range.start + 1) else { return bytes.to_vec() };
     let module = change(bytes[content..range.end].to_vec());
     [&bytes[..range.start], &section(CORE_MODULE, &module), &bytes[range.end..]].concat()
 }
