@@ -6,9 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
-use crate::{author::play_in, support::component};
+use crate::{
+    author::play_in,
+    support::{Db, Host, HostOptions, Product, component, read},
+};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -85,4 +89,69 @@ fn what_is_kept_next_calls_every_function_of_the_contract() {
         assert!(source.contains(&called), "tests/guests/everything does not call {interface}.{name}");
     }
     assert_eq!(asked(&component("everything.wasm"), &here("guests/everything/cases")), effects(&wit));
+}
+
+/// What the plugin asks for, in `guests/everything/plugin.toml`.
+const GRANTS: &str = r#"
+[plugins.policy.everything]
+email = ["default"]
+sms = ["default"]
+push = ["default"]
+upstream = ["everything"]
+jobs = ["everything"]
+webhook = ["everything.done"]
+stripe = [
+    "create-payment-intent", "get-payment-intent", "capture-payment-intent", "cancel-payment-intent", "create-refund",
+    "create-payout", "create-transfer",
+]
+solana = ["mint-nft"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_component_is_published_to_a_host_and_its_job_calls_the_providers() {
+    let product = Product::start().await;
+    let place = product.receiver.place();
+    let upstream = format!("[upstreams.everything]\nbase_url = \"http://{place}\"\nmethods = [\"POST\"]\n");
+    for version in published() {
+        // Each on its own: their manifests may have the same version.
+        let db = Db::new().await;
+        let options =
+            HostOptions { plugins: Vec::new(), policy: Some(GRANTS.to_owned()), ..product.options(&upstream) };
+        let host = Host::start(&db, Some(&product.sink), options).await;
+        let (admin, client) = (host.admin(), host.client());
+        let kept = fs::read(version.join("everything.wasm")).unwrap();
+        let request = admin.request(Method::POST, "/plugins").header("content-type", "application/wasm").body(kept);
+        let answer = read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}: {}", version.display(), answer.body);
+        assert_eq!(answer.body["state"], "active", "{}", answer.body);
+        let before = product.sink.mails().await.len();
+        let id = client.submit("everything", json!({"version": version.file_name().unwrap().to_str()})).await;
+        let job = client.wait(&id, "completed").await;
+        // Its child does the same again, and so does that one's.
+        admin.send(Method::POST, "/queues/money/pause", None).await;
+
+        let said: Vec<_> = job["result"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        assert_eq!((said.len(), said[0]), (16, "everything:true"), "{job}");
+        // Of what no provider knows (`pi_1`, `acct_1`) it says so, and that is an answer as well.
+        for (place, call) in [
+            (1, "email.send"),
+            (3, "sms.send"),
+            (4, "push.send"),
+            (5, "upstream.call"),
+            (6, "stripe.create-payment-intent"),
+            (13, "solana.mint-nft"),
+            (14, "jobs.enqueue"),
+            (15, "webhook.publish"),
+        ] {
+            assert_eq!(said[place], "ok", "{call}: {said:?}");
+        }
+        assert!(product.sink.mails().await.len() > before, "a mail arrived");
+        assert!(!product.twilio.texts().is_empty() && !product.fcm.messages().is_empty());
+        assert!(!product.cluster.mints().await.is_empty());
+        let child = format!(
+            "SELECT count(*) FROM (SELECT parent FROM jobs UNION ALL SELECT parent FROM jobs_archive) AS j \
+             WHERE parent = '{id}'"
+        );
+        assert_eq!(db.count(&child).await, 1, "its child");
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Db, Host, HostOptions, eventually};
 
 /// Moves a finished job's day into the past, as if it had ended then.
-async fn backdate(db: &Db, id: &str, class: &str, days: i32) -> String {
+pub async fn backdate(db: &Db, id: &str, class: &str, days: i32) -> String {
     let day = db.text(&format!("SELECT to_char(now() - interval '{days} days', 'YYYYMMDD')")).await.unwrap();
     db.execute(&format!("SELECT usher_make_archive_days((now() - interval '{days} days')::date, 1)")).await;
     db.execute(&format!(

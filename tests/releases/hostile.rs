@@ -12,7 +12,7 @@ use super::{built, is, options, problem, publish, published, release_of};
 use crate::support::{
     Answer, Client, Db, Host, HostOptions, eventually,
     host::POLICY,
-    hostile::{Hostile, bombs, bytes, manifest, repacked, walls, wrong_sort},
+    hostile::{Hostile, bombs, bytes, manifest, newer_function, repacked, walls, wrong_sort},
     read,
 };
 
@@ -147,4 +147,36 @@ async fn the_place_of_a_component_that_is_refused_is_free_for_a_good_one() {
     assert_eq!(published(&admin, good()).await["state"], "active");
     let id = host.client().submit("hostile", json!({"do": "ok"})).await;
     host.client().wait(&id, "completed").await;
+}
+
+/// The same component, as if it had been built against a later contract of the same track.
+fn of_a_later_contract(mut bytes: Vec<u8>) -> Vec<u8> {
+    let (built, later) = (b"@0.1.0", b"@0.1.9");
+    let places: Vec<_> = (0..bytes.len() - built.len()).filter(|&at| bytes[at..].starts_with(built)).collect();
+    assert!(!places.is_empty(), "it names the contract's version");
+    for at in places {
+        bytes[at..at + later.len()].copy_from_slice(later);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_contract_of_the_track_is_taken_and_a_function_that_is_not_here_is_named() {
+    let db = Db::new().await;
+    let host = host(&db, Vec::new()).await;
+    let (admin, client) = (host.admin(), host.client());
+    for version in ["0.1.0", "0.1.9"] {
+        let answer = offer_patiently(&admin, newer_function(version)).await;
+        is(&answer, StatusCode::UNPROCESSABLE_ENTITY, "does-not-link");
+        let detail = answer.body["detail"].as_str().unwrap();
+        for name in [format!("usher:plugin/log@{version}"), "flush".to_owned()] {
+            assert!(detail.contains(&name), "{name}: {detail}");
+        }
+    }
+    // Its own interface and all that it imports are of the later version, and this host has each of their functions.
+    published(&admin, of_a_later_contract(good())).await;
+    let calls = [json!({"do": "log", "message": "hello"}), json!({"do": "time"})];
+    let id = client.submit("hostile", json!({"do": "steps", "steps": calls})).await;
+    let job = client.wait(&id, "completed").await;
+    assert!(job["result"][1]["now"].is_u64(), "{job}");
 }

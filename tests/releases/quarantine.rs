@@ -1,13 +1,16 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{built, change, guest, is, options, plugin, publish, published, serves, slow_queues, version};
-use crate::support::{Db, Host, HostOptions, Sink, eventually};
+use super::{built, change, guest, is, options, patient, plugin, publish, published, serves, slow_queues, version};
+use crate::support::{ActingService, Db, Fault, FaultProxy, Host, HostOptions, Sink, eventually};
 
 /// As shipped: 10 of the last 20.
 fn judged() -> HostOptions {
@@ -34,8 +37,12 @@ fn deadly() -> Option<String> {
 
 /// So many traps of as many jobs that the release that serves is stopped.
 async fn stop(host: &Host, job_type: &str) -> Value {
+    stop_by(host, job_type, "panic").await
+}
+
+async fn stop_by(host: &Host, job_type: &str, fault: &str) -> Value {
     for _ in 0..10 {
-        host.client().submit(job_type, json!({"do": "panic"})).await;
+        host.client().submit(job_type, json!({"do": fault})).await;
     }
     alert(host).await
 }
@@ -85,7 +92,8 @@ async fn a_release_that_traps_on_every_job_is_rolled_back_by_itself_and_kills_no
     let touched = db.count(TOUCHED).await;
     println!("{submitted} jobs, {touched} of them ran into the bad release");
     assert!((10..=100).contains(&touched), "{touched}");
-    assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE state = 'dead'").await, 0);
+    let died = "SELECT count(*) FROM jobs_archive WHERE state = 'dead' OR redrives > 0";
+    assert_eq!(db.count(died).await, 0, "none died, not even to come back");
     // Their budgets are whole: the attempt that completed is the only one that counts.
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE attempt <> 1").await, 0, "attempts are given back");
     assert_eq!(db.count("SELECT count(*) FROM audit_log WHERE action = 'plugin.quarantine'").await, 1, "once");
@@ -97,6 +105,10 @@ async fn a_release_that_traps_on_every_job_is_rolled_back_by_itself_and_kills_no
     assert_eq!(history["items"][0]["reason"], "quarantine", "{history}");
     assert!(history["items"][1]["quarantinedAt"].is_string(), "{history}");
 }
+
+/// Claims of jobs of the plugin, and those of them that nobody has put back yet.
+const RUNS: &str = "SELECT coalesce(sum(runs), 0)::bigint FROM jobs WHERE job_type = 'guest'";
+const HELD: &str = "SELECT count(*) FROM jobs WHERE job_type = 'guest' AND lease IS NOT NULL";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_good_one_its_jobs_wait_and_a_persons_word_counts() {
@@ -116,20 +128,94 @@ async fn without_a_good_one_its_jobs_wait_and_a_persons_word_counts() {
     assert!(state == "blocked" || state == "ready", "{state}");
     assert_eq!(db.count("SELECT count(*) FROM jobs").await, 41, "nothing ended");
     assert_eq!(db.count("SELECT count(*) FROM jobs WHERE attempt > 1").await, 0);
-    let runs = db.count("SELECT sum(runs)::bigint FROM jobs").await;
+
+    // No storm: none of them was claimed more than twice before the stop, and nobody claims one after it, while a job of
+    // another plugin comes back again and again on the same host.
+    eventually("all are put back", async || (db.count(HELD).await == 0).then_some(())).await;
+    let runs = db.count(RUNS).await;
+    assert!((10..=2 * 41).contains(&runs), "{runs} runs of 41 jobs");
+    published(&host.admin(), built("guest-effects.wasm")).await;
+    let again = json!({"do": "retry-after", "delayMs": 500, "until": 4});
+    let beside = host.client().submit("guest-mail", again).await;
+    assert_eq!(host.client().wait(&beside, "completed").await["attempt"], 4);
+    assert_eq!(db.count(RUNS).await, runs, "nothing runs on what is stopped");
 
     // Somebody insists: it traps again, and is stopped again.
     let insists = change(&host.admin(), "guest", "activate", Some(json!({"version": "0.2.0"}))).await;
     assert_eq!(insists.status, StatusCode::OK, "{}", insists.body);
     let twice = "SELECT count(*) FROM audit_log WHERE action = 'plugin.quarantine'";
     eventually("it is stopped again", async || (db.count(twice).await == 2).then_some(())).await;
-    let more = db.count("SELECT sum(runs)::bigint FROM jobs").await - runs;
+    eventually("all are put back", async || (db.count(HELD).await == 0).then_some(())).await;
+    let more = db.count(RUNS).await - runs;
     println!("{runs} runs before the first stop, {more} before the second");
+    assert!((10..=2 * 41).contains(&more), "{more} runs of 41 jobs");
     published(&host.admin(), guest("0.3.0")).await;
-    let completed = "SELECT count(*) FROM jobs_archive WHERE state = 'completed' AND attempt <= 2";
+    let completed =
+        "SELECT count(*) FROM jobs_archive WHERE state = 'completed' AND job_type = 'guest' AND attempt <= 2";
     eventually("a good one ends them all", async || (db.count(completed).await == 41).then_some(())).await;
     let now = host.admin().get("/alerts").await.body;
     assert!(now["items"].as_array().is_some(), "{now}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_computes_without_end_on_every_job_is_rolled_back() {
+    let db = Db::new().await;
+    // What takes the processor must not look like a node that stood still.
+    let options = HostOptions { queues: slow_queues(), cluster: patient(), ..judged() };
+    let host = Host::start(&db, None, options).await;
+    published(&host.admin(), built("guest.wasm")).await;
+    published(&host.admin(), guest("0.2.0")).await;
+    let alert = stop_by(&host, "guest", "loop").await;
+    assert_eq!(alert["detail"]["nowServes"], "0.1.0", "{alert}");
+    serves(&host.client(), "guest", "0.1.0").await;
+    let told = "SELECT count(*) FROM jobs WHERE errors::text LIKE '%cpu-limit%'";
+    eventually("each met its limit", async || (db.count(told).await == 10).then_some(())).await;
+    let left = "SELECT count(*) FROM jobs WHERE attempt > 0";
+    eventually("they have their attempts back", async || (db.count(left).await == 0).then_some(())).await;
+    let id = host.client().submit("guest", json!({"do": "ok"})).await;
+    host.client().wait(&id, "completed").await;
+    assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE state = 'dead'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_for_a_slow_provider_until_the_wall_stop_no_release() {
+    let (db, service) = (Db::new().await, ActingService::start().await);
+    let slow = FaultProxy::start(&service.base).await;
+    // The wall of these jobs is a second.
+    slow.on("GET /reads", 12, Fault::Delay(Duration::from_secs(2)));
+    let upstream = format!("[upstreams.rig]\nbase_url = \"{}\"\nmethods = [\"GET\"]\ntimeout = \"5s\"\n", slow.base);
+    let config = judged().config + &upstream;
+    let options = HostOptions {
+        config,
+        queues: slow_queues(),
+        cluster: patient(),
+        plugins: vec!["guest-effects.wasm"],
+        ..judged()
+    };
+    let host = Host::start(&db, None, options).await;
+    let client = host.client();
+    let mut jobs = Vec::new();
+    for _ in 0..12 {
+        jobs.push(
+            client.submit("guest-mail-hasty", json!({"do": "upstream", "method": "get", "path": "/reads"})).await,
+        );
+    }
+    for id in &jobs {
+        client.wait_error(id, "wall-limit").await;
+    }
+    let burnt = "SELECT count(*) FROM jobs WHERE state = 'scheduled' AND attempt = 1";
+    assert_eq!(db.count(burnt).await, 12, "each cost an attempt, as any time-out");
+    assert_eq!(plugin(&client, "guest-effects").await["state"], "active");
+    db.execute("UPDATE jobs SET run_at = now()").await;
+    for id in &jobs {
+        assert_eq!(client.wait(id, "completed").await["attempt"], 2);
+    }
+    assert_eq!(service.reads(), 12, "what was answered after the wall is in the journal");
+    assert_eq!(plugin(&client, "guest-effects").await["state"], "active");
+    assert_eq!(db.count("SELECT count(*) FROM audit_log WHERE action = 'plugin.quarantine'").await, 0);
+
+    // The same release, the same limits: what its own code does counts.
+    assert_eq!(stop_by(&host, "guest-mail", "loop").await["detail"]["nowServes"], json!(null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    analytics, bare, built, change, is, offer, options, plugin, publish, published, serves, slow_queues, version,
+    analytics, bare, built, change, guest, is, offer, options, plugin, publish, published, serves, slow_queues, version,
 };
 use crate::{
     plugins::{manifest, repacked},
+    retention::backdate,
     support::{Client, Db, Host, HostOptions, Sink, eventually},
 };
 
@@ -136,6 +137,45 @@ async fn a_release_is_deleted_only_when_nothing_names_it() {
     );
     let unknown = format!("/plugins/analytics/releases/sha256:{}", "0".repeat(64));
     is(&admin.send(Method::DELETE, &unknown, None).await, StatusCode::NOT_FOUND, "release-not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_kept_as_long_as_a_dead_job_could_be_retried_on_it() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["guest.wasm"])).await;
+    let (admin, client) = (host.admin(), host.client());
+    let first = plugin(&client, "guest").await["digest"].as_str().unwrap().to_owned();
+    let path = format!("/plugins/guest/releases/{first}");
+    let dead = client.submit("guest", json!({"do": "permanent"})).await;
+    client.wait(&dead, "dead").await;
+    published(&admin, guest("0.2.0")).await;
+    let in_use = admin.send(Method::DELETE, &path, None).await;
+    is(&in_use, StatusCode::CONFLICT, "release-in-use");
+    let detail = in_use.body["detail"].as_str().unwrap();
+    assert!(detail.contains("0 live jobs and 1 dead ones that could be retried"), "{detail}");
+    // That is what it is kept for.
+    let retry = admin.send(Method::POST, &format!("/jobs/{dead}/retry"), Some(json!({"release": first}))).await;
+    assert_eq!(retry.status, StatusCode::ACCEPTED, "{}", retry.body);
+    let again = eventually("it is dead again", async || {
+        let job = client.job(&dead).await;
+        // Its first death, a line for the retry, and the second one.
+        (job["state"] == "dead" && job["errors"].as_array().unwrap().len() == 3).then_some(job)
+    })
+    .await;
+    assert_eq!(again["release"], first.as_str(), "{again}");
+
+    // Its day leaves the archive, as it does after a week.
+    assert_eq!(host.terminate().await, Some(0));
+    backdate(&db, &dead, "d7", 15).await;
+    let host = Host::start(&db, None, options(Vec::new())).await;
+    serves(&host.client(), "guest", "0.2.0").await;
+    eventually("the dead job is gone", async || {
+        (host.client().get(&format!("/jobs/{dead}")).await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+    let gone = host.admin().send(Method::DELETE, &path, None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
+    is(&host.admin().send(Method::DELETE, &path, None).await, StatusCode::NOT_FOUND, "release-not-found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

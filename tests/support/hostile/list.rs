@@ -61,6 +61,19 @@ fn handler(name: &str, process: &str) -> String {
     )
 }
 
+/// Of this version of the contract, whose `log` has a function more than the one that is served.
+pub fn newer_function(version: &str) -> Vec<u8> {
+    packed(&format!(
+        "(import \"usher:plugin/log@{version}\" (instance
+            (type $level' (enum \"debug\" \"info\" \"warn\" \"error\"))
+            (export \"level\" (type $level (eq $level')))
+            (type $pair (tuple string string))
+            (type $pairs (list $pair))
+            (export \"write\" (func (param \"level\" $level) (param \"message\" string) (param \"fields\" $pairs)))
+            (export \"flush\" (func))))"
+    ))
+}
+
 /// Components of the wrong sort: each is told by its reason, most before anything is compiled.
 pub fn wrong_sort() -> Vec<Hostile> {
     let empty = wat::parse_str("(component)").unwrap();
@@ -110,6 +123,7 @@ pub fn wrong_sort() -> Vec<Hostile> {
             &["does-not-link", "compile-error"],
             "",
         ),
+        Hostile::new("a function that is newer than the host", newer_function("0.1.0"), LINK, "flush"),
         Hostile::new("more imports than any", packed(&names("import", 1_001)), &["too-complex"], "more imports"),
         Hostile::new("more exports than any", more_exports(), &["too-complex"], "more exports"),
         Hostile::new("an import of a long name", packed(&format!("(import \"{long}\" (func))")), &["damaged"], ""),

@@ -8,7 +8,7 @@ use std::fs;
 
 use serde_json::json;
 
-pub use self::list::{Hostile, bombs, walls, wrong_sort};
+pub use self::list::{Hostile, bombs, newer_function, walls, wrong_sort};
 use super::component;
 
 /// Name of the section that carries the manifest.
