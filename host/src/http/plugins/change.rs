@@ -143,15 +143,19 @@ pub(in crate::http) async fn delete_release(
 }
 
 /// `POST /plugins/{name}/migrate {"from", "to"}`, digests or versions: jobs that are held to one release go to another.
+/// `?unverified=true`: also to one that has never served.
 pub(in crate::http) async fn migrate(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
     let name = known(name)?;
+    let mut unverified = false;
+    flags(query.as_deref(), &mut [("unverified", &mut unverified)])?;
     let mut fields = Fields::read(&headers, body, &["from", "to"]).await?;
     let from = named(&state, &name, &mut fields, "from").await?;
     let to = named(&state, &name, &mut fields, "to").await?;
@@ -161,7 +165,7 @@ pub(in crate::http) async fn migrate(
     state.registry.by_digest(&state.pool, to.digest).await.map_err(|message| {
         Problem::new(StatusCode::CONFLICT, "release-cannot-run", format!("Nothing was changed: {message}."))
     })?;
-    let done = state.operator.migrate(&from, &to, &caller.subject).await?;
+    let done = state.operator.migrate(&from, &to, unverified, &caller.subject).await?;
     let left = done.running + done.in_doubt + done.refused + done.not_granted;
     Ok(Json(
         json!({ "name": name, "from": from.digest, "to": to.digest, "moved": done.moved, "left": left, "leftBecause": {

@@ -16,10 +16,12 @@ pub use self::{
         quarantine, serves_since, stop_serving, take_effect, take_types, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
-    retire::{Retirement, begin_retirement, delete, end_retirement, lock_release, retirements, retiring, types_of},
+    retire::{
+        Retirement, begin_retirement, delete, end_retirement, hold_type, lock_release, retirements, retiring, types_of,
+    },
     standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
     usage::{Used, add_usage, clear_usage, usage},
-    verified::{is_cleared, verified},
+    verified::{has_served, is_cleared, verified},
 };
 use super::{Manifest, Needs, Stored};
 use crate::ids::Digest;

@@ -74,6 +74,13 @@ pub async fn types_of(db: &mut PgConnection, plugin: &str) -> sqlx::Result<Vec<S
         .await
 }
 
+/// The plugin that owns a job type, which it does until the end of the transaction. `None`: nobody does.
+pub async fn hold_type(db: &mut PgConnection, job_type: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT plugin FROM job_types WHERE job_type = $1 FOR KEY SHARE", job_type)
+        .fetch_optional(db)
+        .await
+}
+
 /// Nobody names it anew until the end of the transaction (see `hold`). False: its bytes are not there.
 pub async fn lock_release(db: &mut PgConnection, digest: Digest) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(

@@ -1,0 +1,87 @@
+//! Jobs that are held to a release, or left behind by one.
+
+use std::{fs, path::Path};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{change, guest, is, offer, options, published, serves, slow_queues};
+use crate::{
+    plugins::repacked_with,
+    support::{Answer, Client, Db, Host, HostOptions, eventually, token},
+};
+
+/// The guest as another version, with what `change` makes of its manifest, and with a schema of its own.
+fn changed(version: &str, change: impl Fn(&str) -> String, schema: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/plugin.toml");
+    let text = fs::read_to_string(path).unwrap().replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
+    repacked_with("guest.wasm", &change(&text), schema)
+}
+
+async fn retry(client: &Client, id: &str, release: &str) -> Answer {
+    client.send(Method::POST, &format!("/jobs/{id}/retry"), Some(json!({ "release": release }))).await
+}
+
+/// Until the job is dead of this release.
+async fn dead_of(client: &Client, id: &str, release: &str) {
+    eventually("it is dead again", async || {
+        let job = client.job(id).await;
+        (job["state"] == "dead" && job["release"] == release).then_some(())
+    })
+    .await;
+}
+
+fn digest(answer: &Value) -> &str {
+    answer["digest"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_names_no_release_that_never_served_or_has_no_right_to_the_job() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, HostOptions { queues: slow_queues(), ..options(vec!["guest.wasm"]) }).await;
+    let (admin, client) = (host.admin(), host.client());
+    let venue = client.with_token(token("venue_admin", Some("t1")));
+    let dead = client.submit("guest", json!({"do": "permanent"})).await;
+    client.wait(&dead, "dead").await;
+
+    let stored = offer(&admin, "/plugins?activate=false", guest("0.2.0"), &[]).await;
+    assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.body);
+    let stored = digest(&stored.body);
+    for caller in [&venue, &admin] {
+        is(&retry(caller, &dead, stored).await, StatusCode::CONFLICT, "release-never-served");
+    }
+    assert_eq!(client.job(&dead).await["state"], "dead", "nothing was changed");
+    let taken = change(&admin, "guest", "activate", Some(json!({ "digest": stored }))).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+    assert_eq!(retry(&venue, &dead, stored).await.status, StatusCode::ACCEPTED);
+    dead_of(&client, &dead, stored).await;
+
+    let strict = published(&admin, changed("0.3.0", str::to_owned, r#"{"required": ["strict"]}"#)).await;
+    is(&retry(&venue, &dead, digest(&strict)).await, StatusCode::CONFLICT, "payload-refused");
+
+    change(&admin, "guest", "retire", Some(json!({"mode": "drain"}))).await;
+    gone(&client, "guest").await;
+    is(&retry(&venue, &dead, stored).await, StatusCode::CONFLICT, "wrong-release");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_to_a_release_that_never_served_wants_an_admins_word() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["guest.wasm"])).await;
+    let admin = host.admin();
+    offer(&admin, "/plugins?activate=false", guest("0.2.0"), &[]).await;
+    let body = || Some(json!({"from": "0.1.0", "to": "0.2.0"}));
+    is(&change(&admin, "guest", "migrate", body()).await, StatusCode::CONFLICT, "release-never-served");
+    let taken = change(&admin, "guest", "migrate?unverified=true", body()).await;
+    assert_eq!((taken.status, &taken.body["moved"]), (StatusCode::OK, &json!(0)), "{}", taken.body);
+    change(&admin, "guest", "activate", Some(json!({"version": "0.2.0"}))).await;
+    assert_eq!(change(&admin, "guest", "migrate", body()).await.status, StatusCode::OK, "it has served");
+}
+
+/// Until the plugin is retired.
+async fn gone(client: &Client, name: &str) {
+    eventually(&format!("{name} is retired"), async || {
+        (client.get(&format!("/plugins/{name}")).await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+}
