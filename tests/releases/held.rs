@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{change, guest, is, offer, options, published, serves, slow_queues};
+use super::{change, guest, is, offer, options, problem, published, slow_queues};
 use crate::{
     plugins::repacked_with,
     support::{Answer, Client, Db, Host, HostOptions, eventually, token},
@@ -76,6 +76,42 @@ async fn a_migration_to_a_release_that_never_served_wants_an_admins_word() {
     assert_eq!((taken.status, &taken.body["moved"]), (StatusCode::OK, &json!(0)), "{}", taken.body);
     change(&admin, "guest", "activate", Some(json!({"version": "0.2.0"}))).await;
     assert_eq!(change(&admin, "guest", "migrate", body()).await.status, StatusCode::OK, "it has served");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_type_that_what_serves_does_not_name_run_on_the_release_that_took_them() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["guest.wasm"])).await;
+    let (admin, client) = (host.admin(), host.client());
+    let more = |manifest: &str| {
+        let job = "type = \"guest-new\"\nqueue = \"background\"\nschema = \"schema.json\"\nidempotency = \"none\"";
+        format!("{manifest}\n[[job]]\n{job}\n")
+    };
+    let two = published(&admin, changed("0.2.0", more, "{}")).await;
+    let at = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let job = json!({"type": "guest-new", "payload": {"do": "ok"}, "runAt": at}).to_string();
+    let taken = client.post(job.clone()).await;
+    assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.body);
+    let waits = taken.body["id"].as_str().unwrap();
+
+    let back = change(&admin, "guest", "rollback", None).await;
+    assert_eq!((back.status, &back.body["version"]), (StatusCode::OK, &json!("0.1.0")), "{}", back.body);
+    assert_eq!(problem(&client.post(job).await), "unknown-job-type");
+    // SQL cannot know; what comes in is checked by the release that named the type last.
+    let by_sql = "SELECT usher.submit('t1', 'guest-new', '{\"do\": \"ok\"}')::text";
+    let by_sql = db.text(by_sql).await.unwrap();
+    assert_eq!(client.wait(&by_sql, "completed").await["release"], digest(&two));
+
+    let three = published(&admin, guest("0.3.0")).await;
+    let unfit = &three["waiting"]["unfit"][0];
+    assert_eq!(
+        (&unfit["type"], &unfit["version"], &unfit["jobs"]),
+        (&json!("guest-new"), &json!("0.2.0"), &json!(1)),
+        "{three}"
+    );
+    db.execute("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'").await;
+    let job = client.wait(waits, "completed").await;
+    assert_eq!((&job["release"], &job["attempt"], &job["errors"]), (&two["digest"], &json!(1), &json!([])), "{job}");
 }
 
 /// Until the plugin is retired.

@@ -14,7 +14,10 @@ use crate::{
     config::Config,
     db::Pool,
     ids::{Digest, NodeId},
-    releases::{self, Meter, manifest, store::Standing},
+    releases::{
+        self, Meter, manifest,
+        store::{Dropped, Standing},
+    },
     submit::{Catalog, CatalogEntry},
 };
 
@@ -152,6 +155,9 @@ impl Registry {
         let standing = releases::store::standing(&mut db).await?;
         let waiting = releases::store::waiting(&mut db).await?;
         let quarantined = releases::store::quarantined(&mut db).await?;
+        let jobs = standing.iter().flat_map(|plugin| &plugin.release.manifest.jobs);
+        let named: Vec<_> = jobs.map(|job| job.job_type.clone()).collect();
+        let dropped = releases::store::dropped(&mut db, &named).await?;
         drop(db);
 
         let generations: HashMap<_, _> =
@@ -177,6 +183,9 @@ impl Registry {
                 }
             }
             self.enter(plugin, release.as_deref(), &mut entries);
+        }
+        for dropped in &dropped {
+            enter_dropped(dropped, &mut entries);
         }
         next.unserved = Arc::new(unserved);
         self.tell_sql(pool, &entries).await?;
@@ -249,5 +258,26 @@ impl Registry {
 
     pub(super) fn lock_judge(&self) -> std::sync::MutexGuard<'_, Judge> {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came in for a type before what serves dropped it, by SQL or as a child, is checked by the last release that names
+/// it, and runs there. New submits of it are refused.
+fn enter_dropped(dropped: &Dropped, entries: &mut BTreeMap<String, Arc<CatalogEntry>>) {
+    let manifest = &dropped.release.manifest;
+    let Some(job) = manifest.jobs.iter().find(|job| job.job_type == dropped.job_type) else { return };
+    let runs = (!dropped.quarantined).then_some(dropped.release.digest);
+    let entry = manifest::validator(&job.schema).and_then(|validator| {
+        CatalogEntry::new(job.clone(), manifest.name.clone(), runs, Arc::new(validator)).map_err(|e| e.to_string())
+    });
+    match entry {
+        Ok(mut entry) => {
+            entry.retiring = dropped.retiring;
+            entry.dropped = true;
+            entries.insert(job.job_type.clone(), Arc::new(entry));
+        }
+        Err(error) => {
+            tracing::error!(job.kind = job.job_type, error, "jobs of a type that was dropped cannot be checked")
+        }
     }
 }

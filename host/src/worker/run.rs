@@ -187,14 +187,23 @@ fn can_be_asked(journal: &[Recorded]) -> bool {
 }
 
 /// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if
-/// it accepts the payload, else the one that accepted it at submit. Nobody is held to a release in quarantine: its jobs
-/// run on the active one, as a redrive would.
+/// it accepts the payload, else the one that accepted it at submit; so does that one where what serves does not name the
+/// type any more. Nobody is held to a release in quarantine: its jobs run on the active one, as a redrive would.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
     let registry = &worker.registry;
     if let Some(held) = held(job, journal).filter(|held| !registry.is_barred(*held)) {
         return registry.by_digest(&worker.pool, held).await;
     }
-    let active = registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
+    let Some(active) = registry.resolve(&job.job_type) else {
+        // A type that is to be served waits for that: it is not served here, or its release is in quarantine.
+        return match job.accepted_by.filter(|_| !registry.unserved().contains(&job.job_type)) {
+            Some(accepted) if registry.is_barred(accepted) => {
+                Err(format!("only release {accepted} names this job type, and it is in quarantine"))
+            }
+            Some(accepted) => registry.by_digest(&worker.pool, accepted).await,
+            None => Err("no release serves this job type on this node".to_owned()),
+        };
+    };
     match job.accepted_by {
         Some(accepted) if accepted != active.digest && !active.accepts(&job.job_type, &job.payload) => {
             if registry.is_barred(accepted) {

@@ -19,7 +19,7 @@ pub use self::{
     retire::{
         Retirement, begin_retirement, delete, end_retirement, hold_type, lock_release, retirements, retiring, types_of,
     },
-    standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
+    standing::{Dropped, Standing, dropped, quarantined, reject, rejection, report, standing, waiting},
     usage::{Used, add_usage, clear_usage, usage},
     verified::{has_served, is_cleared, verified},
 };
