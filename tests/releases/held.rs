@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{change, guest, is, offer, options, problem, published, slow_queues};
+use super::{change, guest, is, offer, options, plugin, problem, published, slow_queues};
 use crate::{
     plugins::repacked_with,
     support::{Answer, Client, Db, Host, HostOptions, eventually, token},
@@ -112,6 +112,26 @@ async fn jobs_of_a_type_that_what_serves_does_not_name_run_on_the_release_that_t
     db.execute("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'").await;
     let job = client.wait(waits, "completed").await;
     assert_eq!((&job["release"], &job["attempt"], &job["errors"]), (&two["digest"], &json!(1), &json!([])), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_is_not_freed_under_a_submit_that_is_not_committed_yet() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, options(vec!["analytics.wasm", "guest.wasm"])).await;
+    let (admin, client) = (host.admin(), host.client());
+    let mut tx = db.pool.begin().await.unwrap();
+    let call = r#"SELECT usher.submit('t1', 'analytics-track', '{"event": "x"}')::text"#;
+    let id: String = sqlx::query_scalar(call).fetch_one(&mut *tx).await.unwrap();
+    for name in ["analytics", "guest"] {
+        let answer = change(&admin, name, "retire", Some(json!({"mode": "drain"}))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    }
+    // They end in the order of their names: when the second one is gone, the first one's turn has been.
+    gone(&client, "guest").await;
+    assert_eq!(plugin(&client, "analytics").await["state"], "retiring");
+    tx.commit().await.unwrap();
+    client.wait(&id, "completed").await;
+    gone(&client, "analytics").await;
 }
 
 /// Until the plugin is retired.

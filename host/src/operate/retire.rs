@@ -97,6 +97,11 @@ impl Operator {
         }
         let mut tx = self.pool.begin().await?;
         store::lock_plugin(&mut tx, &r.plugin).await?;
+        // Asked again when nobody can add one any more: a submit by SQL may have begun before, and a child is committed with
+        // its parent.
+        if !store::lock_types(&mut tx, &r.plugin).await? || queue::live_of(&mut tx, types, 1).await? > 0 {
+            return Ok(false);
+        }
         // Called off meanwhile, or done by another node.
         if store::end_retirement(&mut tx, &r.plugin, true).await? {
             store::stop_serving(&mut tx, &r.plugin, Reason::Retire, &r.asked_by).await?;
