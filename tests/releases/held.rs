@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{change, guest, is, offer, options, plugin, problem, published, slow_queues};
+use super::{bare, built, change, guest, is, offer, options, plugin, problem, published, slow_queues};
 use crate::{
     plugins::repacked_with,
     support::{Answer, Client, Db, Host, HostOptions, eventually, token},
@@ -132,6 +132,30 @@ async fn a_type_is_not_freed_under_a_submit_that_is_not_committed_yet() {
     tx.commit().await.unwrap();
     client.wait(&id, "completed").await;
     gone(&client, "analytics").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_cannot_be_read_just_now_is_no_fault_of_the_release() {
+    let db = Db::new().await;
+    let before = bare(&db).await;
+    published(&before.admin(), built("guest.wasm")).await;
+    let stored = offer(&before.admin(), "/plugins?activate=false", guest("0.2.0"), &[]).await;
+    assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.body);
+    before.terminate().await;
+    // A host that has only the one loaded that serves.
+    let host = bare(&db).await;
+    let admin = host.admin();
+    db.execute("ALTER TABLE releases RENAME COLUMN wasm TO hidden").await;
+    for (verb, body) in
+        [("activate", json!({"version": "0.2.0"})), ("migrate", json!({"from": "0.1.0", "to": "0.2.0"}))]
+    {
+        let answer = change(&admin, "guest", verb, Some(body)).await;
+        is(&answer, StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+        assert!(!answer.body.to_string().contains("wasm"), "not in the database's words: {}", answer.body);
+    }
+    db.execute("ALTER TABLE releases RENAME COLUMN hidden TO wasm").await;
+    let taken = change(&admin, "guest", "activate", Some(json!({"version": "0.2.0"}))).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
 }
 
 /// Until the plugin is retired.

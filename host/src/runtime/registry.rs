@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Release, Runtime, judging::Judge, ready::Unready};
+use super::{PublishError, Release, Runtime, judging::Judge, ready::Unready};
 use crate::{
     config::Config,
     db::Pool,
@@ -129,7 +129,7 @@ impl Registry {
     }
 
     /// Any stored release: one that a job is pinned to, or whose schema accepted its payload.
-    pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, String> {
+    pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, PublishError> {
         if let Some(release) = self.ready(digest) {
             return Ok(release);
         }
@@ -143,9 +143,8 @@ impl Registry {
             let mut db = pool.read().await?;
             releases::store::get(&mut db, digest).await
         };
-        let stored = stored.await.map_err(|e| format!("release {digest} could not be read: {e}"))?;
-        let stored = stored.ok_or_else(|| format!("release {digest} is not stored"))?;
-        self.load(pool, stored).await.map_err(|e| format!("release {digest}: {e}"))
+        let stored = stored.await?.ok_or(PublishError::Missing)?;
+        self.load(pool, stored).await
     }
 
     /// Brings this node to what serves now, as far as it is ready: a release that is not runs on other nodes only.
