@@ -2,6 +2,7 @@
 
 mod cli;
 mod cluster;
+mod held;
 mod hostile;
 mod manifests;
 mod publish;

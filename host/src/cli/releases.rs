@@ -281,7 +281,7 @@ fn findings(done: &Value) {
     }
     for unfit in done["waiting"]["unfit"].as_array().into_iter().flatten() {
         println!(
-            "{} waiting jobs of {} do not fit the new schema, e.g. job {} at \"{}\": they run on the release that accepted them ({})",
+            "{} waiting jobs of {} do not fit the new release, e.g. job {} at \"{}\": they run on the release that accepted them ({})",
             unfit["jobs"],
             text(&unfit["type"]),
             text(&unfit["example"]),

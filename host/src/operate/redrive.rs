@@ -10,7 +10,7 @@ use crate::{
         Ready,
         store::{self, Finished, Redrive},
     },
-    releases,
+    releases::{self, manifest},
 };
 
 /// How a dead job begins again.
@@ -114,15 +114,8 @@ impl Operator {
                 let message = format!("Release {asked} is in quarantine and runs nowhere; activate it first.");
                 return Err(OperateError::conflict("release-quarantined", message));
             }
-            let stored = releases::store::get(db, asked).await?.ok_or(OperateError::NoRelease(asked))?;
-            return if stored.manifest.jobs.iter().any(|own| own.job_type == job.job_type) {
-                Ok(Some(asked))
-            } else {
-                Err(OperateError::conflict(
-                    "wrong-release",
-                    format!("Release {asked} does not own \"{}\".", job.job_type),
-                ))
-            };
+            check_asked(db, job, asked).await?;
+            return Ok(Some(asked));
         }
         let active = self.catalog.get(&job.job_type).filter(|entry| {
             serde_json::from_str::<Value>(&job.payload).is_ok_and(|payload| entry.validator.is_valid(&payload))
@@ -137,6 +130,30 @@ impl Operator {
             }
         }
     }
+}
+
+/// Who may retry a job may not choose any code for it: only what an admin has let serve, for a type that its plugin owns now,
+/// and with a payload that it takes.
+async fn check_asked(db: &mut PgConnection, job: &Finished, asked: Digest) -> Result<(), OperateError> {
+    let stored = releases::store::get(db, asked).await?.ok_or(OperateError::NoRelease(asked))?;
+    let owner = releases::store::hold_type(db, &job.job_type).await?;
+    let named = stored.manifest.jobs.iter().find(|named| named.job_type == job.job_type);
+    let Some(named) = named.filter(|_| owner.as_ref() == Some(&stored.manifest.name)) else {
+        let message = format!("Release {asked} does not own \"{}\".", job.job_type);
+        return Err(OperateError::conflict("wrong-release", message));
+    };
+    if !releases::store::has_served(db, asked).await? {
+        let message = format!("Release {asked} has never served; an admin must activate it first.");
+        return Err(OperateError::conflict("release-never-served", message));
+    }
+    let takes = manifest::validator(&named.schema).is_ok_and(|validator| {
+        serde_json::from_str::<Value>(&job.payload).is_ok_and(|payload| validator.is_valid(&payload))
+    });
+    if !takes {
+        let message = format!("The schema of release {asked} refuses this job's payload.");
+        return Err(OperateError::conflict("payload-refused", message));
+    }
+    Ok(())
 }
 
 /// The job wants its keys back: free ones are taken, its own are there still, and one that another job holds by now

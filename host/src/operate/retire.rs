@@ -97,6 +97,11 @@ impl Operator {
         }
         let mut tx = self.pool.begin().await?;
         store::lock_plugin(&mut tx, &r.plugin).await?;
+        // Asked again when nobody can add one any more: a submit by SQL may have begun before, and a child is committed with
+        // its parent.
+        if !store::lock_types(&mut tx, &r.plugin).await? || queue::live_of(&mut tx, types, 1).await? > 0 {
+            return Ok(false);
+        }
         // Called off meanwhile, or done by another node.
         if store::end_retirement(&mut tx, &r.plugin, true).await? {
             store::stop_serving(&mut tx, &r.plugin, Reason::Retire, &r.asked_by).await?;
@@ -156,8 +161,19 @@ impl Operator {
 
     /// Moves jobs that are held to `from` (by an effect in their journal, or by a redrive) to `to`. A job moves that nobody
     /// runs, none of whose effects is under way or in doubt, whose payload `to` accepts, and whose effects so far are of
-    /// kinds that `to` asks for. Whether they replay shows when it runs: the check for nondeterminism guards.
-    pub async fn migrate(&self, from: &Stored, to: &Stored, by: &str) -> Result<Migrated, OperateError> {
+    /// kinds that `to` asks for. Whether they replay shows when it runs: the check for nondeterminism guards. `unverified`: also
+    /// to a release that has never served.
+    pub async fn migrate(
+        &self,
+        from: &Stored,
+        to: &Stored,
+        unverified: bool,
+        by: &str,
+    ) -> Result<Migrated, OperateError> {
+        if !unverified && !store::has_served(&mut *self.pool.read().await?, to.digest).await? {
+            let message = format!("{} has never served; activate it first.", to.manifest.version);
+            return Err(OperateError::conflict("release-never-served", message));
+        }
         let schemas: BTreeMap<_, _> = to
             .manifest
             .jobs
@@ -196,7 +212,7 @@ impl Operator {
             let moved = queue::pin(&mut tx, &moving, to.digest).await?;
             if moved > 0 {
                 // With each part: what was moved before an error is moved.
-                let detail = json!({ "from": from.digest, "to": to.digest, "moved": moved });
+                let detail = json!({ "from": from.digest, "to": to.digest, "moved": moved, "unverified": unverified });
                 let target = format!("plugin/{}", from.manifest.name);
                 audit::write(&mut tx, by, None, "plugin.migrate", &target, detail).await?;
             }

@@ -176,7 +176,7 @@ pub struct Published {
     pub activation: Option<Activation>,
     /// What recorded jobs did with it, where the policy asks.
     pub verified: Option<Report>,
-    /// Waiting jobs that its schemas would refuse; they run on the release that accepted them. `None`: nothing changed, or it
+    /// Waiting jobs that it would refuse; they run on the release that accepted them. `None`: nothing changed, or it
     /// could not be told.
     pub waiting: Option<Waiting>,
 }
@@ -334,7 +334,7 @@ impl Registry {
                 plugin.name = release.manifest.name,
                 job.kind = unfit.job_type,
                 jobs = unfit.jobs,
-                "waiting jobs do not fit the new schema; they run on the release that accepted them"
+                "waiting jobs do not fit the new release; they run on the release that accepted them"
             );
         }
         Some(waiting)

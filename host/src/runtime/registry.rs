@@ -9,12 +9,15 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Release, Runtime, judging::Judge, ready::Unready};
+use super::{PublishError, Release, Runtime, judging::Judge, ready::Unready};
 use crate::{
     config::Config,
     db::Pool,
     ids::{Digest, NodeId},
-    releases::{self, Meter, manifest, store::Standing},
+    releases::{
+        self, Meter, manifest,
+        store::{Dropped, Standing},
+    },
     submit::{Catalog, CatalogEntry},
 };
 
@@ -126,7 +129,7 @@ impl Registry {
     }
 
     /// Any stored release: one that a job is pinned to, or whose schema accepted its payload.
-    pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, String> {
+    pub async fn by_digest(&self, pool: &Pool, digest: Digest) -> Result<Arc<Release>, PublishError> {
         if let Some(release) = self.ready(digest) {
             return Ok(release);
         }
@@ -140,9 +143,8 @@ impl Registry {
             let mut db = pool.read().await?;
             releases::store::get(&mut db, digest).await
         };
-        let stored = stored.await.map_err(|e| format!("release {digest} could not be read: {e}"))?;
-        let stored = stored.ok_or_else(|| format!("release {digest} is not stored"))?;
-        self.load(pool, stored).await.map_err(|e| format!("release {digest}: {e}"))
+        let stored = stored.await?.ok_or(PublishError::Missing)?;
+        self.load(pool, stored).await
     }
 
     /// Brings this node to what serves now, as far as it is ready: a release that is not runs on other nodes only.
@@ -152,6 +154,9 @@ impl Registry {
         let standing = releases::store::standing(&mut db).await?;
         let waiting = releases::store::waiting(&mut db).await?;
         let quarantined = releases::store::quarantined(&mut db).await?;
+        let jobs = standing.iter().flat_map(|plugin| &plugin.release.manifest.jobs);
+        let named: Vec<_> = jobs.map(|job| job.job_type.clone()).collect();
+        let dropped = releases::store::dropped(&mut db, &named).await?;
         drop(db);
 
         let generations: HashMap<_, _> =
@@ -177,6 +182,9 @@ impl Registry {
                 }
             }
             self.enter(plugin, release.as_deref(), &mut entries);
+        }
+        for dropped in &dropped {
+            enter_dropped(dropped, &mut entries);
         }
         next.unserved = Arc::new(unserved);
         self.tell_sql(pool, &entries).await?;
@@ -249,5 +257,26 @@ impl Registry {
 
     pub(super) fn lock_judge(&self) -> std::sync::MutexGuard<'_, Judge> {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came in for a type before what serves dropped it, by SQL or as a child, is checked by the last release that names
+/// it, and runs there. New submits of it are refused.
+fn enter_dropped(dropped: &Dropped, entries: &mut BTreeMap<String, Arc<CatalogEntry>>) {
+    let manifest = &dropped.release.manifest;
+    let Some(job) = manifest.jobs.iter().find(|job| job.job_type == dropped.job_type) else { return };
+    let runs = (!dropped.quarantined).then_some(dropped.release.digest);
+    let entry = manifest::validator(&job.schema).and_then(|validator| {
+        CatalogEntry::new(job.clone(), manifest.name.clone(), runs, Arc::new(validator)).map_err(|e| e.to_string())
+    });
+    match entry {
+        Ok(mut entry) => {
+            entry.retiring = dropped.retiring;
+            entry.dropped = true;
+            entries.insert(job.job_type.clone(), Arc::new(entry));
+        }
+        Err(error) => {
+            tracing::error!(job.kind = job.job_type, error, "jobs of a type that was dropped cannot be checked")
+        }
     }
 }

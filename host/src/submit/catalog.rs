@@ -23,6 +23,8 @@ pub struct CatalogEntry {
     pub validator: Arc<jsonschema::Validator>,
     /// Its plugin is being retired: it takes no submits any more, but for the children of jobs that were taken before.
     pub retiring: bool,
+    /// What serves its plugin does not name it any more, and the last release that did stands here. As with `retiring`.
+    pub dropped: bool,
     /// The key template, parsed; `None`: the whole payload is the key, or there is none.
     pub template: Option<Template>,
 }
@@ -36,7 +38,7 @@ impl CatalogEntry {
         validator: Arc<jsonschema::Validator>,
     ) -> Result<Self, TemplateError> {
         let template = job_type.idempotency.as_ref().and_then(|i| i.key.as_deref()).map(Template::parse).transpose()?;
-        Ok(Self { job_type, plugin, digest, validator, retiring: false, template })
+        Ok(Self { job_type, plugin, digest, validator, retiring: false, dropped: false, template })
     }
 }
 
@@ -47,6 +49,11 @@ impl Catalog {
 
     pub fn known(&self) -> Vec<String> {
         self.types.load().keys().cloned().collect()
+    }
+
+    /// Those that what serves names.
+    pub fn named(&self) -> Vec<String> {
+        self.types.load().iter().filter(|(_, entry)| !entry.dropped).map(|(job_type, _)| job_type.clone()).collect()
     }
 
     pub fn replace(&self, types: BTreeMap<String, Arc<CatalogEntry>>) {

@@ -160,8 +160,12 @@ impl Submitter {
 
     /// All checks of a job that is submitted with others, without I/O.
     pub fn prepare(&self, job: NewJob) -> Result<PreparedJob, SubmitError> {
-        if let Some(entry) = self.catalog.get(&job.job_type).filter(|entry| entry.retiring) {
-            return Err(SubmitError::Retiring { job_type: job.job_type, plugin: entry.plugin.clone() });
+        match self.catalog.get(&job.job_type) {
+            Some(entry) if entry.retiring => {
+                return Err(SubmitError::Retiring { job_type: job.job_type, plugin: entry.plugin.clone() });
+            }
+            Some(entry) if entry.dropped => return Err(self.unknown(&job)),
+            _ => {}
         }
         self.check(job, &Origin { id: JobId::new(), parent: None, delay_ms: 0 })
     }
@@ -219,11 +223,12 @@ impl Submitter {
         self.check(job, &origin)
     }
 
+    fn unknown(&self, job: &NewJob) -> SubmitError {
+        SubmitError::UnknownType { given: job.job_type.clone(), known: self.catalog.named() }
+    }
+
     fn check(&self, job: NewJob, origin: &Origin) -> Result<PreparedJob, SubmitError> {
-        let entry = self
-            .catalog
-            .get(&job.job_type)
-            .ok_or_else(|| SubmitError::UnknownType { given: job.job_type.clone(), known: self.catalog.known() })?;
+        let entry = self.catalog.get(&job.job_type).ok_or_else(|| self.unknown(&job))?;
         // The policy refuses a release whose queue is not configured; here a node's own file may differ.
         let queue = self.queues.0.get(&entry.job_type.queue).ok_or(SubmitError::Field {
             pointer: "/type",

@@ -13,8 +13,8 @@ use crate::{
     ids::{Digest, Tier},
     journal::{Class, EffectState, Recorded, store::Journal},
     queue::Claimed,
-    releases::Usage,
-    runtime::{Ended, JobInput, Release, TrapKind, Verdict},
+    releases::{Usage, store::StoreError},
+    runtime::{Ended, JobInput, PublishError, Release, TrapKind, Verdict},
 };
 
 /// A job that took this many nodes down with it is not run again.
@@ -187,21 +187,41 @@ fn can_be_asked(journal: &[Recorded]) -> bool {
 }
 
 /// A redrive runs what it chose. A job that journaled an effect stays on its release. Otherwise the active one runs it if
-/// it accepts the payload, else the one that accepted it at submit. Nobody is held to a release in quarantine: its jobs
-/// run on the active one, as a redrive would.
+/// it accepts the payload, else the one that accepted it at submit; so does that one where what serves does not name the
+/// type any more. Nobody is held to a release in quarantine: its jobs run on the active one, as a redrive would.
 async fn resolve(worker: &Worker, job: &Claimed, journal: &[Recorded]) -> Result<Arc<Release>, String> {
     let registry = &worker.registry;
     if let Some(held) = held(job, journal).filter(|held| !registry.is_barred(*held)) {
-        return registry.by_digest(&worker.pool, held).await;
+        return load(worker, held).await;
     }
-    let active = registry.resolve(&job.job_type).ok_or("no release serves this job type on this node")?;
+    let Some(active) = registry.resolve(&job.job_type) else {
+        // A type that is to be served waits for that: it is not served here, or its release is in quarantine.
+        return match job.accepted_by.filter(|_| !registry.unserved().contains(&job.job_type)) {
+            Some(accepted) if registry.is_barred(accepted) => {
+                Err(format!("only release {accepted} names this job type, and it is in quarantine"))
+            }
+            Some(accepted) => load(worker, accepted).await,
+            None => Err("no release serves this job type on this node".to_owned()),
+        };
+    };
     match job.accepted_by {
         Some(accepted) if accepted != active.digest && !active.accepts(&job.job_type, &job.payload) => {
             if registry.is_barred(accepted) {
                 return Err(format!("only release {accepted} accepts this payload, and it is in quarantine"));
             }
-            registry.by_digest(&worker.pool, accepted).await
+            load(worker, accepted).await
         }
         _ => Ok(active),
     }
+}
+
+async fn load(worker: &Worker, digest: Digest) -> Result<Arc<Release>, String> {
+    worker.registry.by_digest(&worker.pool, digest).await.map_err(|error| match error {
+        // A job's errors are for its tenant, and no place for the database's words.
+        PublishError::Store(StoreError::Database(error)) => {
+            tracing::warn!(error = %error, plugin.digest = %digest, "a release could not be read");
+            format!("release {digest} could not be read")
+        }
+        error => format!("release {digest}: {}", error.told()),
+    })
 }

@@ -11,6 +11,7 @@ use crate::{
     db::Pool,
     ids::{JobId, Tier},
     queue::{self, Bell, Lanes, Settlement, Verdict},
+    releases,
     submit::{self, PreparedJob, Submitter, Trouble},
     webhooks::{self, Event, Failed},
 };
@@ -183,6 +184,12 @@ impl Settler {
         let alerts: Vec<_> =
             batch.iter().filter(|s| settled.ids.contains(&s.settlement.id)).filter_map(|s| s.alert.clone()).collect();
         alerts::raise(&mut tx, &alerts).await?;
+        let mut types: Vec<_> = batch.iter().flat_map(|s| s.children.iter().map(PreparedJob::job_type)).collect();
+        if !types.is_empty() {
+            types.sort_unstable();
+            types.dedup();
+            releases::store::hold_types(&mut tx, &types).await?;
+        }
         for tier in Tier::ALL {
             let children: Vec<_> = batch
                 .iter()

@@ -12,8 +12,11 @@ use crate::{
     http::{State, body::Fields, caller::admin, problem::Problem},
     ids::Digest,
     operate::{Asked, Changed, Mode, Target},
-    releases::{Stored, store::Reason},
-    runtime::Place,
+    releases::{
+        Stored,
+        store::{Reason, StoreError},
+    },
+    runtime::{Place, PublishError},
 };
 
 /// `POST /plugins/{name}/activate {"version" | "digest"}`. `?unverified=true`: it serves whatever `plugins.require_verify`
@@ -66,9 +69,7 @@ async fn change(
     caller: &Caller,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     // Nobody is sent to a release that cannot run.
-    let ready = state.registry.by_digest(&state.pool, release.digest).await.map_err(|message| {
-        Problem::new(StatusCode::CONFLICT, "release-cannot-run", format!("Nothing was changed: {message}."))
-    })?;
+    let ready = state.registry.by_digest(&state.pool, release.digest).await.map_err(|error| cannot_run(&error))?;
     let asked = state.registry.require_verified(&state.pool, &ready, unverified).await;
     let report = asked.map_err(|error| refused("Nothing was changed", &error, Place::default()))?;
     let asked = report.as_ref().map(|report| Asked { passed: report.vouches(), on_record: report.on_record() });
@@ -81,6 +82,19 @@ async fn change(
     let mut shown = shown(&release.manifest.name, &done);
     shown["verified"] = report.map_or(Value::Null, |report| report.to_json());
     Ok((code, Json(shown)))
+}
+
+/// Nothing was changed, since the release cannot be had here: for now, or at all.
+fn cannot_run(error: &PublishError) -> Problem {
+    match error {
+        PublishError::Store(StoreError::Database(error)) => Problem::database(error),
+        error if error.is_passing() => Problem::busy("The release could not be loaded just now; nothing was changed."),
+        error => {
+            let told = error.told();
+            let detail = format!("Nothing was changed: {}.", told.trim_end_matches('.'));
+            Problem::new(StatusCode::CONFLICT, "release-cannot-run", detail)
+        }
+    }
 }
 
 fn shown(name: &str, done: &Changed) -> Value {
@@ -143,25 +157,27 @@ pub(in crate::http) async fn delete_release(
 }
 
 /// `POST /plugins/{name}/migrate {"from", "to"}`, digests or versions: jobs that are held to one release go to another.
+/// `?unverified=true`: also to one that has never served.
 pub(in crate::http) async fn migrate(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
     let name = known(name)?;
+    let mut unverified = false;
+    flags(query.as_deref(), &mut [("unverified", &mut unverified)])?;
     let mut fields = Fields::read(&headers, body, &["from", "to"]).await?;
     let from = named(&state, &name, &mut fields, "from").await?;
     let to = named(&state, &name, &mut fields, "to").await?;
     if from.digest == to.digest {
         return Err(Problem::field("/to", "is the release that they are held to"));
     }
-    state.registry.by_digest(&state.pool, to.digest).await.map_err(|message| {
-        Problem::new(StatusCode::CONFLICT, "release-cannot-run", format!("Nothing was changed: {message}."))
-    })?;
-    let done = state.operator.migrate(&from, &to, &caller.subject).await?;
+    state.registry.by_digest(&state.pool, to.digest).await.map_err(|error| cannot_run(&error))?;
+    let done = state.operator.migrate(&from, &to, unverified, &caller.subject).await?;
     let left = done.running + done.in_doubt + done.refused + done.not_granted;
     Ok(Json(
         json!({ "name": name, "from": from.digest, "to": to.digest, "moved": done.moved, "left": left, "leftBecause": {

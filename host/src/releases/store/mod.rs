@@ -16,10 +16,13 @@ pub use self::{
         quarantine, serves_since, stop_serving, take_effect, take_types, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
-    retire::{Retirement, begin_retirement, delete, end_retirement, lock_release, retirements, retiring, types_of},
-    standing::{Standing, quarantined, reject, rejection, report, standing, waiting},
+    retire::{
+        Retirement, begin_retirement, delete, end_retirement, hold_type, hold_types, lock_release, lock_types,
+        retirements, retiring, types_of,
+    },
+    standing::{Dropped, Standing, dropped, quarantined, reject, rejection, report, standing, waiting},
     usage::{Used, add_usage, clear_usage, usage},
-    verified::{is_cleared, verified},
+    verified::{has_served, is_cleared, verified},
 };
 use super::{Manifest, Needs, Stored};
 use crate::ids::Digest;
@@ -245,7 +248,8 @@ pub async fn know(db: &mut PgConnection, types: &[KnownType]) -> sqlx::Result<()
         ), changed AS (
             SELECT n.* FROM n JOIN job_types t USING (job_type)
             WHERE (t.queue, t.tier, t.max_attempts, t.expiry) IS DISTINCT FROM (n.queue, n.tier, n.max_attempts, n.expiry)
-            ORDER BY job_type FOR UPDATE OF t
+            -- Not FOR UPDATE: that would wait for every open transaction that has submitted by SQL.
+            ORDER BY job_type FOR NO KEY UPDATE OF t
         )
         UPDATE job_types t
         SET queue = c.queue, tier = c.tier, max_attempts = c.max_attempts, expiry = c.expiry

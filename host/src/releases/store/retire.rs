@@ -74,6 +74,35 @@ pub async fn types_of(db: &mut PgConnection, plugin: &str) -> sqlx::Result<Vec<S
         .await
 }
 
+/// The plugin that owns a job type, which it does until the end of the transaction. `None`: nobody does.
+pub async fn hold_type(db: &mut PgConnection, job_type: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT plugin FROM job_types WHERE job_type = $1 FOR KEY SHARE", job_type)
+        .fetch_optional(db)
+        .await
+}
+
+/// These types are not freed until the end of the transaction; who frees them sees the jobs that it inserts.
+pub async fn hold_types(db: &mut PgConnection, types: &[&str]) -> sqlx::Result<()> {
+    let types: Vec<_> = types.iter().map(|job_type| (*job_type).to_owned()).collect();
+    sqlx::query_scalar!(
+        "SELECT job_type FROM job_types WHERE job_type = ANY ($1) ORDER BY job_type FOR KEY SHARE",
+        &types
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// Nobody inserts a job of the plugin's types until the end of the transaction, by whatever holds them (`hold_types`,
+/// `usher.submit`). False: somebody is about to, and is not waited for.
+pub async fn lock_types(db: &mut PgConnection, plugin: &str) -> sqlx::Result<bool> {
+    let locked = sqlx::query_scalar!("SELECT job_type FROM job_types WHERE plugin = $1 FOR UPDATE SKIP LOCKED", plugin)
+        .fetch_all(&mut *db)
+        .await?;
+    let all = types_of(db, plugin).await?;
+    Ok(locked.len() == all.len())
+}
+
 /// Nobody names it anew until the end of the transaction (see `hold`). False: its bytes are not there.
 pub async fn lock_release(db: &mut PgConnection, digest: Digest) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(

@@ -48,6 +48,49 @@ pub async fn standing(db: &mut PgConnection) -> sqlx::Result<Vec<Standing>> {
     standing.collect()
 }
 
+/// A job type that its plugin owns and that nothing which stands for a plugin names any more.
+#[derive(Debug)]
+pub struct Dropped {
+    pub job_type: String,
+    /// The last that served and names it.
+    pub release: Stored,
+    pub quarantined: bool,
+    pub retiring: bool,
+}
+
+/// `named`: the types of what stands.
+pub async fn dropped(db: &mut PgConnection, named: &[String]) -> sqlx::Result<Vec<Dropped>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT t.job_type, t.retiring, l.digest AS "digest!", l.manifest AS "manifest!", l.needs AS "needs!",
+               l.quarantined AS "quarantined!"
+        FROM job_types t
+        CROSS JOIN LATERAL (
+            SELECT r.digest, r.manifest, r.needs, r.quarantined_at IS NOT NULL AS quarantined
+            FROM activations a JOIN releases r ON r.digest = a.digest
+            WHERE a.plugin = t.plugin AND a.effective_at IS NOT NULL AND r.deleted_at IS NULL
+              AND EXISTS (SELECT FROM jsonb_array_elements(r.manifest -> 'jobs') AS job WHERE job ->> 'type' = t.job_type)
+            -- One that can run before one that cannot.
+            ORDER BY r.quarantined_at IS NOT NULL, a.generation DESC LIMIT 1
+        ) AS l
+        WHERE NOT t.job_type = ANY ($1)
+        ORDER BY t.job_type
+        "#,
+        named,
+    )
+    .fetch_all(db)
+    .await?;
+    let dropped = rows.into_iter().map(|row| {
+        Ok(Dropped {
+            job_type: row.job_type,
+            release: stored(&row.digest, row.manifest, row.needs)?,
+            quarantined: row.quarantined,
+            retiring: row.retiring,
+        })
+    });
+    dropped.collect()
+}
+
 /// Activations that wait until the live nodes are ready, with their generations.
 pub async fn waiting(db: &mut PgConnection) -> sqlx::Result<Vec<(i64, Stored)>> {
     let rows = sqlx::query!(

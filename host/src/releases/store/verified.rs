@@ -21,6 +21,16 @@ pub async fn is_cleared(db: &mut PgConnection, digest: Digest) -> sqlx::Result<b
     .await
 }
 
+/// Whether it serves, or has served. An activation that waits, or was withdrawn, is no service.
+pub async fn has_served(db: &mut PgConnection, digest: Digest) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM activations WHERE digest = $1 AND effective_at IS NOT NULL) AS "is!""#,
+        digest.as_bytes()
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Recorded jobs did the same with it.
 pub async fn verified(db: &mut PgConnection, digest: Digest) -> sqlx::Result<()> {
     sqlx::query!("UPDATE releases SET verified_at = now() WHERE digest = $1", digest.as_bytes()).execute(db).await?;

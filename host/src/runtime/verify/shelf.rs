@@ -88,8 +88,8 @@ impl<'a> Shelf<'a> {
         }
         Ok(match registry.by_digest(self.pool, digest).await {
             Ok(release) => Some(Stage::of(&registry.runtime, release)),
-            Err(message) => {
-                tracing::debug!(plugin.digest = %digest, error = message, "a release that a record names cannot be run");
+            Err(error) => {
+                tracing::debug!(plugin.digest = %digest, error = error.told(), "a release that a record names cannot be run");
                 None
             }
         })

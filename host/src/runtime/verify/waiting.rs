@@ -13,11 +13,11 @@ use crate::{
     runtime::Release,
 };
 
-/// Waiting jobs against the schemas of a new release.
+/// Waiting jobs against the types and schemas of a new release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// Jobs that its schemas would refuse, by type and by the release that accepted them.
+    /// Jobs that it would refuse, by type and by the release that accepted them.
     pub unfit: Vec<Unfit>,
     /// There are so many that not all were looked at.
     pub at_least: bool,
@@ -35,7 +35,7 @@ pub struct Unfit {
     pub version: Option<String>,
     pub jobs: u64,
     pub example: JobId,
-    /// RFC 6901, into the example's payload.
+    /// RFC 6901, into the example's payload; empty where the release does not name the type.
     pub pointer: String,
     /// What is wrong there, without the payload's values.
     pub message: String,
@@ -47,30 +47,34 @@ const PAGE_BYTES: i64 = 8 << 20;
 /// Jobs that are looked at.
 const MOST: usize = 100_000;
 
-/// Which waiting jobs the schemas of this release would refuse. Jobs that had an effect stay on their release and are not asked
-/// about; nor are those that the same schema has accepted before.
+/// Which waiting jobs this release would refuse: by its schemas, or since it does not name their type, which its plugin owns.
+/// Jobs that had an effect stay on their release and are not asked about; nor are those that the same schema has accepted
+/// before.
 pub async fn unfit(pool: &Pool, release: &Release) -> Result<Waiting, VerifyError> {
     let mut found: BTreeMap<(String, Option<Digest>), Unfit> = BTreeMap::new();
     let mut looked = 0;
-    for job in &release.manifest.jobs {
-        let Some(validator) = release.validators.get(&job.job_type) else { continue };
-        let known = {
-            let mut db = pool.read().await?;
-            releases::store::with_schema(&mut db, &release.manifest.name, &job.job_type, &job.schema).await?
+    for (job_type, validator) in asked(pool, release).await? {
+        let job = release.manifest.jobs.iter().find(|job| job.job_type == job_type);
+        let known = match job {
+            Some(job) => {
+                let mut db = pool.read().await?;
+                releases::store::with_schema(&mut db, &release.manifest.name, &job_type, &job.schema).await?
+            }
+            None => Vec::new(),
         };
         for tier in Tier::ALL {
             let mut after = Uuid::nil();
             loop {
                 let page = {
                     let mut db = pool.read().await?;
-                    store::waiting(&mut db, tier, &job.job_type, &known, after, PAGE_BYTES, PAGE).await?
+                    store::waiting(&mut db, tier, &job_type, &known, after, PAGE_BYTES, PAGE).await?
                 };
                 let Some(last) = page.last() else { break };
                 after = last.id;
                 looked += page.len();
-                for (job_id, accepted_by, (pointer, message)) in refused(page, validator).await? {
-                    let entry = found.entry((job.job_type.clone(), accepted_by)).or_insert_with(|| Unfit {
-                        job_type: job.job_type.clone(),
+                for (job_id, accepted_by, (pointer, message)) in refused(page, validator.as_ref()).await? {
+                    let entry = found.entry((job_type.clone(), accepted_by)).or_insert_with(|| Unfit {
+                        job_type: job_type.clone(),
                         accepted_by,
                         version: None,
                         jobs: 0,
@@ -89,16 +93,35 @@ pub async fn unfit(pool: &Pool, release: &Release) -> Result<Waiting, VerifyErro
     named(pool, found, false).await
 }
 
+/// A type of its plugin with its validator; without: it does not name it.
+type Asked = (String, Option<Arc<jsonschema::Validator>>);
+
+async fn asked(pool: &Pool, release: &Release) -> Result<Vec<Asked>, VerifyError> {
+    let mut types: Vec<_> =
+        release.validators.iter().map(|(t, validator)| (t.clone(), Some(Arc::clone(validator)))).collect();
+    let mut db = pool.read().await?;
+    let owned = releases::store::types_of(&mut db, &release.manifest.name).await?;
+    let dropped = owned.into_iter().filter(|owned| release.manifest.jobs.iter().all(|job| job.job_type != *owned));
+    types.extend(dropped.map(|owned| (owned, None)));
+    Ok(types)
+}
+
 type Refused = (JobId, Option<Digest>, (String, String));
 
 /// On a thread that nobody waits for: schemas compute.
 async fn refused(
     page: Vec<store::Waiting>,
-    validator: &Arc<jsonschema::Validator>,
+    validator: Option<&Arc<jsonschema::Validator>>,
 ) -> Result<Vec<Refused>, VerifyError> {
-    let validator = Arc::clone(validator);
+    let validator = validator.cloned();
     let looked = tokio::task::spawn_blocking(move || -> Vec<Refused> {
-        let wrong = |job: store::Waiting| Some((JobId(job.id), job.accepted_by, wrong(&validator, &job.payload)?));
+        let wrong = |job: store::Waiting| {
+            let wrong = match &validator {
+                Some(validator) => wrong(validator, &job.payload)?,
+                None => (String::new(), "the release does not name the type".to_owned()),
+            };
+            Some((JobId(job.id), job.accepted_by, wrong))
+        };
         page.into_iter().filter_map(wrong).collect()
     });
     looked.await.map_err(|_| VerifyError::Stage("the look at its payload failed".to_owned()))
@@ -145,7 +168,7 @@ impl fmt::Display for Unfit {
         };
         write!(
             f,
-            "{} waiting jobs of {} (accepted by {by}) do not fit its schema, e.g. job {} at \"{}\": {}",
+            "{} waiting jobs of {} (accepted by {by}) do not fit it, e.g. job {} at \"{}\": {}",
             self.jobs, self.job_type, self.example, self.pointer, self.message
         )
     }
