@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Rig;
 use crate::support::{HostOptions, product::TYPES};
 
-/// Changes to a good payload (null takes a field away), and the pointer of what is wrong with it then; empty: the payload as a whole.
+/// Changes to a good payload (null takes a field away), and the pointer of what is wrong then; empty: the payload as a whole.
 fn wrong(job_type: &str) -> Vec<(Value, &'static str)> {
     match job_type {
         "payment-process" => vec![
