@@ -53,6 +53,13 @@ async fn a_finished_job_replays_byte_for_byte_and_nothing_leaves() {
     for id in &ids {
         let (code, said) = replay(&db, &[id]).await;
         assert!(code == 0 && said.contains("byte for byte"), "{id}: {said}");
+        // The end itself is printed, as it was stored.
+        let end = format!(
+            "SELECT coalesce('completed ' || result::text, 'permanent failure: no') FROM jobs_archive WHERE id = '{id}'"
+        );
+        let end = db.text(&end).await.unwrap();
+        let line = said.lines().find(|line| line.starts_with(&end)).unwrap_or_else(|| panic!("{id} {end}: {said}"));
+        assert!(line == end || end.starts_with("permanent"), "{id} {end}: {said}");
     }
     assert_eq!(sink.mails().await.len(), mails, "no mail left");
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive").await, rows, "nothing is written");
@@ -80,7 +87,9 @@ async fn another_release_is_told_from_the_one_that_ran_by_its_first_difference()
     let id = host.client().submit("analytics-track", json!({"event": "door opened"})).await;
     host.client().wait(&id, "completed").await;
     let (code, said) = replay(&db, &[&id]).await;
-    assert_eq!(code, 0, "{said}");
+    let result = db.text("SELECT result::text FROM jobs_archive").await.unwrap();
+    assert!(result.contains("\"v1\""), "{result}");
+    assert!(code == 0 && said.lines().any(|line| line == format!("completed {result}")), "{result}: {said}");
     place(&component("analytics-v2.wasm"), &host.plugins().join("analytics.wasm"));
     let newer = "SELECT 'sha256:' || encode(digest, 'hex') FROM releases WHERE version = '0.2.0'";
     let newer = eventually("the second release is stored", async || db.text(newer).await).await;

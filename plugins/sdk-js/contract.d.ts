@@ -18,9 +18,9 @@ declare module 'usher:plugin/types@0.1.0' {
     tenant: string;
     /** The submitted bytes, identical on every attempt: JSON, at most 256 KiB. */
     payload: string;
-    /** Counts from 1. It is not replayed: what is asked of the host must not depend on it. */
+    /** Which attempt this is, a count from 1. It is not replayed: what is asked of the host must not depend on it. */
     attempt: number;
-    /** The attempt after which the host gives up. */
+    /** The count of attempts after which the host gives up. */
     maxAttempts: number;
   }
   /** A postponement by the guest. */
@@ -44,7 +44,7 @@ declare module 'usher:plugin/types@0.1.0' {
     code: string;
     /** The provider's words, for people. */
     message: string;
-    /** The protocol's status where it has one (HTTP, SMTP). */
+    /** The protocol's status code where it has one (HTTP, SMTP). */
     status: number | null;
   }
   /**
@@ -143,27 +143,28 @@ declare module 'usher:plugin/stripe@0.1.0' {
   import type { Pairs } from 'usher:plugin/types@0.1.0';
   /** A payment to be made. */
   export interface Payment {
-    /** More than 0, at most 99,999,999 (IDR: 999,999,999,999). */
+    /** In the currency's smallest unit: more than 0, at most 99,999,999 (IDR: 999,999,999,999). */
     amount: number;
+    /** ISO 4217, in lower case. */
     currency: string;
-    /** `cus_…` */
+    /** Whose payment method it is: `cus_…` */
     customer: string | null;
-    /** `pm_…` */
+    /** What is charged: `pm_…` */
     paymentMethod: string | null;
     /** Charge at once. */
     confirm: boolean;
     /** A connected account that is paid, if the operator's profile reaches it. */
     destination: string | null;
-    /** What of it stays; only with `destination`. */
+    /** What of it stays, in the currency's smallest unit; only with `destination`. */
     applicationFee: number | null;
     /** Further form fields, allow-listed by the host, and `metadata[…]`. */
     extra: Pairs;
   }
   /** Money to be given back. */
   export interface Refund {
-    /** `pi_…` */
+    /** The payment that is given back: `pi_…` */
     paymentIntent: string;
-    /** Absent: all that is left of it. */
+    /** In the currency's smallest unit. Absent: all that is left of it. */
     amount: number | null;
     /** `duplicate`, `fraudulent` or `requested_by_customer`. */
     reason: string | null;
@@ -174,17 +175,22 @@ declare module 'usher:plugin/stripe@0.1.0' {
   export interface Payout {
     /** `acct_…`; absent: the profile's own. */
     account: string | null;
+    /** In the currency's smallest unit: more than 0. */
     amount: number;
+    /** ISO 4217, in lower case. */
     currency: string;
     /** As of a payment. */
     extra: Pairs;
   }
   /** Money to be moved to a connected account. */
   export interface Transfer {
+    /** In the currency's smallest unit: more than 0. */
     amount: number;
+    /** ISO 4217, in lower case. */
     currency: string;
     /** `acct_…`, one that the operator's profile names. */
     destination: string;
+    /** Stripe's name for what belongs together, such as the transfers of one order. */
     transferGroup: string | null;
     /** As of a payment. */
     extra: Pairs;
@@ -195,7 +201,9 @@ declare module 'usher:plugin/stripe@0.1.0' {
     id: string;
     /** Stripe's own word: `succeeded`, `requires_action`, `pending`. */
     status: string;
+    /** In the currency's smallest unit: that of the object, as Stripe says it. */
     amount: number;
+    /** ISO 4217, in lower case. */
     currency: string;
     /** The object as Stripe showed it, without client secrets; JSON. */
     raw: string;
@@ -204,7 +212,7 @@ declare module 'usher:plugin/stripe@0.1.0' {
   export function createPaymentIntent(payment: Payment): Outcome;
   /** A payment intent as it is now: read once, and the same on every later attempt. */
   export function getPaymentIntent(id: string): Outcome;
-  /** Takes what was authorised. `amount` absent: all of it. */
+  /** Takes what was authorised: `amount`, in the currency's smallest unit. Absent: all of it. */
   export function capturePaymentIntent(id: string, amount: number | null): Outcome;
   /** Gives up a payment that was not taken. `reason`: `duplicate`, `fraudulent`, `requested_by_customer` or `abandoned`. */
   export function cancelPaymentIntent(id: string, reason: string | null): Outcome;
@@ -250,7 +258,7 @@ declare module 'usher:plugin/solana@0.1.0' {
     tokenAccount: string;
     /** Of the transaction. */
     signature: string;
-    /** The one in which it landed. */
+    /** The number of the slot in which it landed. */
     slot: number;
   }
   /**
@@ -258,7 +266,9 @@ declare module 'usher:plugin/solana@0.1.0' {
    * and signed anew only when none before can.
    * `label` (1 to 64 bytes) names the mint inside the job; the same label always means the same mint address, so that another
    * NFT under it is `rejected` (`label-taken`). Also `rejected`: what the chain refuses for good, by its own word (such as
-   * `InstructionError`), `collection-not-found`, and `lamports-per-job` when the job would spend more than it may.
+   * `InstructionError`), `collection-not-found`, and `lamports-per-job` when the job would spend more lamports than it may.
+   * `denied` where the function or the collection is not granted or no wallet serves the tenant; `invalid` for what is no NFT,
+   * as its fields say above.
    */
   export function mintNft(label: string, nft: Nft): Minted;
 }
@@ -291,13 +301,14 @@ declare module 'usher:plugin/email@0.1.0' {
     html: string | null;
     /** An address as in `to`. */
     replyTo: string | null;
+    /** Files beside the text; an empty list for none. */
     attachments: Attachment[];
   }
   /** One that the server refused for good while it took the mail for others. */
   export interface Refusal {
     /** As it stands in `to`. */
     recipient: string;
-    /** SMTP: 500 to 599. */
+    /** SMTP's reply code: 500 to 599. */
     code: number;
     /** The server's words, with addresses shortened. */
     message: string;
@@ -353,7 +364,7 @@ declare module 'usher:plugin/sms@0.1.0' {
  */
 declare module 'usher:plugin/push@0.1.0' {
   import type { Pairs } from 'usher:plugin/types@0.1.0';
-  /** Who gets it. */
+  /** Whom a notification reaches. */
   export type Target =
     /** One installation of an app, by its registration token: 1 to 4096 characters of visible ASCII. */
     | { tag: 'token'; val: string }
@@ -363,6 +374,7 @@ declare module 'usher:plugin/push@0.1.0' {
   export interface Notification {
     /** The operator's name for a project at the provider; one that `grants.push` names. */
     profile: string;
+    /** Who gets it. */
     target: Target;
     /** Not empty. */
     title: string;
@@ -405,6 +417,7 @@ declare module 'usher:plugin/upstream@0.1.0' {
   export interface Request {
     /** One that `grants.upstream` names. */
     upstream: string;
+    /** One that the operator allows for this upstream. */
     method: Method;
     /** Begins with `/`, is appended to the base URL, has at most 2,000 bytes, and leads out of no folder. */
     path: string;
@@ -417,7 +430,7 @@ declare module 'usher:plugin/upstream@0.1.0' {
   }
   /** What it answered. */
   export interface Response {
-    /** 200 to 499, but never 408, 425 or 429: those, like 5xx and silence, are the host's business. */
+    /** HTTP's status code: 200 to 499, but never 408, 425 or 429: those, like 5xx and silence, are the host's business. */
     status: number;
     /** The first 64. */
     headers: Pairs;

@@ -1,15 +1,16 @@
-//! kill -9 of the host at every point of a job's effects: one charge, one event, one mail; every row deleted once, and no page left.
+//! kill -9 of the host at every point of a job's effects: one charge, one mint, one event, one mail; every row deleted once, and
+//! no page left; one file, whole.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     stripe,
     support::{
-        Db, Fault, FaultProxy, Host, HostOptions, Receiver, Services, Sink, StripeWorld,
-        cells::{self, Harm, Point, Requests},
-        eventually,
+        Db, Fault, FaultProxy, Host, HostOptions, MintingService, Receiver, Services, Sink, StripeWorld,
+        cells::{self, Harm, Held, Point, Requests, Way},
+        eventually, minting,
     },
     webhooks,
 };
@@ -72,7 +73,7 @@ struct Cell {
     size: u64,
 }
 
-fn cleaning(base: &str, data_dir: Option<std::path::PathBuf>) -> HostOptions {
+fn cleaning(base: &str, data_dir: Option<PathBuf>) -> HostOptions {
     HostOptions {
         plugins: vec!["cleanup.wasm"],
         policy: Some("[plugins.policy.cleanup]\nupstream = [\"data\"]\njobs = [\"cleanup-old-data\"]\n".to_owned()),
@@ -127,6 +128,192 @@ async fn a_cleanup_deletes_each_row_once_whichever_page_its_host_dies_at() {
         match services.cleanups("sessions") as u64 {
             done if done == pages => Ok(()),
             done => Err(format!("rows were deleted {done} times, of {pages}")),
+        }
+    })
+    .await;
+}
+
+/// How a request begins, and which of those that begin so it is, from 1.
+type Ask = (&'static str, u32);
+
+/// All points of a job of so many effects, with the place of the effect. The end of one is the moment before the next.
+fn boundaries(effects: usize) -> Vec<(usize, Point)> {
+    let of = |nth: usize| {
+        let last = nth + 1 == effects;
+        Point::ALL.into_iter().filter(move |point| last || *point != Point::AfterEnd).map(move |point| (nth, point))
+    };
+    (0..effects).flat_map(of).collect()
+}
+
+/// As `cells::reach`, for one of the requests that a job makes one after another.
+async fn reach(
+    point: Point,
+    db: &Db,
+    proxy: &FaultProxy,
+    (asks, nth): (&[Ask], usize),
+    submit: impl AsyncFnOnce() -> String,
+) -> (String, Held) {
+    let way = |(path, which): Ask| {
+        if which > 1 {
+            proxy.on(path, which - 1, Fault::Delay(Duration::ZERO));
+        }
+        Requests { proxy, path }
+    };
+    if point != Point::BeforeStart || nth == 0 {
+        return cells::reach(point, db, &way(asks[nth]), submit).await;
+    }
+    // Between the two there is a moment only, which the answer to the one before makes longer.
+    let way = way(asks[nth - 1]);
+    way.hold_after().await;
+    let job = submit().await;
+    way.wait_held().await;
+    let session = cells::lock(db, cells::NO_START).await;
+    way.release().await;
+    cells::waits(db).await;
+    (job, Some(session))
+}
+
+fn ticketing(base: &str, receiver: &Receiver, data_dir: Option<PathBuf>) -> HostOptions {
+    let key_id = minting::KEY_ID;
+    let upstreams = format!(
+        r#"
+[upstreams.metadata]
+base_url = "{base}/storage"
+methods = ["PUT"]
+idempotent = true
+timeout = "5s"
+breaker = {{ failures = 0 }}
+[upstreams.minting]
+base_url = "{base}"
+methods = ["POST"]
+paths = ["/api/v1/mint/compressed"]
+tenant_header = "X-Tenant-ID"
+signature = {{ key_id = "{key_id}", key = {{ env = "USHER_TEST_MINTING" }} }}
+idempotent = true
+timeout = "5s"
+breaker = {{ failures = 0 }}
+"#
+    );
+    let policy = r#"
+[plugins.policy.nft]
+upstream = ["metadata", "minting"]
+jobs = ["send-email"]
+webhook = ["nft.minted"]
+[plugins.policy.notifications]
+email = ["default"]
+"#;
+    HostOptions {
+        plugins: vec!["nft-service.wasm", "notifications.wasm"],
+        policy: Some(policy.to_owned()),
+        config: upstreams + &webhooks::config(&[receiver.place()]),
+        env: vec![("USHER_TEST_MINTING", minting::KEY.to_owned())],
+        data_dir,
+        ..HostOptions::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_is_stored_minted_and_told_once_wherever_its_host_dies() {
+    let asks: [Ask; 2] = [("PUT /storage/", 1), ("POST /api/v1/mint/compressed", 1)];
+    cells::all("nft-mint", boundaries(asks.len()), async |(nth, point)| {
+        let (service, sink, receiver, db) =
+            (MintingService::start().await, Sink::start().await, Receiver::start().await, Db::new().await);
+        let proxy = FaultProxy::start(&service.base).await;
+        let mut first = Host::start(&db, Some(&sink), ticketing(&proxy.base, &receiver, None)).await;
+        webhooks::endpoint(&first, &receiver, &["nft.minted"]).await;
+        let ticket = json!({
+            "eventId": "jazz", "eventName": "Night of Jazz", "seatId": "7A", "name": "Seat 7A", "symbol": "TICKET",
+            "attributes": {"row": "7"}, "email": "anna@example.com",
+        });
+        let client = first.client();
+        let submitted =
+            reach(point, &db, &proxy, (asks.as_slice(), nth), async || client.submit("nft-mint", ticket).await);
+        let (id, held) = submitted.await;
+        let again = ticketing(&proxy.base, &receiver, Some(first.data_dir.clone()));
+        let second = cells::strike(Harm::Kill, &mut first, &db, held, Host::start(&db, Some(&sink), again)).await;
+        let job = second.client().wait(&id, "completed").await;
+        // What was held on its way arrives all the same, late.
+        proxy.release();
+        proxy.wait_quiet().await;
+        for (what, sql) in [
+            ("the mail", "SELECT count(*) FROM jobs_archive WHERE job_type = 'send-email' AND state = 'completed'"),
+            ("the event", "SELECT count(*) FROM webhook_archive WHERE state = 'delivered'"),
+        ] {
+            eventually(&format!("{what} is sent"), async || (db.count(sql).await == 1).then_some(())).await;
+        }
+
+        let mints = service.mints().await;
+        let (received, mails) = (receiver.received(), sink.mails().await);
+        let counts = [webhooks::ids(&received).len(), mails.len()];
+        let minted = json!([{"ticket": "7A", "tenant": "t1", "asset": "asset-1"}]);
+        if json!(mints) != minted || counts != [1, 1] || job["result"]["assetId"] != "asset-1" {
+            return Err(format!("{counts:?} events and mails, {mints:?}: {job}"));
+        }
+        Ok(())
+    })
+    .await;
+}
+
+fn reporting(base: &str, data_dir: Option<PathBuf>) -> HostOptions {
+    let service = |name: &str, more: &str| {
+        format!(
+            "[upstreams.{name}]\nbase_url = \"{base}/{name}\"\ntimeout = \"5s\"\nbreaker = {{ failures = 0 }}\n{more}\n"
+        )
+    };
+    HostOptions {
+        plugins: vec!["reports.wasm"],
+        policy: Some("[plugins.policy.reports]\nupstream = [\"data\", \"storage\"]\n".to_owned()),
+        config: service("data", "methods = [\"GET\"]") + &service("storage", "methods = [\"PUT\"]\nidempotent = true"),
+        data_dir,
+        ..HostOptions::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_one_whole_file_wherever_its_host_dies() {
+    let page = "GET /data/reports/sales";
+    let asks: [Ask; 4] = [(page, 1), (page, 2), (page, 3), ("PUT /storage/reports/", 1)];
+    cells::all("generate-report", boundaries(asks.len()), async |(nth, point)| {
+        let (services, db) = (Services::start().await, Db::new().await);
+        let proxy = FaultProxy::start(&services.base).await;
+        let mut first = Host::start(&db, None, reporting(&proxy.base, None)).await;
+        let client = first.client();
+        let payload = json!({"report": "sales", "format": "csv", "columns": ["sum", "seat"]});
+        let submitted =
+            reach(point, &db, &proxy, (asks.as_slice(), nth), async || client.submit("generate-report", payload).await);
+        let (id, held) = submitted.await;
+        let again = reporting(&proxy.base, Some(first.data_dir.clone()));
+        let second = cells::strike(Harm::Kill, &mut first, &db, held, Host::start(&db, None, again)).await;
+        let job = second.client().wait(&id, "completed").await;
+        // What was held on its way arrives all the same, late.
+        proxy.release();
+        proxy.wait_quiet().await;
+
+        let files = services.files();
+        let path = format!("/reports/sales/{id}.csv");
+        let rows = "sum,seat\r\n1000,1A\r\n2000,2A\r\n3000,3A\r\n4000,4A\r\n5000,5A\r\n";
+        let told = (job["result"]["path"].as_str(), job["result"]["rows"].as_u64());
+        if files.len() != 1 || files.get(&path).is_none_or(|(_, text)| text != rows) || told != (Some(&*path), Some(5))
+        {
+            return Err(format!("{files:?}: {job}"));
+        }
+        let seen = proxy.seen();
+        // A page that is written down is not asked for again: the one at hand is, at most.
+        let reads = seen.iter().filter(|seen| seen.request.method == "GET").count();
+        let keys: BTreeSet<_> = seen
+            .iter()
+            .filter(|seen| seen.request.method == "PUT")
+            .map(|seen| seen.request.header("idempotency-key"))
+            .collect();
+        let most = if nth == 3 || point == Point::BeforeStart { 3 } else { 4 };
+        if !(3..=most).contains(&reads) || keys.len() != 1 {
+            return Err(format!("{reads} pages were read, and stored under {keys:?}"));
+        }
+        let journal = db.text("SELECT journal::text FROM jobs_archive").await.unwrap_or_default();
+        let journal: Value = serde_json::from_str(&journal).unwrap_or_default();
+        match journal.as_array().map(Vec::len) {
+            Some(4) => Ok(()),
+            _ => Err(format!("the journal is {journal}")),
         }
     })
     .await;

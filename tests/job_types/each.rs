@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Rig;
 use crate::{
@@ -14,37 +14,79 @@ fn numbered() -> impl Iterator<Item = (&'static str, u32)> {
     TYPES.into_iter().map(|(job_type, _)| job_type).zip(1..)
 }
 
+const DOCS: &str = include_str!("../../docs/job-types.md");
+const HOUR_MS: i64 = 3_600_000;
+
+/// Each type's key as docs/job-types.md promises it, and how many hours it holds after the job's end.
+const PROMISED: [(&str, &str, i64); 10] = [
+    ("payment-process", "`payment-{venueId}-{userId}-{eventId}-{amount}`, 24 h", 24),
+    ("refund-process", "`refund-{transactionId}`, 24 h, beside the caller's", 24),
+    ("payout-process", "`payout-{venueId}-{period or payoutId}`, 24 h, beside the caller's", 24),
+    ("nft-mint", "`nft-{eventId}-{seatId or ticketId}`, 1 year, beside the caller's", 365 * 24),
+    ("send-email", "`email-{template or subject}-{to}-{UTC date}`, 24 h", 24),
+    ("send-sms", "`sms-{to}-{template or message}-{UTC hour}`, 1 h", 1),
+    ("send-push", "the payload, 24 h", 24),
+    ("analytics-track", "none: what happens twice is two events", 0),
+    ("cleanup-old-data", "the payload, 24 h", 24),
+    ("generate-report", "the payload, 24 h", 24),
+];
+
+fn this_hour() -> String {
+    chrono::Utc::now().format("%Y-%m-%dT%H").to_string()
+}
+
+/// The key of a payload of `Product::payload` that was submitted in this hour; `None`: it is made of the whole payload.
+fn key(job_type: &str, payload: &Value, hour: &str) -> Option<String> {
+    let text = |field: &str| payload[field].as_str().unwrap();
+    let (day, _) = hour.split_once('T').unwrap();
+    match job_type {
+        "payment-process" => Some("payment-v1-u1-event-1-5000".to_owned()),
+        "refund-process" => Some(format!("refund-{}", text("transactionId"))),
+        "payout-process" => Some("payout-v1-2026-03".to_owned()),
+        "nft-mint" => Some("nft-jazz-4A".to_owned()),
+        "send-email" => Some(format!("email-Doors 5-guest-5@example.com-{day}")),
+        "send-sms" => Some(format!("sms-+4915112340006-verification-code-{hour}")),
+        _ => None,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_is_one_job_of_each_type() {
     let rig = Rig::start_with("", |options| HostOptions { concurrency: 0, ..options }).await;
     let client = rig.host.client();
-    for (job_type, n) in numbered() {
+    for ((job_type, n), (promised_of, template, ttl)) in numbered().zip(PROMISED) {
+        assert_eq!(job_type, promised_of);
+        let row = DOCS.lines().find(|line| line.starts_with(&format!("| `{job_type}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/job-types.md has no row of {job_type}"));
+        assert_eq!(row.split('|').nth(4).map(str::trim), Some(template), "{job_type}");
+
         let payload = rig.product.payload(job_type, n).await;
+        let hour = this_hour();
         let first = client.submit(job_type, payload.clone()).await;
         let again = client.submit(job_type, payload.clone()).await;
         if job_type == "analytics-track" {
             assert_ne!(first, again, "an event that happened twice is two");
+            let keyless = "SELECT count(*) FROM jobs \
+                           WHERE job_type = 'analytics-track' AND idempotency_key IS NULL AND key_ttl_ms IS NULL";
+            assert_eq!(rig.db.count(keyless).await, 2);
             continue;
         }
         assert_eq!(first, again, "{job_type}");
         let other = client.submit(job_type, rig.product.payload(job_type, n + 10).await).await;
         assert_ne!(first, other, "{job_type}");
 
-        let text = |field: &str| payload[field].as_str().unwrap().to_owned();
-        let today = chrono::Utc::now().format("%Y-%m-%d");
-        let key = match job_type {
-            "payment-process" => Some("payment-v1-u1-event-1-5000".to_owned()),
-            "refund-process" => Some(format!("refund-{}", text("transactionId"))),
-            "payout-process" => Some("payout-v1-2026-03".to_owned()),
-            "nft-mint" => Some("nft-jazz-4A".to_owned()),
-            // A day that ends just now is no reason to fail.
-            "send-email" => Some(format!("email-Doors 5-guest-5@example.com-{today}")),
-            _ => None,
-        };
         let told = client.job(&first).await["idempotencyKey"].as_str().unwrap().to_owned();
-        if let Some(key) = key.filter(|_| today.to_string() == chrono::Utc::now().format("%Y-%m-%d").to_string()) {
-            assert_eq!(told, key);
+        match key(job_type, &payload, &hour) {
+            // An hour that ends just now is no reason to fail.
+            Some(key) if hour == this_hour() => assert_eq!(told, key),
+            Some(_) => {}
+            None => {
+                let digits = told.strip_prefix("payload-").unwrap_or_else(|| panic!("{job_type}: {told}"));
+                assert!(digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{job_type}: {told}");
+            }
         }
+        let held = format!("SELECT key_ttl_ms FROM jobs WHERE id = '{first}'");
+        assert_eq!(rig.db.count(&held).await, ttl * HOUR_MS, "{job_type}");
 
         // A caller's own key comes first; for what must not happen twice whoever asks, both hold.
         let body = json!({"type": job_type, "payload": payload}).to_string();

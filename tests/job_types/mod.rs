@@ -6,6 +6,7 @@ mod cases;
 mod crash;
 mod each;
 mod money;
+mod payloads;
 mod replay;
 mod tickets;
 mod upkeep;

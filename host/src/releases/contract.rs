@@ -210,6 +210,53 @@ mod tests {
         assert!(compared > 0, "0.1.0 is kept");
     }
 
+    /// What a number counts, in words of its docs.
+    const UNITS: [&str; 9] = [
+        "milliseconds",
+        "bytes",
+        "bits",
+        "smallest unit",
+        "percent",
+        "count",
+        "number of",
+        "status code",
+        "reply code",
+    ];
+    /// How a call is repeated, as the journal says it, and of what never gets there.
+    const CLASSES: [&str; 7] = ["read", "idempotent", "asked", "resend", "once", "none", "committed"];
+
+    /// Whole words: an account is no count.
+    fn speaks_of(docs: &str, phrases: &[&str]) -> bool {
+        let words: Vec<_> = docs.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let text = format!(" {} ", words.join(" ").to_lowercase());
+        phrases.iter().any(|phrase| text.contains(&format!(" {phrase} ")))
+    }
+
+    /// Bytes in a list say their unit by their type.
+    fn is_number(of: &str) -> bool {
+        let of = of.strip_prefix("option<").and_then(|of| of.strip_suffix('>')).unwrap_or(of);
+        of.strip_prefix('u').is_some_and(|width| width.parse::<u8>().is_ok())
+    }
+
+    /// Names and types of a function's parameters, and its result, from its shape.
+    fn signature(function: &Item) -> (Vec<(&str, &str)>, &str) {
+        let inside = function.shape.strip_prefix("func(").expect("a function");
+        let (params, result) = inside.split_once(')').expect("a closed list");
+        let params = params.split(", ").filter_map(|param| param.split_once(": ")).collect();
+        (params, result.strip_prefix(" -> ").unwrap_or_default())
+    }
+
+    /// What a function's docs say, with those that it points to.
+    fn said(interface: &Interface, function: &Item) -> String {
+        let mut said = format!("{} {}", interface.docs, function.docs);
+        for other in &interface.functions {
+            if function.docs.contains(&format!("Errors as for `{}`", other.name)) {
+                said.push_str(&other.docs);
+            }
+        }
+        said
+    }
+
     #[test]
     fn everything_says_what_it_is() {
         for interface in read(WIT).expect("a WIT package") {
@@ -217,15 +264,78 @@ mod tests {
             for item in interface.types.iter().chain(&interface.functions) {
                 assert!(!item.docs.is_empty(), "{}.{}", interface.name, item.name);
             }
-            let has_effects = !["types", "handler"].contains(&interface.name.as_str());
-            assert!(
-                !has_effects
-                    || interface.docs.contains("ffect class")
-                    || interface.functions.iter().any(|f| f.docs.contains("class")),
-                "{}: its effect class",
-                interface.name
-            );
+            // What is exported is no call of the host.
+            if interface.name == "handler" {
+                continue;
+            }
+            for function in &interface.functions {
+                let said = said(&interface, function);
+                let (_, class) = said.split_once("class").unwrap_or_default();
+                assert!(speaks_of(class, &CLASSES), "{}.{}: its effect class", interface.name, function.name);
+            }
         }
+    }
+
+    #[test]
+    fn each_number_says_its_unit_and_each_field_what_it_is() {
+        let mut numbers = 0;
+        for interface in read(WIT).expect("a WIT package") {
+            for declared in interface.types.iter().filter(|declared| declared.shape.starts_with("record")) {
+                for member in &declared.members {
+                    let place = format!("{}.{}.{}", interface.name, declared.name, member.name);
+                    assert!(!member.docs.is_empty(), "{place}");
+                    if is_number(&member.of) {
+                        numbers += 1;
+                        assert!(speaks_of(&member.docs, &UNITS), "{place}: its unit: {}", member.docs);
+                    }
+                }
+            }
+            for function in &interface.functions {
+                let (params, result) = signature(function);
+                let place = format!("{}.{}", interface.name, function.name);
+                for (name, _) in params.iter().filter(|(_, of)| is_number(of)) {
+                    numbers += 1;
+                    let is_named = function.docs.contains(&format!("`{name}`"));
+                    assert!(is_named && speaks_of(&function.docs, &UNITS), "{place}: {name} and its unit");
+                }
+                if is_number(result) {
+                    numbers += 1;
+                    assert!(speaks_of(&function.docs, &UNITS), "{place}: the unit of its result");
+                }
+            }
+        }
+        assert!(numbers > 15, "numbers are known by their type: {numbers}");
+    }
+
+    #[test]
+    fn each_function_that_can_fail_names_its_errors() {
+        let interfaces = read(WIT).expect("a WIT package");
+        let types = interfaces.iter().find(|interface| interface.name == "types").expect("what all share");
+        let mut failing = 0;
+        for interface in &interfaces {
+            for function in &interface.functions {
+                let (_, result) = signature(function);
+                let Some((_, error)) = result.strip_suffix('>').and_then(|result| result.rsplit_once(", ")) else {
+                    assert!(!result.starts_with("result"), "{}.{}: {result}", interface.name, function.name);
+                    continue;
+                };
+                failing += 1;
+                let error = types.types.iter().find(|declared| declared.name == error).expect("a shared error");
+                let said = said(interface, function);
+                // Where nothing leaves before the job's success there is nobody who could say no.
+                let is_committed = ["jobs", "webhook"].contains(&interface.name.as_str());
+                for case in error.members.iter().filter(|case| !(is_committed && case.name == "rejected")) {
+                    assert!(
+                        said.contains(&format!("`{}`", case.name)),
+                        "{}.{}: when is it {}?",
+                        interface.name,
+                        function.name,
+                        case.name
+                    );
+                }
+            }
+        }
+        assert!(failing > 10, "{failing}");
     }
 
     #[test]
