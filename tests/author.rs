@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Db, Host, HostOptions, PASSWORD, SECRET, Sink, component, env, eventually, host::POLICY, message_id, scratch,
-    token, usher, within,
+    usher, within,
 };
 
 /// Longer than building a plugin with its dependencies takes on a busy machine.
