@@ -276,7 +276,7 @@ fn enter_dropped(dropped: &Dropped, entries: &mut BTreeMap<String, Arc<CatalogEn
             entries.insert(job.job_type.clone(), Arc::new(entry));
         }
         Err(error) => {
-            tracing::error!(job.kind = job.job_type, error, "jobs of a type that was dropped cannot be checked")
+            tracing::error!(job.kind = job.job_type, error, "jobs of a type that was dropped cannot be checked");
         }
     }
 }
