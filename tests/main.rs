@@ -31,6 +31,7 @@ mod outage;
 mod peers;
 mod pgbouncer;
 mod plugins;
+mod promises;
 mod queue;
 mod rate_limits;
 mod redrive;
