@@ -3,6 +3,7 @@
 mod cli;
 mod cluster;
 mod hostile;
+mod judged;
 mod manifests;
 mod publish;
 mod quarantine;
