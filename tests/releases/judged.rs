@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{change, guest, options, plugin, published, serves};
+use super::{change, guest, options, published, serves, slow_queues};
 use crate::support::{Db, Host, HostOptions, eventually};
 
-/// As shipped: 10 of the last 20.
+/// As shipped: 10 of the last 20. What trapped does not come again to the release that takes the place.
 fn judged() -> HostOptions {
-    HostOptions { config: "[plugins.quarantine]\n".to_owned(), filter: "warn", ..options(Vec::new()) }
+    let config = "[plugins.quarantine]\n".to_owned();
+    HostOptions { config, filter: "warn", queues: slow_queues(), ..options(Vec::new()) }
 }
 
 /// What the newest alert tells of the quarantine of that version.
@@ -48,4 +49,75 @@ async fn a_release_that_a_person_backed_out_of_does_not_come_back_by_itself() {
     trap(&host, 10).await;
     let alert = stopped(&host, "0.2.0").await;
     assert_eq!(alert["detail"]["nowServes"], "0.1.0", "not 0.3.0, which served between: {alert}");
+}
+
+/// A cluster's times, in which a node that never beats stays, and no activation takes effect without it.
+fn with_a_silent_node() -> HostOptions {
+    let times = "[cluster]\nheartbeat = \"500ms\"\nconfirm_within = \"3s\"\ndead_after = \"10m\"\ndoubt_margin = \"500ms\"\n\
+                 poll = \"500ms\"\nready_within = \"30m\"\n";
+    HostOptions { cluster: Some(times.to_owned()), ..judged() }
+}
+
+const SILENT: &str = "INSERT INTO nodes (id, host, version) VALUES (gen_random_uuid(), 'silent', '0')";
+const GONE: &str = "DELETE FROM nodes WHERE host = 'silent'";
+
+async fn history(host: &Host) -> Value {
+    host.admin().get("/plugins/guest/releases").await.body["items"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_release_serves_while_another_one_waits_for_the_nodes() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, with_a_silent_node()).await;
+    let (admin, client) = (host.admin(), host.client());
+    for version in ["0.1.0", "0.2.0"] {
+        published(&admin, guest(version)).await;
+        serves(&client, "guest", version).await;
+    }
+    db.execute(SILENT).await;
+    assert_eq!(published(&admin, guest("0.3.0")).await["state"], "waiting");
+    trap(&host, 10).await;
+    assert_eq!(stopped(&host, "0.2.0").await["detail"]["nowServes"], "0.1.0");
+    let now = history(&host).await;
+    assert_eq!((&now[0]["version"], &now[0]["state"]), (&json!("0.3.0"), &json!("waiting")), "{now}");
+    assert_eq!((&now[1]["version"], &now[1]["state"]), (&json!("0.1.0"), &json!("serving")), "{now}");
+    let id = client.submit("guest", json!({"do": "ok"})).await;
+    client.wait(&id, "completed").await;
+
+    db.execute(GONE).await;
+    serves(&client, "guest", "0.3.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_stopped_while_it_waits_never_takes_effect() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, with_a_silent_node()).await;
+    let (admin, client) = (host.admin(), host.client());
+    published(&admin, guest("0.1.0")).await;
+    serves(&client, "guest", "0.1.0").await;
+    db.execute(SILENT).await;
+    assert_eq!(published(&admin, guest("0.2.0")).await["state"], "waiting");
+    // Jobs that are held to it run on it all the same.
+    for _ in 0..10 {
+        client.submit("guest", json!({"do": "retry"})).await;
+    }
+    let again = "SELECT count(*) FROM jobs WHERE state = 'scheduled' AND errors <> '[]'";
+    eventually("they are to come again", async || (db.count(again).await == 10).then_some(())).await;
+    db.execute(
+        "UPDATE jobs SET payload = '{\"do\": \"panic\"}', run_at = now(), \
+         pinned = (SELECT digest FROM releases WHERE version = '0.2.0')",
+    )
+    .await;
+    stopped(&host, "0.2.0").await;
+    let now = history(&host).await;
+    assert_eq!((&now[0]["version"], &now[0]["state"]), (&json!("0.2.0"), &json!("withdrawn")), "{now}");
+    assert_eq!((&now[1]["version"], &now[1]["state"]), (&json!("0.1.0"), &json!("serving")), "{now}");
+
+    // Nor where its row is as a host of the version before leaves it.
+    db.execute("UPDATE activations SET withdrawn_at = NULL, withdrawn = NULL WHERE effective_at IS NULL").await;
+    db.execute(GONE).await;
+    assert_eq!(db.count("SELECT usher_take_effect(0)").await, 0);
+    assert_eq!(db.count("SELECT count(*) FROM activations WHERE effective_at IS NULL").await, 1);
+    let id = client.submit("guest", json!({"do": "ok"})).await;
+    client.wait(&id, "completed").await;
 }

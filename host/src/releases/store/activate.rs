@@ -254,6 +254,31 @@ pub async fn withdraw(db: &mut PgConnection, generation: i64, why: &str) -> sqlx
     Ok(done.rows_affected() == 1)
 }
 
+/// An activation that was withdrawn waits again, above what was activated meanwhile. It has waited since it was asked for.
+pub async fn wait_anew(db: &mut PgConnection, generation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO activations (plugin, digest, reason, activated_by, activated_at, effective_at)
+        SELECT plugin, digest, reason, activated_by, activated_at, NULL FROM activations WHERE generation = $1
+        "#,
+        generation,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// An activation takes effect, ready or not.
+pub async fn serve_at_once(db: &mut PgConnection, generation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activations SET effective_at = now() WHERE generation = $1 AND effective_at IS NULL AND withdrawn_at IS NULL",
+        generation,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Activations that all live nodes are ready for take effect, and those that waited for `patience`. Returns how many.
 pub async fn take_effect(db: &mut PgConnection, patience: Duration) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT usher_take_effect($1) AS "done!""#, patience.as_secs_f64()).fetch_one(db).await
