@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{change, guest, options, published, serves, slow_queues};
-use crate::support::{Db, Host, HostOptions, eventually};
+use crate::support::{Client, Db, Host, HostOptions, eventually, token};
 
 /// As shipped: 10 of the last 20. What trapped does not come again to the release that takes the place.
 fn judged() -> HostOptions {
@@ -120,4 +120,57 @@ async fn a_release_that_is_stopped_while_it_waits_never_takes_effect() {
     assert_eq!(db.count("SELECT count(*) FROM activations WHERE effective_at IS NULL").await, 1);
     let id = client.submit("guest", json!({"do": "ok"})).await;
     client.wait(&id, "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_takes_no_plugin_from_the_others() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, judged()).await;
+    for version in ["0.1.0", "0.2.0"] {
+        published(&host.admin(), guest(version)).await;
+        serves(&host.client(), "guest", version).await;
+    }
+    let other = Client::new(&host.base, token("user", Some("t2")));
+    let ok = async || {
+        let id = other.submit("guest", json!({"do": "ok"})).await;
+        other.wait(&id, "completed").await;
+        let by = "SELECT r.version FROM jobs_archive a JOIN releases r ON r.digest = a.release";
+        db.text(&format!("{by} WHERE a.id = '{id}'")).await.unwrap()
+    };
+    assert_eq!(ok().await, "0.2.0");
+    // In a lull: nobody else's job is among the last ones.
+    trap(&host, 25).await;
+    let trapped = "SELECT count(*) FROM jobs WHERE errors <> '[]'";
+    eventually("they trap", async || (db.count(trapped).await == 25).then_some(())).await;
+    assert_eq!(ok().await, "0.2.0", "it serves on");
+    assert_eq!(db.count("SELECT count(*) FROM audit_log WHERE action = 'plugin.quarantine'").await, 0);
+
+    // Once it fails for the others too, everybody's count.
+    for _ in 0..10 {
+        other.submit("guest", json!({"do": "panic"})).await;
+    }
+    assert_eq!(stopped(&host, "0.2.0").await["detail"]["nowServes"], "0.1.0");
+    assert_eq!(ok().await, "0.1.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_trap_under_two_releases_get_nothing_back_from_the_second() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, judged()).await;
+    for version in ["0.1.0", "0.2.0"] {
+        published(&host.admin(), guest(version)).await;
+        serves(&host.client(), "guest", version).await;
+    }
+    trap(&host, 12).await;
+    stopped(&host, "0.2.0").await;
+    serves(&host.client(), "guest", "0.1.0").await;
+    let once = "SELECT count(*) FROM jobs WHERE errors @> '[{\"givenBack\": true}]'";
+    eventually("they get their attempts back", async || (db.count(once).await >= 9).then_some(())).await;
+    db.execute("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'").await;
+    stopped(&host, "0.1.0").await;
+    let twice = "SELECT count(*) FROM jobs WHERE \
+                 (SELECT count(DISTINCT e ->> 'release') FROM jsonb_array_elements(errors) AS e \
+                  WHERE starts_with(e ->> 'kind', 'trap-')) = 2";
+    eventually("some trapped under both", async || (db.count(twice).await > 0).then_some(())).await;
+    assert_eq!(db.count(&format!("{twice} AND attempt = 0")).await, 0, "the second time is their own fault");
 }

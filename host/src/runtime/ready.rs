@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use wasmtime::component::Component;
 
 use super::{
-    PublishError, Registry, Release, Runtime, artifacts::Artifacts, inspect, publish::aside, registry::ByDigest,
-    track_0_1::ProcessorPre, wasi,
+    PublishError, Registry, Release, Runtime, artifacts::Artifacts, inspect, judging::Vouchers, publish::aside,
+    registry::ByDigest, track_0_1::ProcessorPre, wasi,
 };
 use crate::{
     config::GrantSet,
@@ -237,6 +237,7 @@ impl Runtime {
             validators,
             pre,
             flawed: false.into(),
+            vouchers: Vouchers::default(),
         })
     }
 }
