@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{change, guest, options, published, serves, slow_queues};
+use super::{
+    change,
+    cluster::{heavy, weak},
+    guest, options, patient, published, serves, slow_queues,
+};
 use crate::support::{Client, Db, Host, HostOptions, eventually, token};
 
 /// As shipped: 10 of the last 20. What trapped does not come again to the release that takes the place.
@@ -173,4 +177,26 @@ async fn jobs_that_trap_under_two_releases_get_nothing_back_from_the_second() {
                   WHERE starts_with(e ->> 'kind', 'trap-')) = 2";
     eventually("some trapped under both", async || (db.count(twice).await > 0).then_some(())).await;
     assert_eq!(db.count(&format!("{twice} AND attempt = 0")).await, 0, "the second time is their own fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_waits_for_whoever_changes_what_serves() {
+    let db = Db::new().await;
+    let one = Host::start(&db, None, HostOptions { cluster: patient(), ..options(vec!["guest.wasm"]) }).await;
+    let _two = Host::start(&db, None, HostOptions { cluster: patient(), ..weak() }).await;
+    let mut change = db.pool.begin().await.unwrap();
+    // As an activation does, but for the rows that it writes then.
+    let heavy = heavy();
+    assert_eq!(published(&one.admin(), heavy).await["state"], "waiting");
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('usher_plugin:guest'))").execute(&mut *change).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("the rejection waits", async || (db.count(waits).await > 0).then_some(())).await;
+    // The news, then what waits: whoever took them the other way round would be in a deadlock with us.
+    sqlx::query("UPDATE release_news SET version = version + 1").execute(&mut *change).await.unwrap();
+    let row = "UPDATE activations SET withdrawn = NULL WHERE effective_at IS NULL AND withdrawn_at IS NULL";
+    assert_eq!(sqlx::query(row).execute(&mut *change).await.unwrap().rows_affected(), 1, "nobody has withdrawn it");
+    change.commit().await.unwrap();
+    let withdrawn = "SELECT count(*) FROM activations WHERE withdrawn_at IS NOT NULL";
+    eventually("it is withdrawn then", async || (db.count(withdrawn).await == 1).then_some(())).await;
 }
