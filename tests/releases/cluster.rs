@@ -110,7 +110,7 @@ async fn what_one_nodes_compiler_rejects_serves_nowhere() {
 }
 
 /// A node with less room for compiling, and a cache of its own.
-fn weak() -> HostOptions {
+pub(super) fn weak() -> HostOptions {
     let artifacts = crate::support::scratch("artifacts").join("private").display().to_string();
     let env = vec![("USHER_RUNTIME__ARTIFACTS", artifacts), ("USHER_RUNTIME__COMPILE_CPU", "1s".to_owned())];
     HostOptions { env, ..options(Vec::new()) }
@@ -169,7 +169,7 @@ async fn nothing_takes_effect_while_somebody_changes_its_plugin() {
 }
 
 /// The guest, and a module beside it that takes the compiler some seconds.
-fn heavy() -> Vec<u8> {
+pub(super) fn heavy() -> Vec<u8> {
     // A module within a component stands for itself: its section is appended as it is.
     let bomb = crate::plugins::bomb(2_500);
     let module = &bomb[8..];

@@ -4,6 +4,7 @@ mod cli;
 mod cluster;
 mod held;
 mod hostile;
+mod judged;
 mod manifests;
 mod publish;
 mod quarantine;

@@ -204,26 +204,19 @@ impl Operator {
         }
         let served = store::newest(&mut tx, plugin).await?;
         let (mut now_serves, mut served_jobs) = (None, false);
-        // One that waits for the nodes takes its place by itself.
-        if let Some(served) = served
-            && served.serving.and_then(|(_, digest)| digest) == Some(digest)
-            && served.waiting.is_none()
-        {
-            served_jobs = true;
-            let good = match store::last_good(&mut tx, plugin, digest).await? {
-                Some(good) => store::get(&mut tx, good).await?,
-                None => None,
-            };
-            if let Some(good) = good {
-                match store::activate(&mut tx, &good, Reason::Quarantine, self.node, HOST).await {
-                    Ok(_) => now_serves = Some(good.manifest.version),
-                    Err(StoreError::Database(error)) => return Err(error.into()),
-                    // One of its types is another plugin's by now.
-                    Err(error) => tracing::warn!(error = %error, "the release before cannot serve again"),
-                }
+        if let Some(mut served) = served {
+            // Jobs that are held to a release stop it also before it serves.
+            if let Some((waiting, _)) = served.waiting.filter(|(_, waiting)| *waiting == digest) {
+                store::withdraw(&mut tx, waiting, "it went into quarantine").await?;
+                served.waiting = None;
             }
-            if now_serves.is_none() {
-                store::stop_serving(&mut tx, plugin, Reason::Quarantine, HOST).await?;
+            if served.serving.and_then(|(_, digest)| digest) == Some(digest) {
+                served_jobs = true;
+                now_serves = self.step_in(&mut tx, plugin, digest, served.waiting).await?;
+                // One that waits for the nodes takes its place by itself.
+                if now_serves.is_none() && served.waiting.is_none() {
+                    store::stop_serving(&mut tx, plugin, Reason::Quarantine, HOST).await?;
+                }
             }
         }
         let since = store::serves_since(&mut tx, digest).await?.unwrap_or_else(Utc::now);
@@ -263,6 +256,44 @@ impl Operator {
         tracing::error!(plugin.name = plugin, plugin.version = version, plugin.digest = %digest, serves = now_serves, "a release is in quarantine: most of its last jobs trapped");
         self.bell.due_in(std::time::Duration::ZERO);
         Ok(Some(since))
+    }
+
+    /// The last good release before a bad one serves in its place; its version. Beneath an activation that waits for the
+    /// nodes, which may never come: it waits on. `None`: there is none that could.
+    async fn step_in(
+        &self,
+        db: &mut PgConnection,
+        plugin: &str,
+        bad: Digest,
+        waiting: Option<(i64, Digest)>,
+    ) -> Result<Option<String>, OperateError> {
+        let good = match store::last_good(db, plugin, bad).await? {
+            Some(good) => store::get(db, good).await?,
+            None => None,
+        };
+        let Some(good) = good else { return Ok(None) };
+        if let Some((waiting, _)) = waiting {
+            store::withdraw(db, waiting, "the release that serves went into quarantine; it waits anew").await?;
+        }
+        let activated = match store::activate(db, &good, Reason::Quarantine, self.node, HOST).await {
+            Ok(activated) => activated,
+            Err(StoreError::Database(error)) => return Err(error.into()),
+            // One of its types is another plugin's by now.
+            Err(error) => {
+                tracing::warn!(error = %error, "the release before cannot serve again");
+                None
+            }
+        };
+        if let Some((waiting, next)) = waiting {
+            if let Some(Activation { generation, effective: false }) = activated {
+                // Only the newest one may wait. Nodes that have it ready run it, and the others load it.
+                store::serve_at_once(db, generation).await?;
+            }
+            if activated.is_none() || next != good.digest {
+                store::wait_anew(db, waiting).await?;
+            }
+        }
+        Ok(activated.map(|_| good.manifest.version))
     }
 
     /// The same for jobs that ran on nodes which had not heard of it yet.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    judge::Window,
+    judge::{Whose, Window},
     place::{line_at, line_of},
     usage::{Meter, Metered, Usage},
 };

@@ -2,7 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::{Value, json};
@@ -10,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Registry, Release, registry::Serving};
 use crate::{
     ids::{Digest, JobId},
-    releases::Window,
+    releases::{Whose, Window},
 };
 
 #[derive(Default)]
@@ -45,12 +49,45 @@ impl Judge {
     }
 }
 
+/// The last two tenants for whom a release did well here. Two: one of them may be the one that is asked about. It is
+/// kept from the start and costs no lock, so that a tenant that comes in a lull is not taken for the only one.
+#[derive(Debug, Default)]
+pub(super) struct Vouchers([AtomicU64; 2]);
+
+impl Vouchers {
+    fn add(&self, whose: Whose) {
+        let [newest, other] = &self.0;
+        let before = newest.load(Ordering::Relaxed);
+        if before != whose {
+            other.store(before, Ordering::Relaxed);
+            newest.store(whose, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> Vec<Whose> {
+        self.0.iter().map(|whose| whose.load(Ordering::Relaxed)).filter(|whose| *whose != NOBODY).collect()
+    }
+}
+
+const NOBODY: Whose = 0;
+
+/// The same on all nodes: `DefaultHasher::new()` has fixed keys.
+fn whose(tenant: &str) -> Whose {
+    let mut hasher = DefaultHasher::new();
+    tenant.hash(&mut hasher);
+    hasher.finish().max(NOBODY + 1)
+}
+
 impl Registry {
     /// How a job of a release ended here. True: that release is stopped, so this attempt is not the job's fault.
-    pub fn ended(&self, release: &Release, job: JobId, trapped: bool) -> bool {
-        // Nearly always: nothing to count, and no lock.
-        if !trapped && !release.flawed.load(Ordering::Relaxed) {
-            return false;
+    pub fn ended(&self, release: &Release, job: JobId, tenant: &str, trapped: bool) -> bool {
+        let whose = whose(tenant);
+        if !trapped {
+            release.vouchers.add(whose);
+            // Nearly always: nothing to count, and no lock.
+            if !release.flawed.load(Ordering::Relaxed) {
+                return false;
+            }
         }
         let digest = release.digest;
         let settings = &self.config.plugins.quarantine;
@@ -58,9 +95,10 @@ impl Registry {
         let generation = serving.generations.get(&digest).copied().unwrap_or(0);
         let mut judge = self.lock_judge();
         let window = judge.windows.entry(digest).or_default().of(generation);
-        window.add(job, trapped, settings);
-        let (bad, counted) = window.counts();
-        release.flawed.store(bad > 0, Ordering::Relaxed);
+        window.add(job, whose, trapped, settings);
+        window.vouchers = release.vouchers.get();
+        let (bad, counted) = window.tally().counts(settings);
+        release.flawed.store(window.is_flawed(), Ordering::Relaxed);
         if settings.trips(bad, counted) && !judge.tripped.contains_key(&digest) && !serving.barred.contains(&digest) {
             judge.tripped.insert(digest, Tripped { bad, counted, told: false });
             drop(judge);
@@ -70,7 +108,7 @@ impl Registry {
         self.is_barred(digest)
     }
 
-    /// What other nodes counted, as of their last beats: `[generation, bad, counted]` by digest, one value a node.
+    /// What other nodes counted, as of their last beats: `[generation, tally]` by digest, one value a node.
     pub fn ended_elsewhere(&self, others: &[Value]) {
         let mut judge = self.lock_judge();
         let settings = &self.config.plugins.quarantine;
@@ -78,16 +116,15 @@ impl Registry {
             .windows
             .iter()
             .filter_map(|(digest, window)| {
-                let (mut bad, mut counted) = window.counts();
+                let mut tally = window.tally();
                 let key = digest.to_string();
                 for other in others {
-                    let Some([generation, b, c]) = other[&key].as_array().map(Vec::as_slice) else { continue };
+                    let Some([generation, told]) = other[&key].as_array().map(Vec::as_slice) else { continue };
                     if generation.as_i64() == Some(window.generation) && window.generation > 0 {
-                        let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-                        bad += number(b);
-                        counted += number(c);
+                        tally.hear(told);
                     }
                 }
+                let (bad, counted) = tally.counts(settings);
                 settings.trips(bad, counted).then_some((*digest, Tripped { bad, counted, told: false }))
             })
             .filter(|(digest, _)| !judge.tripped.contains_key(digest) && !self.is_barred(*digest))
@@ -104,11 +141,9 @@ impl Registry {
     /// What this node counted, for its next beat; of most releases there is nothing to tell.
     pub fn outcomes(&self) -> Value {
         let judge = self.lock_judge();
-        let flawed = judge.windows.iter().filter(|(_, window)| window.counts().0 > 0);
-        let told = flawed.map(|(digest, window)| {
-            let (bad, counted) = window.counts();
-            (digest.to_string(), json!([window.generation, bad, counted]))
-        });
+        let flawed = judge.windows.iter().filter(|(_, window)| window.is_flawed());
+        let told =
+            flawed.map(|(digest, window)| (digest.to_string(), json!([window.generation, window.tally().told()])));
         Value::Object(told.collect())
     }
 
@@ -149,5 +184,22 @@ impl Registry {
                 generations: now.generations.clone(),
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_two_tenants_vouch() {
+        let vouchers = Vouchers::default();
+        assert!(vouchers.get().is_empty());
+        for tenant in ["a", "b", "b", "a"] {
+            vouchers.add(whose(tenant));
+        }
+        assert_eq!(vouchers.get(), [whose("a"), whose("b")]);
+        vouchers.add(whose("c"));
+        assert_eq!(vouchers.get(), [whose("c"), whose("a")]);
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use wasmtime::component::Component;
 
 use super::{
-    PublishError, Registry, Release, Runtime, artifacts::Artifacts, inspect, publish::aside, registry::ByDigest,
-    track_0_1::ProcessorPre, wasi,
+    PublishError, Registry, Release, Runtime, artifacts::Artifacts, inspect, judging::Vouchers, publish::aside,
+    registry::ByDigest, track_0_1::ProcessorPre, wasi,
 };
 use crate::{
     config::GrantSet,
@@ -140,10 +140,10 @@ impl Registry {
     }
 
     pub(super) async fn reject(&self, pool: &Pool, digest: Digest, error: &PublishError) -> sqlx::Result<()> {
-        let mut db = pool.write().await?;
+        let mut tx = pool.begin().await?;
         let why = (error.slug(), error.told());
-        releases::store::reject(&mut db, digest, &self.compiler(), (why.0, &why.1), self.node.0).await?;
-        db.done().await
+        releases::store::reject(&mut tx, digest, &self.compiler(), (why.0, &why.1), self.node.0).await?;
+        tx.commit().await
     }
 
     /// What tells one compiler from another.
@@ -237,6 +237,7 @@ impl Runtime {
             validators,
             pre,
             flawed: false.into(),
+            vouchers: Vouchers::default(),
         })
     }
 }

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use super::{state::State, track_0_1::ProcessorPre};
+use super::{judging::Vouchers, state::State, track_0_1::ProcessorPre};
 use crate::{
     config::GrantSet,
     ids::Digest,
@@ -21,6 +21,7 @@ pub struct Release {
     pub(super) pre: ProcessorPre<State>,
     /// One of its last jobs here trapped: its outcomes are counted.
     pub(super) flawed: AtomicBool,
+    pub(super) vouchers: Vouchers,
 }
 
 impl Release {

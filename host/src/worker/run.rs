@@ -136,7 +136,7 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
     };
     // A node that stood still, or that lost its database, finds all its guests' time over at once: that says nothing of them.
     let stopped = if worker.pulse.is_fresh() {
-        worker.registry.ended(&release, job.id, trapped)
+        worker.registry.ended(&release, job.id, &job.tenant, trapped)
     } else {
         worker.registry.is_barred(release.digest)
     };

@@ -320,8 +320,15 @@ pub async fn count_dead(db: &mut PgConnection, f: &DeadFilter, sample: i64) -> s
     Ok((row.count, row.sample))
 }
 
-/// The next ones in order of id.
-pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
+/// The next ones in order of id; but for those that have an error of one of these kinds from another release than that of
+/// the filter.
+pub async fn next_dead(
+    db: &mut PgConnection,
+    f: &DeadFilter,
+    but: &[String],
+    after: Uuid,
+    most: i64,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         r#"
         SELECT id FROM jobs_archive
@@ -331,6 +338,9 @@ pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most:
           AND id > $7
           -- What nodes died of is no release's: it may kill them again.
           AND ($9::bytea IS NULL OR release = $9 AND errors -> -1 ->> 'kind' IS DISTINCT FROM 'host-lost')
+          AND NOT EXISTS (
+              SELECT FROM jsonb_array_elements(errors) AS o, unnest($10::text[]) AS k
+              WHERE o ->> 'release' <> $11 AND starts_with(o ->> 'kind', k))
         ORDER BY id LIMIT $8
         "#,
         f.job_type,
@@ -342,6 +352,8 @@ pub async fn next_dead(db: &mut PgConnection, f: &DeadFilter, after: Uuid, most:
         after,
         most,
         f.release.as_ref().map(Digest::as_bytes),
+        but,
+        f.release.map(|release| release.to_string()),
     )
     .fetch_all(db)
     .await

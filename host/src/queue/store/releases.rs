@@ -11,8 +11,8 @@ use crate::{
     queue::Ready,
 };
 
-/// The attempts that a release burnt, since it began to serve, are given back to the jobs that nobody holds now, each once.
-/// Returns to how many.
+/// The attempts that a release burnt, since it began to serve, are given back to the jobs that nobody holds now, each once;
+/// not to one that trapped under another release before. Returns to how many.
 pub async fn give_back(
     db: &mut PgConnection,
     release: Digest,
@@ -34,6 +34,10 @@ pub async fn give_back(
                        AND EXISTS (SELECT FROM unnest($4::text[]) AS k WHERE starts_with(e.value ->> 'kind', k)) AS burnt
             ) AS m
             WHERE x.release = $1 AND x.lease IS NULL
+              -- One that trapped under another release, too, is its own fault: given back, it would stop that one next.
+              AND NOT EXISTS (
+                  SELECT FROM jsonb_array_elements(x.errors) AS o, unnest($4::text[]) AS k
+                  WHERE o ->> 'release' <> $2 AND starts_with(o ->> 'kind', k))
             GROUP BY x.tier, x.id, x.runs
         ) AS b
         -- One that ran meanwhile has other errors by now.

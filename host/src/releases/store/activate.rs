@@ -179,15 +179,6 @@ pub async fn newest(db: &mut PgConnection, plugin: &str) -> sqlx::Result<Option<
 /// The release that served before `current` was shipped, and that could serve again. Not simply the one that served last: a
 /// rollback that is asked for twice must not lead back to what the first one left.
 pub async fn before(db: &mut PgConnection, plugin: &str, current: Option<Digest>) -> sqlx::Result<Option<Digest>> {
-    last_of(db, plugin, current).await
-}
-
-/// Where a release goes into quarantine: the last one before it that is good as far as anybody knows.
-pub async fn last_good(db: &mut PgConnection, plugin: &str, bad: Digest) -> sqlx::Result<Option<Digest>> {
-    last_of(db, plugin, Some(bad)).await
-}
-
-async fn last_of(db: &mut PgConnection, plugin: &str, but: Option<Digest>) -> sqlx::Result<Option<Digest>> {
     let found = sqlx::query_scalar!(
         r#"
         SELECT r.digest FROM activations a JOIN releases r ON r.digest = a.digest
@@ -201,7 +192,47 @@ async fn last_of(db: &mut PgConnection, plugin: &str, but: Option<Digest>) -> sq
         ORDER BY a.generation DESC LIMIT 1
         "#,
         plugin,
-        but.as_ref().map(Digest::as_bytes),
+        current.as_ref().map(Digest::as_bytes),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.as_deref().and_then(Digest::from_slice))
+}
+
+/// Where a release goes into quarantine: the last one that served before it ever did, and is good as far as anybody knows.
+/// Nobody is asked, so it is none that somebody backed out of.
+pub async fn last_good(db: &mut PgConnection, plugin: &str, bad: Digest) -> sqlx::Result<Option<Digest>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        WITH served AS (
+            SELECT a.digest, min(a.generation) AS first, max(a.generation) AS last FROM activations a
+            WHERE a.plugin = $1 AND a.effective_at IS NOT NULL AND a.digest IS NOT NULL
+            GROUP BY a.digest
+        )
+        SELECT r.digest AS "digest!" FROM served s JOIN releases r ON r.digest = s.digest
+        -- The last time that it served before the bad one began to.
+        CROSS JOIN LATERAL (
+            SELECT max(a.generation) AS generation FROM activations a
+            WHERE a.plugin = $1 AND a.digest = s.digest AND a.effective_at IS NOT NULL
+              AND a.generation < (SELECT b.first FROM served b WHERE b.digest = $2)
+        ) AS before
+        -- What took its place the last time that it served.
+        LEFT JOIN LATERAL (
+            SELECT a.digest, a.reason FROM activations a
+            WHERE a.plugin = $1 AND a.effective_at IS NOT NULL AND a.generation > s.last
+            ORDER BY a.generation LIMIT 1
+        ) AS next ON true
+        LEFT JOIN served n ON n.digest = next.digest
+        LEFT JOIN releases o ON o.digest = next.digest
+        WHERE r.digest <> $2 AND before.generation IS NOT NULL
+          AND r.quarantined_at IS NULL AND r.deleted_at IS NULL
+          AND NOT EXISTS (SELECT FROM rejections x WHERE x.digest = r.digest)
+          -- Older ones, by when they served first or by when they came here: that was a way back.
+          AND (next.reason IN ('rollback', 'quarantine') OR n.first < s.first OR o.published_at < r.published_at) IS NOT TRUE
+        ORDER BY before.generation DESC LIMIT 1
+        "#,
+        plugin,
+        bad.as_bytes(),
     )
     .fetch_optional(db)
     .await?;
@@ -221,6 +252,31 @@ pub async fn withdraw(db: &mut PgConnection, generation: i64, why: &str) -> sqlx
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// An activation that was withdrawn waits again, above what was activated meanwhile. It has waited since it was asked for.
+pub async fn wait_anew(db: &mut PgConnection, generation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO activations (plugin, digest, reason, activated_by, activated_at, effective_at)
+        SELECT plugin, digest, reason, activated_by, activated_at, NULL FROM activations WHERE generation = $1
+        "#,
+        generation,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// An activation takes effect, ready or not.
+pub async fn serve_at_once(db: &mut PgConnection, generation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activations SET effective_at = now() WHERE generation = $1 AND effective_at IS NULL AND withdrawn_at IS NULL",
+        generation,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Activations that all live nodes are ready for take effect, and those that waited for `patience`. Returns how many.

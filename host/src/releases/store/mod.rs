@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 pub use self::{
     activate::{
         Activation, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin, newest,
-        quarantine, serves_since, stop_serving, take_effect, take_types, withdraw,
+        quarantine, serve_at_once, serves_since, stop_serving, take_effect, take_types, wait_anew, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
     retire::{

@@ -2,7 +2,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::stored;
+use super::{lock_plugin, stored};
 use crate::{
     ids::{Digest, NodeId},
     releases::Stored,
@@ -143,7 +143,7 @@ pub async fn rejection(
 }
 
 /// One node's compiler said no: what waits for it is withdrawn for all. But not where it has served: other nodes can run
-/// it, and it may be the only way back.
+/// it, and it may be the only way back. In the caller's transaction.
 pub async fn reject(
     db: &mut PgConnection,
     digest: Digest,
@@ -151,6 +151,14 @@ pub async fn reject(
     (reason, detail): (&str, &str),
     node: Uuid,
 ) -> sqlx::Result<()> {
+    // Whoever changes what serves locks the plugin first, then the news, then what waits; by itself the statement below
+    // would take the last two the other way round. Not stored yet: nothing waits for it.
+    let plugin = sqlx::query_scalar!("SELECT plugin FROM releases WHERE digest = $1", digest.as_bytes())
+        .fetch_optional(&mut *db)
+        .await?;
+    if let Some(plugin) = plugin {
+        lock_plugin(db, &plugin).await?;
+    }
     sqlx::query!(
         r#"
         WITH served AS MATERIALIZED (
