@@ -22,3 +22,24 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
     )
     SELECT count(*) FROM done
 $$;
+
+-- Releases in quarantine some of whose jobs have not got back yet what they lost: somebody held their rows, or they ended
+-- on a node that had not heard of it. A row goes when nothing is owed any more.
+CREATE TABLE amends (
+    release  bytea       PRIMARY KEY REFERENCES releases (digest),
+    since    timestamptz NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON COLUMN amends.since IS 'What the release burnt before it began to serve is not given back.';
+
+-- How many attempts of a job, by its errors, a release burnt that are not given back yet. None where it trapped under
+-- another release, too: that is its own fault, and given back, it would stop that one next.
+CREATE FUNCTION usher_burnt(errors jsonb, release text, since timestamptz, kinds text[]) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT CASE WHEN bool_or(e.value ->> 'release' <> $2) THEN 0
+                ELSE count(*) FILTER (WHERE e.value ->> 'release' = $2 AND NOT e.value ? 'givenBack'
+                                      -- That is a node's clock, and $3 is ours.
+                                      AND (e.value ->> 'at')::timestamptz >= $3 - interval '1 minute') END
+    FROM jsonb_array_elements($1) AS e
+    WHERE EXISTS (SELECT FROM unnest($4) AS k WHERE starts_with(e.value ->> 'kind', k))
+$$;

@@ -200,3 +200,27 @@ async fn a_rejection_waits_for_whoever_changes_what_serves() {
     let withdrawn = "SELECT count(*) FROM activations WHERE withdrawn_at IS NOT NULL";
     eventually("it is withdrawn then", async || (db.count(withdrawn).await == 1).then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_to_jobs_outlasts_the_host_and_holds_up_no_other() {
+    let db = Db::new().await;
+    let mut host = Host::start(&db, None, judged()).await;
+    published(&host.admin(), guest("0.1.0")).await;
+    serves(&host.client(), "guest", "0.1.0").await;
+    trap(&host, 5).await;
+    let burnt = "SELECT count(*) FROM jobs WHERE state = 'scheduled' AND attempt > 0";
+    eventually("they trap", async || (db.count(burnt).await == 5).then_some(())).await;
+    let mut held = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT id FROM jobs FOR UPDATE").execute(&mut *held).await.unwrap();
+    trap(&host, 10).await;
+    stopped(&host, "0.1.0").await;
+    eventually("the others have got theirs back", async || (db.count(burnt).await == 5).then_some(())).await;
+    host.kill9();
+    assert_eq!(db.count("SELECT count(*) FROM amends").await, 1);
+    held.rollback().await.unwrap();
+
+    let _next = Host::start(&db, None, judged()).await;
+    eventually("they get theirs back", async || (db.count(burnt).await == 0).then_some(())).await;
+    let owed = "SELECT count(*) FROM amends";
+    eventually("nothing is owed any more", async || (db.count(owed).await == 0).then_some(())).await;
+}

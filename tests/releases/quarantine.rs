@@ -268,8 +268,7 @@ async fn whoever_holds_a_job_does_not_hold_up_a_quarantine() {
     eventually("they trap", async || (db.count(burnt).await == 5).then_some(())).await;
     let mut held = db.pool.begin().await.unwrap();
     sqlx::query("SELECT id FROM jobs FOR UPDATE").execute(&mut *held).await.unwrap();
-    let alert = stop(&host, "guest-money").await;
-    assert_eq!(alert["detail"]["attemptsGivenBack"], 0, "{alert}");
+    stop(&host, "guest-money").await;
     held.rollback().await.unwrap();
     let left = "SELECT count(*) FROM jobs WHERE attempt > 0";
     eventually("they get their attempts back", async || (db.count(left).await == 0).then_some(())).await;

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use super::{OperateError, Operator, bulk::begin_redrive};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
     queue::store::{self as queue, DeadFilter},
     releases::{
         Stored,
-        store::{self, Activation, Reason, StoreError},
+        store::{self, Activation, Owed, Reason, StoreError},
     },
 };
 
@@ -187,20 +190,15 @@ impl Operator {
     }
 
     /// Most of a release's last jobs trapped: no node runs it any more. The last good one serves in its place, or nothing,
-    /// so that its jobs wait. The attempts that it burnt are given back, and those that died of it come back. `None`:
-    /// somebody did it before. Returns since when it has served, for `make_good`.
-    pub async fn quarantine(
-        &self,
-        digest: Digest,
-        counted: &Value,
-        kinds: &[String],
-    ) -> Result<Option<DateTime<Utc>>, OperateError> {
+    /// so that its jobs wait. The attempts that it burnt are given back, and those that died of it come back, at once
+    /// or by `make_good`. False: somebody did it before.
+    pub async fn quarantine(&self, digest: Digest, counted: &Value, kinds: &[String]) -> Result<bool, OperateError> {
         let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
-        let Some(release) = store::get(&mut tx, digest).await? else { return Ok(None) };
+        let Some(release) = store::get(&mut tx, digest).await? else { return Ok(false) };
         let (plugin, version) = (&release.manifest.name, &release.manifest.version);
         store::lock_plugin(&mut tx, plugin).await?;
         if !store::quarantine(&mut tx, digest, counted).await? {
-            return Ok(None);
+            return Ok(false);
         }
         let served = store::newest(&mut tx, plugin).await?;
         let (mut now_serves, mut served_jobs) = (None, false);
@@ -220,9 +218,11 @@ impl Operator {
             }
         }
         let since = store::serves_since(&mut tx, digest).await?.unwrap_or_else(Utc::now);
-        // Whoever holds one of the jobs must not keep the release in service. `make_good` comes back for them.
+        store::owe(&mut tx, digest, since).await?;
+        begin_redrive(&mut tx, &died_of(digest, since), REDRIVE_RATE, HOST, true).await?;
+        // Whatever is wrong with its jobs must not keep the release in service. `make_good` comes back for them.
         let mut part = tx.begin().await?;
-        let given_back = match make_good(&mut part, digest, since, kinds).await {
+        let given_back = match queue::give_back(&mut part, digest, since, kinds).await {
             Ok(given_back) => {
                 part.commit().await?;
                 given_back
@@ -254,8 +254,8 @@ impl Operator {
         audit::write(&mut tx, HOST, None, "plugin.quarantine", &format!("plugin/{plugin}"), detail).await?;
         tx.commit().await?;
         tracing::error!(plugin.name = plugin, plugin.version = version, plugin.digest = %digest, serves = now_serves, "a release is in quarantine: most of its last jobs trapped");
-        self.bell.due_in(std::time::Duration::ZERO);
-        Ok(Some(since))
+        self.bell.due_in(Duration::ZERO);
+        Ok(true)
     }
 
     /// The last good release before a bad one serves in its place; its version. Beneath an activation that waits for the
@@ -296,10 +296,24 @@ impl Operator {
         Ok(activated.map(|_| good.manifest.version))
     }
 
-    /// The same for jobs that ran on nodes which had not heard of it yet.
-    pub async fn make_good(&self, digest: Digest, since: DateTime<Utc>, kinds: &[String]) -> Result<(), OperateError> {
+    /// What releases in quarantine still owe: to jobs that somebody held, and to those that ran on nodes which had not heard
+    /// of it yet. `late`: after which time there are none of these any more.
+    pub async fn make_good(&self, late: Duration, kinds: &[String]) -> Result<(), OperateError> {
         let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
-        make_good(&mut tx, digest, since, kinds).await?;
+        for Owed { release, since, is_late } in store::owed(&mut tx, late).await? {
+            queue::give_back(&mut tx, release, since, kinds).await?;
+            let is_done = is_late && !queue::is_owed(&mut tx, release, since, kinds).await?;
+            // Some cannot be started again. They are asked about no oftener than this.
+            if is_done || !is_late {
+                let died = died_of(release, since);
+                if !queue::next_dead(&mut tx, &died, kinds, Uuid::nil(), 1).await?.is_empty() {
+                    begin_redrive(&mut tx, &died, REDRIVE_RATE, HOST, true).await?;
+                }
+            }
+            if is_done {
+                store::quits(&mut tx, release).await?;
+            }
+        }
         Ok(tx.commit().await?)
     }
 
@@ -337,19 +351,15 @@ impl Operator {
     }
 }
 
-/// Attempts that a release burnt are given back, and those that died of it begin again. Returns how many live jobs it
-/// concerns.
-async fn make_good(db: &mut PgConnection, digest: Digest, since: DateTime<Utc>, kinds: &[String]) -> sqlx::Result<u64> {
-    let given_back = queue::give_back(db, digest, since, kinds).await?;
-    let died = DeadFilter {
+/// Jobs that a release killed. They begin again as if they had not died: nobody asked that a provider's refusal be asked
+/// about anew.
+fn died_of(release: Digest, since: DateTime<Utc>) -> DeadFilter {
+    DeadFilter {
         reason: Some("trapped".to_owned()),
-        release: Some(digest),
+        release: Some(release),
         finished_after: Some(since),
         ..DeadFilter::default()
-    };
-    // As if they had not died: nobody asked that a provider's refusal be asked about anew.
-    begin_redrive(db, &died, REDRIVE_RATE, HOST, true).await?;
-    Ok(given_back)
+    }
 }
 
 /// The kind of the alert.

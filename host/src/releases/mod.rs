@@ -3,7 +3,7 @@
 //! Owns: the manifest format, the check of a manifest against the operator's policy, and the rows of releases.
 //! Refuses: a second owner of a job type, a second content for a (name, version), a grant nobody gave.
 //! Invariant: a release never changes; the newest activation in effect of a plugin decides which one serves.
-//! Tables: releases, activations, retirements, rejections, job_types, refusals, plugin_usage (and what nodes report of
+//! Tables: releases, activations, amends, retirements, rejections, job_types, refusals, plugin_usage (and what nodes report of
 //! releases in their rows).
 
 pub mod contract;

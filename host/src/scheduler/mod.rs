@@ -81,6 +81,7 @@ impl Scheduler {
         duties.spawn(releases::refresh(Arc::clone(&self)));
         duties.spawn(releases::prepare(Arc::clone(&self)));
         duties.spawn(releases::quarantine(Arc::clone(&self)));
+        duties.spawn(releases::make_good(Arc::clone(&self)));
         duties.spawn(news::refresh_rates(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));

@@ -1,10 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{Scheduler, store};
-use crate::{ids::Digest, runtime::TrapKind};
+use crate::runtime::TrapKind;
 
 /// Before what could not be loaded is tried again, and the longest between looks whether the last job of a plugin that is
 /// being retired is gone; in units of the poll interval.
@@ -121,11 +120,11 @@ pub(super) async fn quarantine(s: Arc<Scheduler>) {
         for (digest, bad, counted) in s.registry.stopped() {
             let counts = json!({ "trapped": bad, "of": counted, "node": s.node.0 });
             match s.operator.quarantine(digest, &counts, &kinds).await {
-                Ok(since) => {
+                Ok(did_it) => {
                     s.registry.is_told(digest);
                     s.releases_changed.notify_one();
-                    if let Some(since) = since {
-                        tokio::spawn(make_good(Arc::clone(&s), digest, since));
+                    if did_it {
+                        tokio::spawn(make_good_soon(Arc::clone(&s)));
                     }
                 }
                 Err(error) => {
@@ -138,11 +137,26 @@ pub(super) async fn quarantine(s: Arc<Scheduler>) {
 }
 
 /// What ended on nodes that had not heard of it yet: most hear by NOTIFY, at once, and all with a heartbeat.
-async fn make_good(s: Arc<Scheduler>, digest: Digest, since: DateTime<Utc>) {
+async fn make_good_soon(s: Arc<Scheduler>) {
     for wait in [SOON, s.cluster.confirm_within] {
         tokio::time::sleep(wait).await;
-        if let Err(error) = s.operator.make_good(digest, since, &TrapKind::NAMES.map(str::to_owned)).await {
-            tracing::warn!(error = %error, plugin.digest = %digest, "late victims of a release could not be made good");
+        make_good_now(&s).await;
+    }
+}
+
+/// What is still owed after that, also by quarantines of a node that is gone: until nothing is.
+pub(super) async fn make_good(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(s.cluster.poll * AGAIN) => make_good_now(&s).await,
+            () = s.lifecycle.stopping() => return,
         }
+    }
+}
+
+async fn make_good_now(s: &Scheduler) {
+    let kinds = TrapKind::NAMES.map(str::to_owned);
+    if let Err(error) = s.operator.make_good(s.cluster.confirm_within, &kinds).await {
+        tracing::warn!(error = %error, "victims of a release could not be made good yet");
     }
 }

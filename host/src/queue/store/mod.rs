@@ -26,6 +26,8 @@ pub use self::{
     },
     read::{get, list},
     recorded::{Recording, Stretch, recordings, stretch},
-    releases::{Pinned, Waiting, give_back, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting},
+    releases::{
+        Pinned, Waiting, give_back, is_owed, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting,
+    },
     settle::{Dead, Settled, Settlement, Verdict, settle},
 };

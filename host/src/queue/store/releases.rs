@@ -21,27 +21,24 @@ pub async fn give_back(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         r#"
+        WITH victims AS MATERIALIZED (
+            SELECT x.tier, x.id, x.errors FROM jobs x
+            WHERE x.release = $1 AND x.lease IS NULL AND usher_burnt(x.errors, $2, $3, $4) > 0
+            -- Whoever holds one of them holds up none of the others.
+            FOR UPDATE SKIP LOCKED
+        )
         UPDATE jobs j SET attempt = greatest(0, j.attempt - b.burnt), errors = b.errors
         FROM (
-            SELECT x.tier, x.id, x.runs, count(*) FILTER (WHERE m.burnt)::int AS burnt,
+            SELECT v.tier, v.id, count(*) FILTER (WHERE m.burnt)::int AS burnt,
                    jsonb_agg(CASE WHEN m.burnt THEN e.value || '{"givenBack": true}' ELSE e.value END ORDER BY e.n) AS errors
-            FROM jobs x
-            CROSS JOIN LATERAL jsonb_array_elements(x.errors) WITH ORDINALITY AS e (value, n)
+            FROM victims v
+            CROSS JOIN LATERAL jsonb_array_elements(v.errors) WITH ORDINALITY AS e (value, n)
             CROSS JOIN LATERAL (
-                SELECT e.value ->> 'release' = $2 AND NOT e.value ? 'givenBack'
-                       -- That is a node's clock, and $3 is ours.
-                       AND (e.value ->> 'at')::timestamptz >= $3::timestamptz - interval '1 minute'
-                       AND EXISTS (SELECT FROM unnest($4::text[]) AS k WHERE starts_with(e.value ->> 'kind', k)) AS burnt
+                SELECT usher_burnt(jsonb_build_array(e.value), $2, $3, $4) > 0 AS burnt
             ) AS m
-            WHERE x.release = $1 AND x.lease IS NULL
-              -- One that trapped under another release, too, is its own fault: given back, it would stop that one next.
-              AND NOT EXISTS (
-                  SELECT FROM jsonb_array_elements(x.errors) AS o, unnest($4::text[]) AS k
-                  WHERE o ->> 'release' <> $2 AND starts_with(o ->> 'kind', k))
-            GROUP BY x.tier, x.id, x.runs
+            GROUP BY v.tier, v.id
         ) AS b
-        -- One that ran meanwhile has other errors by now.
-        WHERE j.tier = b.tier AND j.id = b.id AND j.lease IS NULL AND j.runs = b.runs AND b.burnt > 0
+        WHERE j.tier = b.tier AND j.id = b.id
         "#,
         release.as_bytes(),
         release.to_string(),
@@ -51,6 +48,24 @@ pub async fn give_back(
     .execute(db)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Whether a live job still has an attempt to get back, also one that somebody holds.
+pub async fn is_owed(
+    db: &mut PgConnection,
+    release: Digest,
+    since: DateTime<Utc>,
+    kinds: &[String],
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM jobs WHERE release = $1 AND usher_burnt(errors, $2, $3, $4) > 0) AS "is!""#,
+        release.as_bytes(),
+        release.to_string(),
+        since,
+        kinds,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// How many live jobs name a release, and how many dead ones that somebody could start again.

@@ -313,3 +313,50 @@ pub async fn serves_since(db: &mut PgConnection, digest: Digest) -> sqlx::Result
         .fetch_one(db)
         .await
 }
+
+/// A release in quarantine that owes its jobs something.
+#[derive(Clone, Copy, Debug)]
+pub struct Owed {
+    pub release: Digest,
+    pub since: DateTime<Utc>,
+    /// No node runs it any more.
+    pub is_late: bool,
+}
+
+/// A release burnt attempts since then, which are to be given back.
+pub async fn owe(db: &mut PgConnection, release: Digest, since: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO amends (release, since) VALUES ($1, $2)
+        ON CONFLICT (release) DO UPDATE SET since = excluded.since, asked_at = now()
+        "#,
+        release.as_bytes(),
+        since,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Those that no other node sees to just now, locked. `late`: after which time no node runs one any more.
+pub async fn owed(db: &mut PgConnection, late: Duration) -> sqlx::Result<Vec<Owed>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT release, since, asked_at < now() - make_interval(secs => $1) AS "is_late!" FROM amends
+        ORDER BY asked_at FOR UPDATE SKIP LOCKED
+        "#,
+        late.as_secs_f64(),
+    )
+    .fetch_all(db)
+    .await?;
+    let owed = rows.into_iter().filter_map(|row| {
+        Some(Owed { release: Digest::from_slice(&row.release)?, since: row.since, is_late: row.is_late })
+    });
+    Ok(owed.collect())
+}
+
+/// Nothing is owed any more.
+pub async fn quits(db: &mut PgConnection, release: Digest) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM amends WHERE release = $1", release.as_bytes()).execute(db).await?;
+    Ok(())
+}

@@ -12,8 +12,9 @@ use sqlx::PgConnection;
 
 pub use self::{
     activate::{
-        Activation, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin, newest,
-        quarantine, serve_at_once, serves_since, stop_serving, take_effect, take_types, wait_anew, withdraw,
+        Activation, Owed, Reason, Served, activate, before, check_types, forget_quarantine, last_good, lock_plugin,
+        newest, owe, owed, quarantine, quits, serve_at_once, serves_since, stop_serving, take_effect, take_types,
+        wait_anew, withdraw,
     },
     listing::{Listed, Node, Past, history, listing, nodes},
     retire::{
