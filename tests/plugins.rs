@@ -1,11 +1,11 @@
 //! What ships into the plugins folder: refused with a reason, or swapped in; the old release serves on meanwhile.
 
-use std::{fs, io::Write, path::Path};
+use std::{fs, io::Write, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
 pub use crate::support::hostile::{bomb, manifest, repacked, repacked_with, unserved, with_manifest};
-use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher};
+use crate::support::{Db, Host, HostOptions, component, env, eventually, place, usher, within};
 
 async fn host(db: &Db) -> Host {
     Host::start(db, None, HostOptions { plugins: vec!["guest.wasm", "analytics.wasm"], ..HostOptions::default() }).await
@@ -13,7 +13,8 @@ async fn host(db: &Db) -> Host {
 
 /// What the host says of a file, once it has looked.
 pub async fn refusal(host: &Host, source: &str) -> Value {
-    eventually(&format!("{source} is refused"), async || {
+    // A compiler gives way to all else on the machine.
+    within(Duration::from_secs(300), &format!("{source} is refused"), async || {
         let plugins = host.client().get("/plugins").await.body;
         let refusals = plugins["refusals"].as_array().unwrap().clone();
         refusals.into_iter().find(|refusal| refusal["source"] == source)

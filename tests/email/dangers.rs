@@ -50,6 +50,7 @@ async fn a_reply_without_end_is_cut_and_the_job_waits() {
         let env = vec![
             ("USHER_EMAIL__PROFILES__DEFAULT__PORT", port.to_string()),
             ("USHER_EMAIL__PROFILES__DEFAULT__HOST", "127.0.0.1".to_owned()),
+            ("USHER_EMAIL__PROFILES__DEFAULT__TIMEOUT", "5s".to_owned()),
         ];
         let host = Host::start(&db, None, HostOptions { env, ..options() }).await;
         let before = host.rss();

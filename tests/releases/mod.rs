@@ -14,7 +14,7 @@ mod rollback;
 mod signing;
 mod usage;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -51,7 +51,8 @@ async fn offer(client: &Client, path: &str, bytes: Vec<u8>, headers: &[(&str, &s
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    read(request.send().await.unwrap()).await
+    // A compiler gives way to all else on the machine.
+    read(request.timeout(Duration::from_secs(300)).send().await.unwrap()).await
 }
 
 async fn publish(client: &Client, bytes: Vec<u8>) -> Answer {

@@ -59,7 +59,7 @@ pub fn run(filters: &[&str]) -> Result<()> {
         .args(["test", "--package", "usher-tests"])
         .arg("--")
         .args(filters)
-        .arg("--test-threads=4")
+        .arg("--test-threads=3")
         .env("SQLX_OFFLINE", "true")
         .env("USHER_BIN", sh::target_dir()?.join("debug/usher"))
         .env("USHER_TEST_PG", server.url())

@@ -107,8 +107,8 @@ impl Compiler {
             err?;
             child.wait().await
         };
-        // CPU time is the child's own limit; this is for a child that waits for something.
-        let patience = self.cpu * 3 + Duration::from_secs(30);
+        // CPU time is the child's own limit; this is for a child that waits, and it gives way to all else on the machine.
+        let patience = self.cpu * 6 + Duration::from_secs(60);
         let status = tokio::time::timeout(patience, work)
             .await
             .map_err(|_| failed("it did not get the processor for long enough"))?
