@@ -22,7 +22,7 @@ const WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 2 << 20;
 /// Of a slot's memory that stays with the process: a Rust guest has 1 MiB of stack before its data.
 const KEEP_RESIDENT: usize = 1280 << 10;
-/// Most core instances, memories and tables of one component. A component of componentize-py has 38 core instances.
+/// Most core instances, memories and tables of one component. One of componentize-py has 14 to 38 core instances, by its version.
 pub(super) const PER_COMPONENT: u32 = 64;
 /// A slot of the pool is a memory, which has address space of its own, and so many core instances, which have nothing but a count.
 /// Toolchains that link libraries make many of these: JavaScript's up to 13, Python's up to 38.
