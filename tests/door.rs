@@ -214,6 +214,8 @@ async fn a_derived_key_finds_the_first_job_also_after_its_end() {
     client.wait(&id, "dead").await;
     let next = client.submit("payment-process", payment("e1")).await;
     assert_ne!(next, id, "nothing happened, so the key is free");
+    // From here on nobody runs anything.
+    assert_eq!(host.terminate().await, Some(0));
 
     let host = self::host(&db).await;
     let client = host.client();

@@ -111,11 +111,15 @@ impl Client {
         answer.body
     }
 
-    /// Waits until the job is in that state.
+    /// Waits until the job is in that state. Who asks while the database is away is told to come again, and does.
     pub async fn wait(&self, id: &str, state: &str) -> Value {
         eventually(&format!("job {id} is {state}"), async || {
-            let job = self.job(id).await;
-            (job["state"] == state).then_some(job)
+            let answer = self.get(&format!("/jobs/{id}")).await;
+            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+                return None;
+            }
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+            (answer.body["state"] == state).then_some(answer.body)
         })
         .await
     }
