@@ -13,11 +13,7 @@ use std::{collections::BTreeMap, time::Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::support::{
-    Client, Db, Host, Product, eventually,
-    product::{CONNECTED, TYPES},
-    token,
-};
+use self::support::{Client, Db, Host, Product, eventually, product::TYPES, token};
 
 /// Who hears of failures.
 const OPS: &str = "ops@example.com";
@@ -87,9 +83,7 @@ impl Demo {
     /// Of another tenant, whose profile reaches it.
     async fn connected(&self) {
         let client = self.host.client().with_token(token("user", Some("t2")));
-        let transfer =
-            json!({"venueId": "v2", "payoutId": "p-1", "amount": 300, "currency": "EUR", "transferTo": CONNECTED});
-        let job = finished(&client, "payout-process", transfer, "completed").await;
+        let job = finished(&client, "payout-process", self.product.connected(1), "completed").await;
         assert_eq!(self.product.connect.all("transfers", "").len(), 1, "{job}");
         say("payout-process", &job, "stand-in for Stripe's transfers, by Stripe's published description");
     }

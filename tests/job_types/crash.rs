@@ -1,5 +1,5 @@
-//! kill -9 of the host at every point of a job's effects: one charge, one mint, one event, one mail; every row deleted once, and
-//! no page left; one file, whole.
+//! kill -9 of the host at every point of a job's effects: one charge, one event, one mail; every row deleted once, and no page
+//! left; one file, whole. (`tickets_crash` has the mints.)
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::{
     stripe,
     support::{
-        Db, Fault, FaultProxy, Host, HostOptions, MintingService, Receiver, Services, Sink, StripeWorld,
+        Db, Fault, FaultProxy, Host, HostOptions, Receiver, Services, Sink, StripeWorld,
         cells::{self, Harm, Held, Point, Requests, Way},
-        eventually, minting,
+        eventually,
     },
     webhooks,
 };
@@ -134,10 +134,10 @@ async fn a_cleanup_deletes_each_row_once_whichever_page_its_host_dies_at() {
 }
 
 /// How a request begins, and which of those that begin so it is, from 1.
-type Ask = (&'static str, u32);
+pub type Ask = (&'static str, u32);
 
 /// All points of a job of so many effects, with the place of the effect. The end of one is the moment before the next.
-fn boundaries(effects: usize) -> Vec<(usize, Point)> {
+pub fn boundaries(effects: usize) -> Vec<(usize, Point)> {
     let of = |nth: usize| {
         let last = nth + 1 == effects;
         Point::ALL.into_iter().filter(move |point| last || *point != Point::AfterEnd).map(move |point| (nth, point))
@@ -146,7 +146,7 @@ fn boundaries(effects: usize) -> Vec<(usize, Point)> {
 }
 
 /// As `cells::reach`, for one of the requests that a job makes one after another.
-async fn reach(
+pub async fn reach(
     point: Point,
     db: &Db,
     proxy: &FaultProxy,
@@ -162,8 +162,12 @@ async fn reach(
     if point != Point::BeforeStart || nth == 0 {
         return cells::reach(point, db, &way(asks[nth]), submit).await;
     }
-    // Between the two there is a moment only, which the answer to the one before makes longer.
-    let way = way(asks[nth - 1]);
+    between(db, &way(asks[nth - 1]), submit).await
+}
+
+/// Submits a job and brings it to before the start of what follows this request of its. Between the two there is a moment only,
+/// which the answer to the one before makes longer.
+pub async fn between(db: &Db, way: &impl Way, submit: impl AsyncFnOnce() -> String) -> (String, Held) {
     way.hold_after().await;
     let job = submit().await;
     way.wait_held().await;
@@ -171,87 +175,6 @@ async fn reach(
     way.release().await;
     cells::waits(db).await;
     (job, Some(session))
-}
-
-fn ticketing(base: &str, receiver: &Receiver, data_dir: Option<PathBuf>) -> HostOptions {
-    let key_id = minting::KEY_ID;
-    let upstreams = format!(
-        r#"
-[upstreams.metadata]
-base_url = "{base}/storage"
-methods = ["PUT"]
-idempotent = true
-timeout = "5s"
-breaker = {{ failures = 0 }}
-[upstreams.minting]
-base_url = "{base}"
-methods = ["POST"]
-paths = ["/api/v1/mint/compressed"]
-tenant_header = "X-Tenant-ID"
-signature = {{ key_id = "{key_id}", key = {{ env = "USHER_TEST_MINTING" }} }}
-idempotent = true
-timeout = "5s"
-breaker = {{ failures = 0 }}
-"#
-    );
-    let policy = r#"
-[plugins.policy.nft]
-upstream = ["metadata", "minting"]
-jobs = ["send-email"]
-webhook = ["nft.minted"]
-[plugins.policy.notifications]
-email = ["default"]
-"#;
-    HostOptions {
-        plugins: vec!["nft-service.wasm", "notifications.wasm"],
-        policy: Some(policy.to_owned()),
-        config: upstreams + &webhooks::config(&[receiver.place()]),
-        env: vec![("USHER_TEST_MINTING", minting::KEY.to_owned())],
-        data_dir,
-        ..HostOptions::default()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_is_stored_minted_and_told_once_wherever_its_host_dies() {
-    let asks: [Ask; 2] = [("PUT /storage/", 1), ("POST /api/v1/mint/compressed", 1)];
-    cells::all("nft-mint", boundaries(asks.len()), async |(nth, point)| {
-        let (service, sink, receiver, db) =
-            (MintingService::start().await, Sink::start().await, Receiver::start().await, Db::new().await);
-        let proxy = FaultProxy::start(&service.base).await;
-        let mut first = Host::start(&db, Some(&sink), ticketing(&proxy.base, &receiver, None)).await;
-        webhooks::endpoint(&first, &receiver, &["nft.minted"]).await;
-        let ticket = json!({
-            "eventId": "jazz", "eventName": "Night of Jazz", "seatId": "7A", "name": "Seat 7A", "symbol": "TICKET",
-            "attributes": {"row": "7"}, "email": "anna@example.com",
-        });
-        let client = first.client();
-        let submitted =
-            reach(point, &db, &proxy, (asks.as_slice(), nth), async || client.submit("nft-mint", ticket).await);
-        let (id, held) = submitted.await;
-        let again = ticketing(&proxy.base, &receiver, Some(first.data_dir.clone()));
-        let second = cells::strike(Harm::Kill, &mut first, &db, held, Host::start(&db, Some(&sink), again)).await;
-        let job = second.client().wait(&id, "completed").await;
-        // What was held on its way arrives all the same, late.
-        proxy.release();
-        proxy.wait_quiet().await;
-        for (what, sql) in [
-            ("the mail", "SELECT count(*) FROM jobs_archive WHERE job_type = 'send-email' AND state = 'completed'"),
-            ("the event", "SELECT count(*) FROM webhook_archive WHERE state = 'delivered'"),
-        ] {
-            eventually(&format!("{what} is sent"), async || (db.count(sql).await == 1).then_some(())).await;
-        }
-
-        let mints = service.mints().await;
-        let (received, mails) = (receiver.received(), sink.mails().await);
-        let counts = [webhooks::ids(&received).len(), mails.len()];
-        let minted = json!([{"ticket": "7A", "tenant": "t1", "asset": "asset-1"}]);
-        if json!(mints) != minted || counts != [1, 1] || job["result"]["assetId"] != "asset-1" {
-            return Err(format!("{counts:?} events and mails, {mints:?}: {job}"));
-        }
-        Ok(())
-    })
-    .await;
 }
 
 fn reporting(base: &str, data_dir: Option<PathBuf>) -> HostOptions {

@@ -9,6 +9,7 @@ mod money;
 mod payloads;
 mod replay;
 mod tickets;
+mod tickets_crash;
 mod upkeep;
 
 use serde_json::Value;

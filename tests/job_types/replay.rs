@@ -1,31 +1,53 @@
 //! What the ten did, run again: the same to the byte, without a word to their peers or a row of the database.
+//!
+//! The long form is the same test over at least so many jobs as `USHER_REPLAYED` says, by rounds of the counts below:
+//! `USHER_REPLAYED=1000 cargo xtask test jobs_of_all_ten_types`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use super::Rig;
 use crate::{
-    support::{Db, PASSWORD, Product, SECRET, eventually, product::TYPES, usher},
+    support::{Db, PASSWORD, PATIENCE, Product, SECRET, product::TYPES, token, usher, within},
     verify::Said,
     webhooks,
 };
 
-/// Jobs of each type; the first of them meets a fault on its way, and every fifth is refused for good.
+/// Jobs of each type in a round; the very first of them meets a fault on its way, and every fifth is refused for good.
 const EACH: u32 = 20;
 const REFUSED: u32 = 5;
 /// Further ones of `nft-mint`, on the chain.
 const ON_SOLANA: u32 = 4;
+/// Further ones of `payout-process`, tenant t2's: transfers to a connected account, and payouts of its balance.
+const CONNECTED: u32 = 4;
+/// Types that enqueue a mail with their success.
+const MAILED: [&str; 3] = ["payment-process", "refund-process", "nft-mint"];
+/// Jobs of a round, with those mails; neither the further ones nor those that are refused lead to any.
+const ROUND: u32 = 10 * EACH + 3 * (EACH - EACH / REFUSED) + ON_SOLANA + CONNECTED;
 
 /// Jobs by type and end.
 type Ended = BTreeMap<(&'static str, &'static str), u32>;
 
+/// How many rounds there are to be.
+fn rounds() -> u32 {
+    let wanted = std::env::var("USHER_REPLAYED").unwrap_or_else(|_| ROUND.to_string());
+    let wanted = wanted.parse::<u32>().unwrap_or_else(|e| panic!("USHER_REPLAYED={wanted}: {e}"));
+    wanted.div_ceil(ROUND).max(1)
+}
+
 /// Has the jobs done, one of each type after the other. Their ends, with those of the mails that they lead to.
-async fn record(rig: &Rig) -> Ended {
+async fn record(rig: &Rig, rounds: u32) -> Ended {
     let Rig { product, host, .. } = rig;
     let client = host.client();
     let mut ended = Ended::new();
-    for n in 1..=EACH {
+    for n in 1..=rounds * EACH {
+        // A new token now and then: it is good for an hour.
+        let client = client.with_token(token("user", Some("t1")));
         for (job_type, _) in TYPES {
             let is_refused = n % REFUSED == 0;
             let payload =
@@ -35,24 +57,29 @@ async fn record(rig: &Rig) -> Ended {
             }
             client.submit(job_type, payload).await;
             *ended.entry((job_type, if is_refused { "permanent" } else { "completed" })).or_default() += 1;
-            let has_mail = ["payment-process", "refund-process", "nft-mint"].contains(&job_type);
-            if has_mail && !is_refused {
+            if MAILED.contains(&job_type) && !is_refused {
                 *ended.entry(("send-email", "completed")).or_default() += 1;
             }
         }
     }
     let recipient = product.cluster.key().await;
-    for n in 1..=ON_SOLANA {
+    let client = client.with_token(token("user", Some("t1")));
+    for n in 1..=rounds * ON_SOLANA {
         client.submit("nft-mint", product.on_solana(&recipient, n)).await;
         *ended.entry(("nft-mint", "completed")).or_default() += 1;
+    }
+    let client = client.with_token(token("user", Some("t2")));
+    for n in 1..=rounds * CONNECTED {
+        client.submit("payout-process", product.connected(n)).await;
+        *ended.entry(("payout-process", "completed")).or_default() += 1;
     }
     ended
 }
 
 /// All jobs by type and end, once none is left to do.
-async fn wait_ended(db: &Db, jobs: u32) -> String {
+async fn wait_ended(db: &Db, jobs: u32, patience: Duration) -> String {
     let all = "SELECT count(*) FROM jobs_archive";
-    eventually(&format!("{jobs} jobs have ended"), async || {
+    within(patience, &format!("{jobs} jobs have ended"), async || {
         (db.count(all).await >= i64::from(jobs) && db.count("SELECT count(*) FROM jobs").await == 0).then_some(())
     })
     .await;
@@ -94,22 +121,29 @@ async fn rows(db: &Db) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_all_ten_types_replay_byte_for_byte_and_nothing_leaves() {
+    let rounds = rounds();
+    let patience = PATIENCE * rounds;
     let rig = Rig::start().await;
-    webhooks::endpoint(&rig.host, &rig.product.receiver, &[]).await;
-    let ended = record(&rig).await;
+    for tenant in ["t1", "t2"] {
+        webhooks::endpoint_of(tenant, &rig.host, &rig.product.receiver, &[]).await;
+    }
+    let ended = record(&rig, rounds).await;
     let jobs = ended.values().sum::<u32>();
+    assert_eq!(jobs, rounds * ROUND);
     let mut expected: Vec<_> =
         ended.iter().map(|((job_type, end), count)| format!("{job_type} {end} {count}")).collect();
     expected.sort();
-    assert_eq!(wait_ended(&rig.db, jobs).await, expected.join("\n"));
+    assert_eq!(wait_ended(&rig.db, jobs, patience).await, expected.join("\n"));
     // Each that is refused is told, and each that pays, gives back or mints.
     let is_told = |(job_type, end): &(&str, &str)| {
         *end == "permanent" || ["payment-process", "refund-process", "payout-process", "nft-mint"].contains(job_type)
     };
     let told = ended.iter().filter(|(of, _)| is_told(of)).map(|(_, count)| i64::from(*count)).sum::<i64>();
     let delivered = "SELECT count(*) FROM webhook_archive WHERE state = 'delivered'";
-    eventually(&format!("{told} events are delivered"), async || (rig.db.count(delivered).await == told).then_some(()))
-        .await;
+    within(patience, &format!("{told} events are delivered"), async || {
+        (rig.db.count(delivered).await == told).then_some(())
+    })
+    .await;
 
     let Rig { product, db, host } = rig;
     assert_eq!(db.count("SELECT count(*) FROM jobs_archive WHERE journal IS NULL").await, 0, "each had an effect");
@@ -131,6 +165,7 @@ async fn jobs_of_all_ten_types_replay_byte_for_byte_and_nothing_leaves() {
             "stripe.create-payment-intent",
             "stripe.create-payout",
             "stripe.create-refund",
+            "stripe.create-transfer",
             "upstream.call",
         ]
     );
@@ -174,4 +209,7 @@ async fn jobs_of_all_ten_types_replay_byte_for_byte_and_nothing_leaves() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     let expected = format!("replay: jobs={jobs} same={} different=10 failed=0 skipped=0", jobs - 10);
     assert_eq!(said.last_line(), expected, "{}", said.out);
+    let by_type: Vec<_> = by_type.iter().map(|(job_type, count)| format!("{job_type}={count}")).collect();
+    // Not by `println!`, which is shown of tests that fail only.
+    let _ = writeln!(io::stderr(), "replayed byte for byte: jobs={jobs} {}", by_type.join(" "));
 }

@@ -1,6 +1,7 @@
 //! The product's ten job types with all that they talk to: a peer for each provider that there is one of, and stand-ins, named as
 //! such, for the rest. Faults are injected by the proxies on the way.
 
+use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
 use super::{
@@ -171,6 +172,7 @@ tenants = ["t1"]
 endpoints = [{{ url = {{ env = "USHER_TEST_SOLANA_0" }} }}]
 timeout = "4s"
 commitment = "confirmed"
+max_lamports_per_hour = 10000000000
 [upstreams.metadata]
 base_url = "{minting}/storage"
 methods = ["PUT"]
@@ -213,7 +215,7 @@ upstream = "fcm"
 project = "{project}"
 [webhooks]
 timeout = "2s"
-retries = ["100ms", "200ms"]
+retries = ["100ms", "200ms", "500ms", "1s", "2s"]
 allow_private = ["{}"]
 "#,
             connect.base,
@@ -256,9 +258,10 @@ allow_private = ["{}"]
                 self.services.fill(&collection, 1_200);
                 json!({"collection": collection, "before": "2026-01-01T00:00:00Z"})
             }
-            "generate-report" => json!({
-                "report": "sales", "format": "csv", "from": "2026-01-01", "to": format!("2026-02-{n:02}"),
-            }),
+            "generate-report" => {
+                let to = NaiveDate::from_ymd_opt(2026, 1, 31).unwrap() + Days::new(n.into());
+                json!({"report": "sales", "format": "csv", "from": "2026-01-01", "to": to.to_string()})
+            }
             other => panic!("the product has no type {other}"),
         }
     }
@@ -377,5 +380,11 @@ allow_private = ["{}"]
             "symbol": "TICKET", "recipient": recipient.address, "metadataBase": "https://files.example.com/",
             "royaltyBps": 500,
         })
+    }
+
+    /// A payload of `payout-process` for tenant t2, by turns a transfer to the connected account and a payout of its balance.
+    pub fn connected(&self, n: u32) -> Value {
+        let field = if n % 2 == 1 { "transferTo" } else { "account" };
+        json!({"venueId": "v2", "payoutId": format!("p-{n}"), "amount": 300, "currency": "EUR", field: CONNECTED})
     }
 }

@@ -46,8 +46,12 @@ pub fn manager(host: &Host, tenant: &str) -> Client {
 
 /// Id and secret of a new endpoint of tenant t1.
 pub async fn endpoint(host: &Host, receiver: &Receiver, events: &[&str]) -> (String, String) {
+    endpoint_of("t1", host, receiver, events).await
+}
+
+pub async fn endpoint_of(tenant: &str, host: &Host, receiver: &Receiver, events: &[&str]) -> (String, String) {
     let body = json!({"url": receiver.url(), "events": events});
-    let answer = manager(host, "t1").send(Method::POST, "/webhook-endpoints", Some(body)).await;
+    let answer = manager(host, tenant).send(Method::POST, "/webhook-endpoints", Some(body)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
     let text = |name: &str| answer.body[name].as_str().unwrap().to_owned();
     (text("id"), text("secret"))
