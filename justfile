@@ -19,6 +19,10 @@ test *ARGS:
 demo *ARGS:
     cargo xtask demo {{ARGS}}
 
+# The commands of docs/plugin-authors.md, as an outsider would type them
+tutorial:
+    cargo xtask tutorial
+
 # Refresh the checked-in SQL metadata (host/.sqlx) after a change of a query or a migration
 sqlx:
     cargo xtask sqlx
