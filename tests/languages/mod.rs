@@ -3,6 +3,7 @@
 mod behaviour;
 mod crash;
 mod crowd;
+mod figures;
 mod sandbox;
 mod shop;
 
