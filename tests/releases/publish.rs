@@ -14,6 +14,7 @@ async fn a_component_is_published_and_serves_when_the_answer_is_there() {
     assert_eq!((&answer.body["name"], &answer.body["version"]), (&json!("analytics"), &json!("0.1.0")));
     assert!(answer.body["digest"].as_str().unwrap().starts_with("sha256:"));
     assert_eq!(answer.body["state"], "active");
+    assert_eq!(answer.body["warnings"], json!([]), "no track has an end");
     assert_eq!(release_of(&host.client()).await, "v1");
 
     let again = publish(&admin, built("analytics.wasm")).await;

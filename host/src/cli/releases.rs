@@ -261,13 +261,18 @@ impl Host {
                 );
             }
         }
-        findings(&done);
+        if !door.json {
+            findings(&done);
+        }
         Ok(())
     }
 }
 
 /// What a publish found out on the way.
 fn findings(done: &Value) {
+    for warning in warnings(done) {
+        println!("{warning}");
+    }
     if let Some(verified) = done["verified"].as_object() {
         let of = |what: &str| verified.get(what).and_then(Value::as_u64).unwrap_or_default();
         println!(
@@ -289,6 +294,13 @@ fn findings(done: &Value) {
             unfit["version"].as_str().or(unfit["acceptedBy"].as_str()).unwrap_or("none did yet")
         );
     }
+}
+
+/// Each with the release that it is about.
+fn warnings(done: &Value) -> Vec<String> {
+    let said = done["warnings"].as_array().into_iter().flatten();
+    said.map(|warning| format!("warning: {} {}: {}", text(&done["name"]), text(&done["version"]), text(warning)))
+        .collect()
 }
 
 fn table(history: &Value) -> String {
@@ -347,6 +359,14 @@ mod tests {
             "12   1.1.0    serving, quarantined  publish  ann  2026-01-02 03:04:05  sha256:0123456789ab"
         );
         assert!(lines[2].starts_with("-    1.2.0    stored") && lines[2].contains("bob"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn warnings_of_the_host_are_shown() {
+        let done = json!({ "name": "payments", "version": "1.2.0", "warnings": ["it ends on 2031-04-30"] });
+        assert_eq!(warnings(&done), ["warning: payments 1.2.0: it ends on 2031-04-30"]);
+        assert!(warnings(&json!({ "warnings": [] })).is_empty());
+        assert!(warnings(&json!({})).is_empty(), "a host of before");
     }
 
     #[test]

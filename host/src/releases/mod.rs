@@ -14,6 +14,7 @@ pub mod policy;
 mod schema;
 pub mod signing;
 pub mod store;
+pub mod tracks;
 pub mod typescript;
 mod usage;
 pub mod world;

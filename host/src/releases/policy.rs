@@ -1,4 +1,7 @@
-use super::Manifest;
+use super::{
+    Manifest,
+    tracks::{self, Track},
+};
 use crate::{
     config::{Config, GrantSet},
     ids::Tier,
@@ -26,6 +29,12 @@ pub enum PolicyError {
          manifest: unused_imports = [\"wasi:sockets\"] in [plugin]"
     )]
     Sockets { interface: String },
+    #[error("the component exports {interface}, and this host serves the tracks of {served}")]
+    UnknownHandler { interface: String, served: String },
+    #[error(
+        "the component imports {interface}, but its handler is of track {track}: all of a component is of one track"
+    )]
+    OtherTrack { interface: String, track: &'static str },
     #[error("the manifest asks for {provider} grants, which this host does not serve")]
     NotServed { provider: &'static str },
 }
@@ -81,44 +90,71 @@ fn serves_wasi(import: &str, manifest: &Manifest) -> Option<Result<Served, Polic
     (WASI.contains(&name) && version.starts_with("0.2.")).then_some(Ok(Served::Free))
 }
 
-/// The linker takes any 0.1.x that asks for nothing this host lacks.
-fn serves(import: &str, manifest: &Manifest) -> Result<Served, PolicyError> {
+/// The linker takes any version of a track that asks for nothing this host lacks.
+fn serves(tracks: &[Track], import: &str, manifest: &Manifest) -> Result<Served, PolicyError> {
     if let Some(wasi) = serves_wasi(import, manifest) {
         return wasi;
     }
-    let interface = import.strip_prefix("usher:plugin/").and_then(|rest| rest.split_once('@'));
-    match interface {
-        Some((name, version)) if version.starts_with("0.1.") => match name {
-            "types" | "context" | "log" | "progress" => Ok(Served::Free),
-            "email" => Ok(Served::Email),
-            "sms" => Ok(Served::Sms),
-            "push" => Ok(Served::Push),
-            "upstream" => Ok(Served::Upstream),
-            "jobs" => Ok(Served::Jobs),
-            "stripe" => Ok(Served::Stripe),
-            "solana" if SOLANA => Ok(Served::Solana),
-            "webhook" => Ok(Served::Webhook),
-            _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
-        },
+    match tracks::of(tracks, import).map(|(name, _)| name) {
+        Some("types" | "context" | "log" | "progress") => Ok(Served::Free),
+        Some("email") => Ok(Served::Email),
+        Some("sms") => Ok(Served::Sms),
+        Some("push") => Ok(Served::Push),
+        Some("upstream") => Ok(Served::Upstream),
+        Some("jobs") => Ok(Served::Jobs),
+        Some("stripe") => Ok(Served::Stripe),
+        Some("solana") if SOLANA => Ok(Served::Solana),
+        Some("webhook") => Ok(Served::Webhook),
         _ => Err(PolicyError::UnknownImport { interface: import.to_owned() }),
     }
 }
 
 /// Whether a host takes this import at all, granted or not.
 pub fn takes(import: &str, manifest: &Manifest) -> Result<(), PolicyError> {
-    serves(import, manifest).map(drop)
+    serves(tracks::SERVED, import, manifest).map(drop)
+}
+
+/// A component is of the track of its handler, and so is all that it imports of the contract. One without a handler is for the
+/// linker to refuse.
+fn is_of_one_track(tracks: &[Track], imports: &[String], exports: &[String]) -> Result<(), PolicyError> {
+    let Some(handler) = tracks::handler(exports) else { return Ok(()) };
+    let Some((_, own)) = tracks::of(tracks, handler) else {
+        let served = tracks.iter().map(|track| track.version).collect::<Vec<_>>().join(", ");
+        return Err(PolicyError::UnknownHandler { interface: handler.to_owned(), served });
+    };
+    let other = |import: &&String| tracks::of(tracks, import).is_some_and(|(_, track)| track != own);
+    match imports.iter().find(other) {
+        Some(import) => Err(PolicyError::OtherTrack { interface: import.clone(), track: own.number }),
+        None => Ok(()),
+    }
 }
 
 /// Deny, then grant: manifest ∩ policy ∩ imports. Returns what the release may do.
-pub fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
+pub fn check(
+    manifest: &Manifest,
+    imports: &[String],
+    exports: &[String],
+    config: &Config,
+) -> Result<GrantSet, PolicyError> {
+    check_by(tracks::SERVED, manifest, imports, exports, config)
+}
+
+fn check_by(
+    tracks: &[Track],
+    manifest: &Manifest,
+    imports: &[String],
+    exports: &[String],
+    config: &Config,
+) -> Result<GrantSet, PolicyError> {
     let asked = &manifest.grants;
     if !SOLANA && !asked.solana.is_empty() {
         return Err(PolicyError::NotServed { provider: "solana" });
     }
     let served = imports
         .iter()
-        .map(|import| Ok((import, serves(import, manifest)?)))
+        .map(|import| Ok((import, serves(tracks, import, manifest)?)))
         .collect::<Result<Vec<_>, PolicyError>>()?;
+    is_of_one_track(tracks, imports, exports)?;
     for (import, provider) in served {
         let (provider, asked) = match provider {
             Served::Free => continue,
@@ -221,6 +257,11 @@ mod tests {
         names.iter().map(|&n| n.to_owned()).collect()
     }
 
+    /// Of a component of today's track.
+    fn check(manifest: &Manifest, imports: &[String], config: &Config) -> Result<GrantSet, PolicyError> {
+        super::check(manifest, imports, &["usher:plugin/handler@0.1.0".to_owned()], config)
+    }
+
     #[test]
     fn nothing_is_granted_unless_the_operator_says_so() {
         let wants = manifest("communication", email(&["default"]));
@@ -250,6 +291,33 @@ mod tests {
                 check(&manifest("money", email(&["default"])), &imports(&[foreign]), &config).expect_err(foreign);
             assert_eq!(error, PolicyError::UnknownImport { interface: foreign.to_owned() });
         }
+    }
+
+    #[test]
+    fn tracks_are_served_side_by_side_and_each_component_is_of_one() {
+        let track = |number, version| Track { number, version, since: None, until: None };
+        let tracks = [track("0.1", "0.1.4"), track("0.2", "0.2.0")];
+        let config = config(email(&["default"]));
+        let plugin = manifest("money", email(&["default"]));
+        let check = |handler: &str, imported: &[&str]| {
+            let exports = [format!("usher:plugin/handler@{handler}")];
+            check_by(&tracks, &plugin, &imports(imported), &exports, &config)
+        };
+        for version in ["0.1.0", "0.1.4", "0.2.0"] {
+            let (mail, log) = (format!("usher:plugin/email@{version}"), format!("usher:plugin/log@{version}"));
+            assert_eq!(check(version, &[&mail, &log, "wasi:io/poll@0.2.9"]), Ok(email(&["default"])), "{version}");
+        }
+        let beyond = "usher:plugin/email@0.3.0";
+        for handler in ["0.1.0", "0.3.0"] {
+            let error = check(handler, &["usher:plugin/log@0.1.0", beyond]).expect_err(handler);
+            assert_eq!(error, PolicyError::UnknownImport { interface: beyond.to_owned() });
+        }
+        let error = check("0.3.0", &[]).expect_err("a handler beyond");
+        assert!(error.to_string().contains("usher:plugin/handler@0.3.0"), "{error}");
+        assert!(error.to_string().ends_with("0.1.4, 0.2.0"), "{error}");
+        let mixed = "usher:plugin/log@0.1.0";
+        let error = check("0.2.0", &["usher:plugin/email@0.2.0", mixed]).expect_err("two tracks in one");
+        assert_eq!(error, PolicyError::OtherTrack { interface: mixed.to_owned(), track: "0.2" });
     }
 
     #[test]

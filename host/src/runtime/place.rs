@@ -22,6 +22,7 @@ impl PublishError {
             Self::Policy(
                 PolicyError::ImportWithoutGrant { interface, .. }
                 | PolicyError::UnknownImport { interface }
+                | PolicyError::OtherTrack { interface, .. }
                 | PolicyError::Sockets { interface },
             ) => Some(interface.clone()),
             _ => None,
@@ -65,7 +66,9 @@ impl PublishError {
                 | PolicyError::NotServed { provider }
                 | PolicyError::ImportWithoutGrant { provider, .. } => keys(&["grants", provider]),
                 PolicyError::Sockets { .. } => keys(&["plugin", "unused_imports"]),
-                PolicyError::UnknownImport { .. } => None,
+                PolicyError::UnknownImport { .. }
+                | PolicyError::UnknownHandler { .. }
+                | PolicyError::OtherTrack { .. } => None,
             },
             Self::Store(crate::releases::store::StoreError::TypeTaken { job_type, .. }) => job(job_type, &["type"]),
             Self::Store(crate::releases::store::StoreError::VersionTaken { .. }) => keys(&["plugin", "version"]),

@@ -24,6 +24,7 @@ use crate::{
         policy::{self, PolicyError},
         signing::{self, SigningError},
         store::{Activation, Reason, StoreError},
+        tracks,
     },
 };
 
@@ -98,11 +99,12 @@ impl PublishError {
             Self::Policy(
                 PolicyError::UnknownImport { .. }
                 | PolicyError::ImportWithoutGrant { .. }
+                | PolicyError::OtherTrack { .. }
                 | PolicyError::Sockets { .. },
             ) => "import-not-granted",
+            Self::Link(_) | Self::Policy(PolicyError::UnknownHandler { .. }) => "does-not-link",
             Self::Policy(_) => "policy",
             Self::Compile(error) => error.slug(),
-            Self::Link(_) => "does-not-link",
             Self::Inspect(InspectError::Passive) | Self::Needs { .. } => "needs-too-much",
             Self::Instantiate(_) => "does-not-instantiate",
             Self::Crowded => "crowded",
@@ -179,6 +181,8 @@ pub struct Published {
     /// Waiting jobs that it would refuse; they run on the release that accepted them. `None`: nothing changed, or it
     /// could not be told.
     pub waiting: Option<Waiting>,
+    /// What its author should know; it is taken all the same.
+    pub warnings: Vec<String>,
 }
 
 /// A component that passed every check but was not stored.
@@ -241,6 +245,11 @@ impl Registry {
     async fn publish_seen(&self, pool: &Pool, seen: Seen, offer: Offer<'_>) -> Result<Published, PublishError> {
         let digest = seen.digest;
         let published = self.try_publish(pool, seen, offer).await;
+        if let Ok(Published { plugin, version, warnings, .. }) = &published {
+            for warning in warnings {
+                tracing::warn!(plugin.name = plugin, plugin.version = version, warning, "a release has no long future");
+            }
+        }
         match &published {
             Ok(done) if done.stored || done.activation.is_some() => {
                 let (plugin, version) = (&done.plugin, &done.version);
@@ -275,7 +284,7 @@ impl Registry {
         {
             tracing::warn!(error = %error, "a rejection could not be remembered");
         }
-        let release = examined?.release;
+        let Candidate { inspected, release } = examined?;
         let verified = self.require_verified(pool, &release, offer.unverified).await?;
         let stored = Stored { digest, manifest: release.manifest.clone(), needs: release.needs };
         let plugin = &stored.manifest.name;
@@ -321,6 +330,7 @@ impl Registry {
             activation,
             verified,
             waiting,
+            warnings: tracks::warning(tracks::SERVED, &inspected.exports).into_iter().collect(),
         })
     }
 
@@ -361,7 +371,7 @@ impl Registry {
             Ok::<_, PublishError>((inspected, manifest))
         });
         let (inspected, manifest) = looked.await??;
-        let grants = policy::check(&manifest, &inspected.imports, &self.config)?;
+        let grants = policy::check(&manifest, &inspected.imports, &inspected.exports, &self.config)?;
         let component = self.component(digest, bytes).await?;
         let mut needs = inspected.needs;
         if let Some(required) = component.resources_required() {

@@ -162,10 +162,10 @@ impl Registry {
         let wasm = wasm.await?.ok_or(PublishError::Missing)?;
         let looked = aside(move || {
             let inspected = inspect::inspect(&wasm)?;
-            Ok::<_, PublishError>((wasm, inspected.imports))
+            Ok::<_, PublishError>((wasm, inspected))
         });
-        let (wasm, imports) = looked.await??;
-        let grants = policy::check(&stored.manifest, &imports, &self.config)?;
+        let (wasm, inspected) = looked.await??;
+        let grants = policy::check(&stored.manifest, &inspected.imports, &inspected.exports, &self.config)?;
         let component = self.component(stored.digest, &wasm).await?;
         self.assemble(stored, grants, component).await
     }

@@ -81,6 +81,7 @@ pub(in crate::http) async fn publish(
         "name": done.plugin, "version": done.version, "digest": done.digest,
         "generation": activated.map(|(generation, _)| generation), "state": stands,
         "verified": done.verified.map(|report| report.to_json()), "waiting": done.waiting,
+        "warnings": done.warnings,
     });
     Ok((code, Json(answer)))
 }
