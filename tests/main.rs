@@ -12,6 +12,7 @@ mod cards;
 mod compat;
 mod config;
 mod contract;
+mod contract_page;
 mod crash;
 mod door;
 mod email;

@@ -291,6 +291,14 @@ mod tests {
         assert_ne!(job.delivery("0", one), job.delivery("1", one));
     }
 
+    /// Providers know calls by these names, and hosts of before have given them.
+    #[test]
+    fn the_name_of_an_effect_is_the_same_in_every_version() {
+        let job = JobId(Uuid::from_u128(7));
+        assert_eq!(job.effect(0, 0).to_string(), "a48b5c24-50dd-5d9f-a9b6-4e73aae210d4");
+        assert_eq!(job.effect(3, 1).to_string(), "e0893aea-e7a7-5543-8040-bfe8bcce2f40");
+    }
+
     #[test]
     fn an_id_tells_when_its_job_was_made() {
         let age = Utc::now() - JobId::new().made_at();

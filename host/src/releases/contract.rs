@@ -186,28 +186,91 @@ mod tests {
         interfaces.iter().flat_map(|i| i.types.iter().chain(&i.functions).map(move |it| item(i, it))).collect()
     }
 
-    #[test]
-    fn what_was_published_is_there_still_and_unchanged() {
+    /// Each published version with its text.
+    fn published() -> Vec<(String, String)> {
         let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/compat");
         let entries = std::fs::read_dir(kept).expect("the folder of what is kept");
         let versions = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
-        let today = shapes(WIT);
-        let mut compared = 0;
-        for version in versions {
+        let wit = |version: std::path::PathBuf| {
             let wit = std::fs::read_to_string(version.join("usher.wit")).expect("the contract of that day");
+            (version.display().to_string(), wit)
+        };
+        let published: Vec<_> = versions.map(wit).collect();
+        assert!(!published.is_empty(), "0.1.0 is kept");
+        published
+    }
+
+    #[test]
+    fn what_was_published_is_there_still_and_unchanged() {
+        let today = shapes(WIT);
+        for (version, wit) in published() {
             let kept = shapes(&wit);
-            assert!(kept.len() > 40, "{}: {}", version.display(), kept.len());
+            assert!(kept.len() > 40, "{version}: {}", kept.len());
             for (name, shape) in kept {
                 assert_eq!(
                     today.get(&name),
                     Some(&shape),
-                    "{}: {name}: track 0.1 is closed for what it has; see docs/contract.md",
-                    version.display()
+                    "{version}: {name}: track 0.1 is closed for what it has; see docs/contract.md"
                 );
             }
-            compared += 1;
         }
-        assert!(compared > 0, "0.1.0 is kept");
+    }
+
+    /// Of what the docs of a function or a field say: the units, the effect classes, and the errors.
+    #[derive(Default)]
+    struct Meaning {
+        units: Vec<&'static str>,
+        classes: Vec<&'static str>,
+        errors: Vec<&'static str>,
+    }
+
+    fn meanings(wit: &str) -> BTreeMap<String, Meaning> {
+        let mut all = BTreeMap::new();
+        let units = |docs: &str| -> Vec<_> { UNITS.into_iter().filter(|unit| speaks_of(docs, &[*unit])).collect() };
+        for interface in read(wit).expect("a WIT package") {
+            for declared in &interface.types {
+                for Member { name, docs, .. } in &declared.members {
+                    let place = format!("{}.{}.{name}", interface.name, declared.name);
+                    all.insert(place, Meaning { units: units(docs), ..Meaning::default() });
+                }
+            }
+            for function in &interface.functions {
+                let said = said(&interface, function);
+                let named = |word: &&str| said.contains(&format!("`{word}`"));
+                let meaning = Meaning {
+                    units: units(&function.docs),
+                    // Of what never gets into the journal it is said without quotes.
+                    classes: CLASSES
+                        .into_iter()
+                        .filter(|class| named(class) || said.contains(&format!("class: {class}")))
+                        .collect(),
+                    errors: ERRORS.into_iter().filter(named).collect(),
+                };
+                all.insert(format!("{}.{}", interface.name, function.name), meaning);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn what_a_published_call_means_is_what_it_still_means() {
+        let today = meanings(WIT);
+        let mut classes = 0;
+        for (version, wit) in published() {
+            for (name, then) in meanings(&wit) {
+                let now = today.get(&name).expect("it is there still");
+                assert_eq!(now.classes, then.classes, "{version}: {name}: its effect class");
+                // Words may be added where a version said less than it meant.
+                assert!(then.units.iter().all(|unit| now.units.contains(unit)), "{version}: {name}: {:?}", then.units);
+                assert!(
+                    then.errors.iter().all(|case| now.errors.contains(case)),
+                    "{version}: {name}: {:?}",
+                    then.errors
+                );
+                classes += then.classes.len();
+            }
+        }
+        assert!(classes > 10, "classes are known by their words: {classes}");
     }
 
     /// What a number counts, in words of its docs.
@@ -224,6 +287,9 @@ mod tests {
     ];
     /// How a call is repeated, as the journal says it, and of what never gets there.
     const CLASSES: [&str; 7] = ["read", "idempotent", "asked", "resend", "once", "none", "committed"];
+
+    /// How a call may fail.
+    const ERRORS: [&str; 6] = ["denied", "invalid", "rejected", "retry", "retry-after", "permanent"];
 
     /// Whole words: an account is no count.
     fn speaks_of(docs: &str, phrases: &[&str]) -> bool {

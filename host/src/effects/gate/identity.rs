@@ -72,6 +72,16 @@ mod tests {
         assert_ne!(request_hash("email", "send", &a), request_hash("email", "send", &json!({"a": 2})));
     }
 
+    /// Another hash of the same request would end every job that has a journal.
+    #[test]
+    fn a_request_has_the_same_hash_in_every_version() {
+        let request = json!({"payment": "pi_1", "amount": 1200, "metadata": [["order", "o-1"]]});
+        assert_eq!(
+            hex::encode(request_hash("stripe", "create-refund", &request)),
+            "e63b034e33509923149a9b822aa4b6e2da6694e4aa9e5679d228f11206353249"
+        );
+    }
+
     #[test]
     fn nul_is_replaced_wherever_it_hides() {
         let mut value = json!({"k\0": ["a\0b", {"c": "\0"}]});

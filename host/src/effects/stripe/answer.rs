@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn words_that_are_new_come_through_as_they_are() {
+        let object =
+            json!({"id": "pi_1", "status": "waits_for_the_moon", "amount": 5, "currency": "eur", "moon": "full"});
+        let what = What::Payment { confirm: true };
+        let CallEnd::Answer(Answer::Ok(value)) = meaning(&what, reply(200, object)) else { panic!("an answer") };
+        assert_eq!(value["status"], "waits_for_the_moon");
+        assert!(value["raw"].as_str().is_some_and(|raw| raw.contains("\"moon\":\"full\"")), "{value}");
+        let declined = said(402, json!({"type": "card_error", "decline_code": "no_moon", "message": "No."}));
+        assert!(matches!(declined, CallEnd::Answer(Answer::Rejected(no)) if no.code == "no_moon"));
+    }
+
+    #[test]
     fn what_is_no_such_object_is_doubt_and_secrets_stay_out() {
         let what = What::Payment { confirm: true };
         for body in
