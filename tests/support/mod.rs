@@ -76,6 +76,17 @@ pub async fn within<T>(limit: Duration, what: &str, mut condition: impl AsyncFnM
     }
 }
 
+/// A port that nobody listens at, below those that the system gives to outgoing connections: one of them could take it before
+/// it is bound, or bound again.
+pub fn free_port() -> u16 {
+    loop {
+        let port = 10_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 22_000).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A folder of this test run, removed by the system's own rules for temporary files.
 pub fn scratch(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!(

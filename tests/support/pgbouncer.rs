@@ -1,12 +1,12 @@
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use super::{
-    env, eventually,
+    env, eventually, free_port,
     postgres::{account, signal},
     scratch,
 };
@@ -24,7 +24,7 @@ impl PgBouncer {
         let admin = env("USHER_TEST_PG");
         let (user, server, port) = parts(&admin);
         let dir = scratch("pgbouncer");
-        let listen = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let listen = free_port();
         let users = dir.join("users");
         fs::write(&users, format!("\"{user}\" \"\"\n")).unwrap();
         let ini = dir.join("pgbouncer.ini");

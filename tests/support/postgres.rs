@@ -1,6 +1,5 @@
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -8,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::env;
+use super::{env, free_port};
 
 /// A PostgreSQL of our own, that we may crash.
 pub struct Postgres {
@@ -47,7 +46,7 @@ impl Postgres {
     }
 
     async fn run(bin: PathBuf, dir: PathBuf) -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let server = Self { bin, dir, port, child: Mutex::default() };
         server.spawn();
         server.ready().await;

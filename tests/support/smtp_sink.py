@@ -12,7 +12,7 @@ POST /replies takes rules for what comes before: {"at": "greet" | "ehlo" | "star
 "times": 1}. null clears all of them.
 GET /met says which mails met which fault.
 """
-import asyncio, datetime, email, email.policy, hashlib, http.server, ipaddress, json, os, socket, ssl, sys, threading
+import asyncio, datetime, email, email.policy, hashlib, http.server, ipaddress, json, os, random, socket, ssl, sys, threading
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from cryptography import x509
@@ -191,9 +191,15 @@ def implicit(port):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    # Below those that the system gives to outgoing connections: one of them could take it before it is bound, or bound again.
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Control(http.server.BaseHTTPRequestHandler):
