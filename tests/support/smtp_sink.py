@@ -202,6 +202,17 @@ def free_port():
         return port
 
 
+def begin(make):
+    # Whoever was faster has the port; then it is another one.
+    for _ in range(10):
+        port = free_port()
+        try:
+            return port, make(port)
+        except OSError as error:
+            print(error, file=sys.stderr, flush=True)
+    sys.exit("no port could be had")
+
+
 class Control(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -240,8 +251,8 @@ class Control(http.server.BaseHTTPRequestHandler):
 
 
 certificates()
-port, tls_port = free_port(), free_port()
-smtp, tls = controller(port), implicit(tls_port)
+port, smtp = begin(controller)
+tls_port, tls = begin(implicit)
 control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
 print(port, control.server_address[1], tls_port, flush=True)
 # Whoever started us holds our standard input open; when it is gone, so are we.
