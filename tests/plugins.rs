@@ -204,7 +204,8 @@ async fn a_waiting_job_runs_on_a_release_whose_schema_takes_it() {
     assert_eq!(job["result"]["release"], "v2", "the payload passes, so the active release runs it");
 }
 
-fn check(file: &Path, config: &str) -> (Option<i32>, String) {
+/// What `usher plugin check` ends with, and says.
+pub fn check(file: &Path, config: &str) -> (Option<i32>, String) {
     let path = crate::support::scratch("check").join("usher.toml");
     fs::write(&path, config).unwrap();
     let output = usher().args(["plugin", "check"]).arg(file).arg("--config").arg(path).output().unwrap();

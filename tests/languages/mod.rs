@@ -1,6 +1,7 @@
 //! One plugin in Rust, TypeScript and Python (`tests/guests/orders`): the same behaviour from each, and the same walls around it.
 
 mod behaviour;
+mod costs;
 mod crash;
 mod crowd;
 mod sandbox;
