@@ -204,7 +204,8 @@ async fn a_waiting_job_runs_on_a_release_whose_schema_takes_it() {
     assert_eq!(job["result"]["release"], "v2", "the payload passes, so the active release runs it");
 }
 
-fn check(file: &Path, config: &str) -> (Option<i32>, String) {
+/// What `usher plugin check` ends with, and says.
+pub fn check(file: &Path, config: &str) -> (Option<i32>, String) {
     let path = crate::support::scratch("check").join("usher.toml");
     fs::write(&path, config).unwrap();
     let output = usher().args(["plugin", "check"]).arg(file).arg("--config").arg(path).output().unwrap();
@@ -270,4 +271,52 @@ async fn a_damaged_artifact_is_noticed_and_compiled_again() {
     let host = Host::start(&db, None, HostOptions { env, plugins: Vec::new(), ..HostOptions::default() }).await;
     serves(&host).await;
     assert!(host.log().contains("a compiled component is damaged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_used_for_a_month_leaves_the_artifact_cache() {
+    let db = Db::new().await;
+    let folder = crate::support::scratch("artifacts").join("private");
+    let env = vec![("USHER_RUNTIME__ARTIFACTS", folder.display().to_string())];
+    let first =
+        HostOptions { env: env.clone(), plugins: vec!["guest.wasm", "analytics.wasm"], ..HostOptions::default() };
+    let host = Host::start(&db, None, first).await;
+    serves(&host).await;
+    host.terminate().await;
+    let names = || -> Vec<String> {
+        let all = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut all: Vec<_> = all.collect();
+        all.sort();
+        all
+    };
+    let serving = names();
+    assert_eq!(serving.len(), 2, "{serving:?}");
+    // Of a release that is long gone, of another engine, of another host that is at work, cut off by a kill, and none of ours.
+    let (_, engine) = serving[0].split_once('-').unwrap();
+    let gone = format!("{}-{engine}", "a".repeat(64));
+    let other_engine = format!("{}-{}.cwasm", "b".repeat(64), "0".repeat(16));
+    let young = format!("{}-{engine}", "c".repeat(64));
+    let half = format!(".4711.{}", uuid::Uuid::new_v4());
+    let foreign = "notes.txt".to_owned();
+    let month = Duration::from_secs(31 * 24 * 3600);
+    for name in [&gone, &other_engine, &young, &half, &foreign] {
+        fs::write(folder.join(name), "x").unwrap();
+    }
+    for name in serving.iter().chain([&gone, &other_engine, &half, &foreign]) {
+        let file = fs::File::open(folder.join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - month).unwrap();
+    }
+
+    let host = Host::start(&db, None, HostOptions { env, plugins: Vec::new(), ..HostOptions::default() }).await;
+    let mut kept = [serving.clone(), vec![young, foreign]].concat();
+    kept.sort();
+    eventually("what nobody used is gone", async || (names() == kept).then_some(())).await;
+    serves(&host).await;
+    let log = host.log();
+    assert!(log.contains("compiled components that nobody used are gone") && !log.contains("is damaged"), "{log}");
+    // What this host has loaded is as good as new.
+    for name in &serving {
+        let age = fs::metadata(folder.join(name)).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+        assert!(age < month / 2, "{name}: {age:?}");
+    }
 }

@@ -123,6 +123,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         host.registry.wait_for_others(&pool, config.cluster.dead_after * 2).await;
         tokio::spawn(watcher.run(host.lifecycle.clone()));
     }
+    // What serves here is loaded by now, so it counts as used.
+    tokio::spawn(Arc::clone(&host.registry).tidy(host.lifecycle.clone()));
     host.worker.restore().await.context("the claim's cursors could not be read")?;
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));

@@ -159,10 +159,12 @@ pub fn parse(toml: &str, files: &BTreeMap<String, String>) -> Result<Manifest, M
         let message = format!("a plugin owns at most {MAX_JOBS} job types");
         return Err(text.field(&one_more.job_type.span(), format!("job.{MAX_JOBS}.type"), message));
     }
+    let schemas = file.job.iter().filter_map(|job| files.get(job.schema.get_ref()));
+    let most = schema::share(schemas.map(String::as_str));
     let mut jobs: Vec<JobType> = Vec::new();
     for (n, job) in file.job.into_iter().enumerate() {
         let span = job.job_type.span();
-        let job = job_type(&text, job, n, files)?;
+        let job = job_type(&text, job, n, files, most)?;
         if jobs.iter().any(|other| other.job_type == job.job_type) {
             return Err(text.field(&span, format!("job.{n}.type"), format!("\"{}\" is there twice", job.job_type)));
         }
@@ -189,7 +191,14 @@ pub fn version_place(toml: &str) -> Result<Range<usize>, ManifestError> {
     Ok(file.plugin.version.span())
 }
 
-fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String>) -> Result<JobType, ManifestError> {
+/// `most`: bytes of a compiled pattern.
+fn job_type(
+    text: &Text<'_>,
+    job: Job,
+    n: usize,
+    files: &BTreeMap<String, String>,
+    most: usize,
+) -> Result<JobType, ManifestError> {
     let type_span = job.job_type.span();
     let job_type = job.job_type.into_inner();
     let place = |key: &str| format!("job.{n}.{key} ({job_type})");
@@ -199,7 +208,7 @@ fn job_type(text: &Text<'_>, job: Job, n: usize, files: &BTreeMap<String, String
     }
     let named = job.schema.get_ref();
     let schema = files.get(named).ok_or_else(|| format!("there is no file {named}"));
-    let schema = schema.and_then(|text| schema::parse(text).map_err(|message| format!("{named} {message}")));
+    let schema = schema.and_then(|text| schema::parse(text, most).map_err(|message| format!("{named} {message}")));
     let schema = schema.map_err(|message| text.field(&job.schema.span(), place("schema"), message))?;
     let idempotency = match job.idempotency.map(|key| (key.span(), key.into_inner())) {
         Some((_, Key::None(NoneWord::None))) => None,
@@ -326,6 +335,28 @@ idempotency = "none"
             let error = parse(&toml, &good).expect_err(said).to_string();
             assert!(error.contains(said), "{said}: {error}");
         }
+    }
+
+    #[test]
+    fn patterns_of_all_schemas_of_a_plugin_share_one_budget() {
+        // Some 50 to 100 KiB each when compiled.
+        let each: Vec<_> = (0..8).map(|n| format!("\"p{n}\":{{\"pattern\":\"^(a[b-d]|e){{1,300}}x{n}\"}}")).collect();
+        let schema = format!("{{\"properties\":{{{}}}}}", each.join(","));
+        let plugin = |jobs: usize| {
+            let names: Vec<_> = (0..jobs).map(|n| format!("schema-{n}.json")).collect();
+            let job = |(n, name): (usize, &String)| {
+                format!("[[job]]\ntype = \"n{n}\"\nqueue = \"money\"\nschema = \"{name}\"\n")
+            };
+            let jobs: String = names.iter().enumerate().map(job).collect();
+            let files = names.iter().map(|name| (name.clone(), schema.clone())).collect();
+            parse(&format!("[plugin]\nname = \"p\"\nversion = \"1.0.0\"\n{jobs}"), &files)
+        };
+        let few = plugin(2).expect("16 patterns");
+        let error = plugin(MAX_JOBS).expect_err("512 patterns").to_string();
+        assert!(error.contains("line 7: job.0.schema (n0): schema-0.json is no JSON Schema"), "{error}");
+        assert!(error.contains("8192 bytes here, of the 4194304 for all patterns of a plugin"), "{error}");
+        // What was taken with others is taken by itself, when it is loaded.
+        assert!(few.jobs.iter().all(|job| validator(&job.schema).is_ok()));
     }
 
     #[test]

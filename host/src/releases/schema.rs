@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 pub const MAX_SCHEMA: usize = 64 * 1024;
 /// Most bytes of one compiled pattern. A match takes time in proportion to it, too.
 const MAX_PATTERN: usize = 256 << 10;
-/// Of all patterns of a schema together: each node keeps them.
-const MAX_PATTERNS: usize = 1 << 20;
+/// Of all patterns of a plugin together, whichever of its schemas they stand in: each node keeps them.
+const MAX_PATTERNS: usize = 4 << 20;
 /// Most parts, where each reference counts as all that it leads to: so many does a validator visit. Doubling by reference
 /// reaches any number within a few lines.
 const MAX_PARTS: usize = 10_000;
@@ -17,23 +17,39 @@ const MAX_DEPTH: usize = 64;
 /// The same of a schema that refers to itself, and so is gone through once for each level of a payload.
 const MAX_DEPTH_RECURSIVE: usize = 32;
 
-/// Reads a schema that somebody offers.
-pub fn parse(text: &str) -> Result<Value, String> {
+/// What each pattern of a plugin with these schemas may have, in bytes, when it is compiled: an equal share.
+pub fn share<'a>(schemas: impl Iterator<Item = &'a str>) -> usize {
+    // What is too long, or no JSON, is refused for that.
+    let small = schemas.filter(|text| text.len() <= MAX_SCHEMA);
+    let read = small.filter_map(|text| serde_json::from_str::<Value>(text).ok());
+    share_of(read.map(|schema| patterns(&schema)).sum())
+}
+
+fn share_of(count: usize) -> usize {
+    MAX_PATTERN.min(MAX_PATTERNS / count.max(1))
+}
+
+/// Reads a schema that somebody offers. `most`: of each of its patterns, in bytes ([`share`]).
+pub fn parse(text: &str, most: usize) -> Result<Value, String> {
     if text.len() > MAX_SCHEMA {
         return Err(format!("has {} bytes, at most {MAX_SCHEMA} are allowed", text.len()));
     }
     let schema: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
     measure(&schema)?;
-    validator(&schema)?;
+    compile(&schema, most)?;
     Ok(schema)
 }
 
-/// Compiles a schema: JSON Schema 2020-12, local references only, regular expressions that run in linear time.
+/// Compiles a schema of a plugin that was taken. By itself, its patterns may have no less than they had beside the others.
 pub fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+    compile(schema, share_of(patterns(schema)))
+}
+
+/// JSON Schema 2020-12, local references only, regular expressions that run in linear time.
+fn compile(schema: &Value, most: usize) -> Result<jsonschema::Validator, String> {
     if let Some(reference) = foreign_reference(schema) {
         return Err(format!("\"$ref\": \"{reference}\" leaves the schema; only local references (#…) are allowed"));
     }
-    let most = MAX_PATTERN.min(MAX_PATTERNS / patterns(schema).max(1));
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(most).dfa_size_limit(most))
@@ -41,8 +57,9 @@ pub fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
         .map_err(|e| match e.kind() {
             // All that the library says of a pattern.
             ValidationErrorKind::Format { format } if format == "regex" => format!(
-                "is no JSON Schema: {e}: a pattern has no look-around and no back-references, and is small when compiled \
-                 (for lengths, take minLength and maxLength)"
+                "is no JSON Schema: {e}: a pattern has no look-around and no back-references, and is small when compiled: \
+                 {most} bytes here, of the {MAX_PATTERNS} for all patterns of a plugin (for lengths, take minLength and \
+                 maxLength)"
             ),
             _ => format!("is no JSON Schema: {e}"),
         })
@@ -217,6 +234,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// The only schema of its plugin.
+    fn parse(text: &str) -> Result<Value, String> {
+        super::parse(text, share([text].into_iter()))
+    }
 
     fn refusal(schema: &Value) -> String {
         parse(&schema.to_string()).expect_err("refused")

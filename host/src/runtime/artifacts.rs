@@ -4,6 +4,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -11,6 +12,9 @@ use wasmtime::{Engine, component::Component};
 
 use super::RuntimeError;
 use crate::{db::embedded::cache_dir, ids::Digest};
+
+/// What no host has used for so long is removed. Whoever wants it after all compiles it again.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Compiled components on disk. Native code: whoever can write here owns this host, so the folder is private.
 pub(super) struct Artifacts {
@@ -35,7 +39,9 @@ impl Artifacts {
 
     /// `None`: not there, or not whole; it is compiled again.
     pub fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
-        let file = fs::read(self.path(digest)).ok()?;
+        let path = self.path(digest);
+        let file = fs::read(&path).ok()?;
+        is_used(&path);
         let (sum, artifact) = file.split_at_checked(32)?;
         if Sha256::digest(artifact).as_slice() != sum {
             tracing::warn!(plugin.digest = %digest, "a compiled component is damaged; it is compiled again");
@@ -65,6 +71,46 @@ impl Artifacts {
             fs::rename(&beside, self.path(digest))
         };
         write().inspect_err(|_| drop(fs::remove_file(&beside)))
+    }
+
+    /// Removes what was used for the last time long ago, by this engine or another one, and what a host that was killed left half
+    /// written; returns how many. `ready`: what this host may want at its next start. Hosts that share the folder each say so,
+    /// and nobody has a file of it open or mapped: it is read whole.
+    pub fn prune(&self, ready: &[Digest]) -> io::Result<usize> {
+        for digest in ready {
+            is_used(&self.path(*digest));
+        }
+        let now = SystemTime::now();
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // Another host may have been faster.
+            let Ok(found) = entry.metadata() else { continue };
+            let age = found.modified().ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default();
+            let is_old = found.is_file() && age > KEPT;
+            if is_old && entry.file_name().to_str().is_some_and(is_ours) && fs::remove_file(entry.path()).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Its time says when it was used last. It is no harm if that cannot be written: a file that goes too early is made again.
+fn is_used(path: &Path) {
+    let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Nothing else in the folder is touched.
+fn is_ours(name: &str) -> bool {
+    let is_hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.strip_suffix(".cwasm") {
+        Some(stem) => stem.split_once('-').is_some_and(|(digest, engine)| is_hex(digest, 64) && is_hex(engine, 16)),
+        // Half written, under the name that `store` gives.
+        None => name
+            .strip_prefix('.')
+            .and_then(|rest| rest.split_once('.'))
+            .is_some_and(|(process, rest)| process.parse::<u32>().is_ok() && uuid::Uuid::parse_str(rest).is_ok()),
     }
 }
 

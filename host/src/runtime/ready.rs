@@ -17,6 +17,7 @@ use crate::{
     config::GrantSet,
     db::Pool,
     ids::Digest,
+    lifecycle::Lifecycle,
     releases::{self, Stored, manifest, policy},
 };
 
@@ -25,6 +26,9 @@ const KEPT: usize = 8;
 
 /// Between looks whether other nodes are ready.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Between looks for compiled components that nobody uses any more.
+const TIDY: Duration = Duration::from_secs(12 * 3600);
 
 /// Why a release is not ready here.
 #[derive(Clone, Debug)]
@@ -185,6 +189,24 @@ impl Registry {
             Artifacts::deserialize(&runtime.engine, &artifact)
         });
         component.await?.map_err(|e| PublishError::Link(format!("{e:#}")))
+    }
+
+    /// Keeps the folder of compiled components from growing with every release, now and twice a day.
+    pub async fn tidy(self: Arc<Self>, lifecycle: Lifecycle) {
+        loop {
+            let (ready, _) = self.readiness();
+            let runtime = Arc::clone(&self.runtime);
+            match aside(move || runtime.artifacts.prune(&ready)).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(removed)) => tracing::info!(removed, "compiled components that nobody used are gone"),
+                Ok(Err(error)) => tracing::warn!(error = %error, "the artifact cache could not be tidied"),
+                Err(error) => tracing::warn!(error = %error, "the artifact cache could not be tidied"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TIDY) => {}
+                () = lifecycle.stopping() => return,
+            }
+        }
     }
 
     pub(super) async fn assemble(

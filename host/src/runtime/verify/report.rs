@@ -356,4 +356,15 @@ mod tests {
         assert_eq!(report.groups.len(), GROUPS + 1);
         assert_eq!(report.different, GROUPS as u64 + 5);
     }
+
+    #[test]
+    fn a_report_that_did_not_look_at_all_of_history_says_so() {
+        let mut report = Report::default();
+        assert_eq!(report.to_json()["cutShort"], false);
+        assert!(!report.to_string().contains("not looked for"));
+        report.cut_short = true;
+        assert_eq!(report.to_json()["cutShort"], true);
+        assert!(report.to_string().contains("older jobs of these types were not looked for"), "{report}");
+        assert!(report.is_clean() && !report.vouches(), "nothing was compared");
+    }
 }
