@@ -12,6 +12,7 @@ mod effects;
 pub mod health;
 mod jobs;
 mod limits;
+mod linger;
 mod plugins;
 mod problem;
 mod providers;
@@ -117,6 +118,7 @@ pub fn router(rooms: Rooms) -> Router {
             )
         })
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
+        .layer(middleware::from_fn(linger::linger))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(State(Arc::new(rooms)))
