@@ -12,7 +12,7 @@ use crate::{
     http::{
         State,
         body::{self, Fields},
-        caller::changes,
+        caller::submits_many,
         problem::Problem,
     },
     submit::{Accepted, PreparedJob, SubmitError},
@@ -21,7 +21,7 @@ use crate::{
 /// Most jobs of one request.
 const MOST: usize = 1_000;
 /// The longest body, in bytes.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+pub(in crate::http) const MAX_BODY: usize = 8 * 1024 * 1024;
 /// Findings in one answer.
 const MAX_FINDINGS: usize = 20;
 
@@ -33,7 +33,7 @@ pub(in crate::http) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    changes(&caller)?;
+    submits_many(&caller)?;
     let bytes = body::read(&headers, body, MAX_BODY).await?;
     let submitter = state.submitter.clone();
     // Some milliseconds of parsing and checking, which must not hold up the other requests of this thread.
@@ -85,6 +85,8 @@ fn all(jobs: impl Iterator<Item = Result<PreparedJob, Refused>>) -> Result<Vec<P
         let part = format!("/jobs/{n}");
         match job {
             Ok(job) => sound.push(job),
+            // Not a mistake in the batch, but what the caller may not do at all.
+            Err(Refused::Request(problem)) if problem.is_forbidden() => return Err(problem.with("pointer", part)),
             Err(Refused::Request(problem)) => findings.extend(problem.findings(&part, "")),
             Err(Refused::Payload(problem)) => findings.extend(problem.findings(&part, "/payload")),
         }
