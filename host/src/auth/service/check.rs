@@ -19,7 +19,7 @@ const IF_THERE: [&str; 4] = [DIGEST, "content-type", TENANT, "idempotency-key"];
 /// How old a signature may be, and how far ahead of our clock, in seconds.
 const MOST_OLD: i64 = 300;
 const MOST_AHEAD: i64 = 60;
-/// A nonce is kept for so long: twice as long as its signature could be good, and three minutes for clocks that differ.
+/// A nonce is kept for so long. Its signature could be good for six minutes; the rest is for clocks of hosts that differ.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 /// Longest nonce, in bytes; it is ASCII.
 const MAX_NONCE: usize = 128;
