@@ -220,7 +220,7 @@ mod tests {
         let message = Message { fields: &fields, ..MESSAGE };
         let signed = Signer::new("k", b"key").sign(&message, 7, Some("n")).expect("signs");
         let all = offered(&signed.signature_input, &signed.signature).expect("sound");
-        let base = |message| all[0].base(message, field).expect("all there");
+        let base = |message: &Message<'_>| all[0].base(message, field).expect("all there");
         assert!(all[0].is_by(b"key", &base(&MESSAGE)));
         for other in [
             Message { method: "PUT", ..MESSAGE },
