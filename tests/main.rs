@@ -23,6 +23,7 @@ mod failover;
 mod failpoints;
 mod idle;
 mod job_types;
+mod keys;
 mod languages;
 mod limits;
 mod line;

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::Verifier,
+    auth::{ServiceKeys, Verifier},
     config::{Config, Pooler, SynchronousCommit},
     db::{self, Database, Durable, Place, Pool, embedded::Embedded},
     delivery::Sender,
@@ -113,6 +113,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
+    host.services.refresh().await.context("the keys of services could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
         && let Some(dir) = &config.plugins.dir
@@ -140,6 +141,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     ));
     let router = http::router(http::Rooms {
         verifier: Arc::new(Verifier::new(&config.auth)?),
+        services: host.services.clone(),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
         registry: Arc::clone(&host.registry),
@@ -207,6 +209,7 @@ struct Host {
     submitter: Submitter,
     operator: Operator,
     limiter: Limiter,
+    services: ServiceKeys,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
@@ -226,6 +229,7 @@ impl Host {
 
         let lanes = Lanes::new(config.tenants.weights());
         let limiter = Limiter::start(pool, &config.rate_limits);
+        let services = ServiceKeys::start(pool, &config.auth.services);
         let smtp = Arc::new(Smtp::new(&config.email)?);
         let targets = Targets::new(&config.upstreams)?;
         let providers = Providers {
@@ -265,12 +269,14 @@ impl Host {
             running: Arc::clone(&running),
             operator: operator.clone(),
             limiter: limiter.clone(),
+            services: services.clone(),
             submitter: submitter.clone(),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
             releases_wanted: Arc::new(Notify::new()),
             rates_changed: Arc::new(Notify::new()),
+            keys_changed: Arc::new(Notify::new()),
         });
         let published = webhooks::Bell::default();
         let webhooks = make_webhooks(config, pool, &published)?;
@@ -299,6 +305,7 @@ impl Host {
             submitter,
             operator,
             limiter,
+            services,
             smtp,
             scheduler,
             worker,

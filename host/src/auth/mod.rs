@@ -1,17 +1,23 @@
 //! Who may come in.
 //!
-//! Owns: verifying a JWT into a [`Caller`], and minting one for `usher token mint`.
-//! Refuses: default secrets, algorithms that a token names for itself, keys that a token brings along.
+//! Owns: verifying a JWT into a [`Caller`], and minting one for `usher token mint`; verifying a service's signed request into
+//! one, the keys for that, and the nonces that were seen.
+//! Refuses: default secrets, algorithms that a token or a signature names for itself, keys that a token brings along, a signed
+//! request that comes again.
 //! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose.
-//! Tables: none.
+//! Tables: service_keys, key_news, nonces.
 
 mod mint;
 mod seen;
+pub mod service;
 mod verify;
+
+use std::sync::Arc;
 
 pub(crate) use self::verify::is_tenant;
 pub use self::{
     mint::{MintClaims, mint},
+    service::{Scope, ServiceError, ServiceKeys},
     verify::Verifier,
 };
 
@@ -23,6 +29,8 @@ pub struct Caller {
     /// The user or service, for the record.
     pub subject: String,
     pub role: Role,
+    /// Of a service that signed its request: what its key may do. A token has none.
+    pub scope: Option<Arc<Scope>>,
 }
 
 /// An unknown role is a plain user.
@@ -31,6 +39,8 @@ pub enum Role {
     Admin,
     VenueAdmin,
     User,
+    /// A key's only: submits for the tenants and job types of its scope, and reads.
+    Service,
 }
 
 impl Role {

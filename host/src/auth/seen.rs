@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_token_is_known_only_within_its_time_and_only_whole() {
         let seen = Seen::default();
-        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User };
+        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User, scope: None };
         seen.put("a.b.c", &caller, 100, 200);
         assert_eq!(seen.get("a.b.c", 100), Some(caller.clone()));
         assert_eq!(seen.get("a.b.c", 199), Some(caller));
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let seen = Seen::default();
-        let caller = Caller { tenant: None, subject: "u1".to_owned(), role: Role::Admin };
+        let caller = Caller { tenant: None, subject: "u1".to_owned(), role: Role::Admin, scope: None };
         for n in 0..3 * MOST {
             seen.put(&n.to_string(), &caller, 100, 200);
         }

@@ -34,7 +34,7 @@ fn hs_key() -> EncodingKey {
 }
 
 fn verifier(issuers: Vec<Issuer>) -> Verifier {
-    Verifier::new(&Auth { issuers }).expect("usable keys")
+    Verifier::new(&Auth { issuers, ..Auth::default() }).expect("usable keys")
 }
 
 fn in_seconds(seconds: i64) -> i64 {
@@ -52,7 +52,8 @@ fn sign(algorithm: jsonwebtoken::Algorithm, claims: &Value, key: &EncodingKey) -
 
 #[test]
 fn each_algorithm_lets_its_own_key_in() {
-    let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin };
+    let caller =
+        Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin, scope: None };
     let cases = [
         (hs(), jsonwebtoken::Algorithm::HS256, hs_key()),
         (

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod effects;
 mod jobs;
+mod keys;
 mod plugin;
 mod releases;
 mod serve;
@@ -51,6 +52,9 @@ enum Command {
     /// Tokens for callers.
     #[command(subcommand)]
     Token(token::Command),
+    /// Keys of services that sign their requests: create, list, rotate, revoke.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Plugins: new, build, test, run, dev; check, pack, verify; publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -123,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(common) => migrate(&common),
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Keys(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),

@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{Secret, Services};
 
 /// Who may sign tokens. Without an issuer `usher serve` does not start: there is no default secret.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub issuers: Vec<Issuer>,
+    pub services: Services,
 }
 
 /// One trusted signer. The algorithm belongs to the key, never to the token.

@@ -22,6 +22,7 @@ mod rate_limits;
 mod runtime;
 mod secret;
 mod server;
+mod services;
 mod sms;
 mod solana;
 mod stripe;
@@ -51,6 +52,7 @@ pub use self::{
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    services::Services,
     sms::{Sms, SmsAdapter, SmsProfile},
     solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
     stripe::{Stripe, StripeMode, StripeProfile},

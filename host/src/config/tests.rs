@@ -124,6 +124,8 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[webhooks]\nuser_agent = \"a\\nb\"\n", "webhooks.user_agent"),
         ("[webhooks]\nallow_private = [\"10.0.0.1\"]\n", "is not host:port"),
         ("[webhooks]\nkey = { env = \"SHORT\" }\n", "SHORT is not set"),
+        ("[auth.services]\nkey = \"canary-4711\"\n", "a secret is not written here"),
+        ("[auth.services]\noverlap = \"91days\"\n", "auth.services.overlap: at most 90 days"),
         (
             "[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
             "queues.Money",
@@ -152,6 +154,9 @@ fn contradictions_and_weak_secrets_are_named() {
         jail.create_file("u.toml", "[webhooks]\nkey = { env = \"SHORT\" }\n")?;
         let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
         assert!(text.contains("webhooks.key: has 9 bytes, at least 32"), "{text}");
+        jail.create_file("u.toml", "[auth.services]\nkey = { env = \"SHORT\" }\n")?;
+        let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
+        assert!(text.contains("auth.services.key: has 9 bytes, at least 32"), "{text}");
         Ok(())
     });
 }

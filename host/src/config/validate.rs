@@ -21,6 +21,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     if names.len() < config.auth.issuers.len() {
         out.push("auth.issuers: two issuers share a name".to_owned());
     }
+    config.auth.services.findings(&mut out);
     queues(config, &mut out);
     tenants(config, &mut out);
     rate_limits(config, &mut out);

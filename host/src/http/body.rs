@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 
 /// The longest body that is read: a payload, metadata and the rest.
-const MAX_BODY: usize = 512 * 1024;
+pub(super) const MAX_BODY: usize = 512 * 1024;
 
 /// The top level of a JSON object body, each field verbatim.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ fn no_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json.")
 }
 
-fn unreadable(error: axum::Error, most: usize) -> Problem {
+pub(super) fn unreadable(error: axum::Error, most: usize) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
         too_large(most)

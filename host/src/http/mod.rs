@@ -11,6 +11,7 @@ mod caller;
 mod effects;
 pub mod health;
 mod jobs;
+mod keys;
 mod limits;
 mod linger;
 mod plugins;
@@ -18,6 +19,7 @@ mod problem;
 mod providers;
 mod queues;
 mod rate_limits;
+mod signed;
 mod webhooks;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -34,13 +36,20 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer}
 
 use self::{health::Health, problem::Problem};
 use crate::{
-    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
-    submit::Submitter, webhooks::Webhooks,
+    auth::{ServiceKeys, Verifier},
+    config::Queues,
+    db::Pool,
+    operate::Operator,
+    ratelimit::Limiter,
+    runtime::Registry,
+    submit::Submitter,
+    webhooks::Webhooks,
 };
 
 /// What the handlers share.
 pub struct Rooms {
     pub verifier: Arc<Verifier>,
+    pub services: ServiceKeys,
     pub submitter: Submitter,
     pub operator: Operator,
     pub registry: Arc<Registry>,
@@ -68,6 +77,7 @@ impl Deref for State {
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
 pub fn router(rooms: Rooms) -> Router {
+    let state = State(Arc::new(rooms));
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
@@ -100,6 +110,9 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/plugins/{name}/rollback", post(plugins::rollback))
         .route("/plugins/{name}/retire", post(plugins::retire))
         .route("/plugins/{name}/migrate", post(plugins::migrate))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", get(keys::get).delete(keys::revoke))
+        .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/webhook-endpoints", get(webhooks::list).post(webhooks::create))
         .route("/webhook-endpoints/{id}", get(webhooks::get).patch(webhooks::change).delete(webhooks::delete))
         .route("/webhook-endpoints/{id}/deliveries", get(webhooks::deliveries))
@@ -117,11 +130,12 @@ pub fn router(rooms: Rooms) -> Router {
                 "This resource has no such method; see Allow.",
             )
         })
+        .layer(middleware::from_fn_with_state(state.clone(), signed::check))
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
         .layer(middleware::from_fn(linger::linger))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(State(Arc::new(rooms)))
+        .with_state(state)
 }
 
 async fn common_headers(request: Request, next: Next) -> Response {

@@ -61,6 +61,11 @@ uuid_id!(
     DeliveryId
 );
 
+uuid_id!(
+    /// A service's key: the `keyid` of its signatures. Random, and no secret.
+    KeyId
+);
+
 /// Namespace of all derived (v5) ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d1f_5f0e_6f43_4c5b_9a58_0c2d_6b1e_9a01);
 

@@ -1,14 +1,16 @@
-//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect.
+//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect. And to the
+//! keys of services: make, rotate, revoke.
 //!
 //! Owns: the rules of these, and that the other nodes hear of them.
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `audit`).
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `auth`, `audit`).
 
 mod bulk;
 mod cancel;
 mod effects;
+mod keys;
 mod limits;
 mod queues;
 mod redrive;
@@ -21,6 +23,7 @@ pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
     effects::Resolution,
+    keys::RotatedKey,
     queues::Cleared,
     releases::{Asked, Changed, Target},
     retire::{Migrated, Mode},
@@ -64,6 +67,8 @@ pub enum OperateError {
     /// It is not in a state for that.
     #[error("{message}")]
     Conflict { slug: &'static str, message: String },
+    #[error("there is no such key")]
+    NoKey,
     #[error("release {0} is not stored")]
     NoRelease(Digest),
     #[error("the plugin has no release {0}")]

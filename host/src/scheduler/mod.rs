@@ -24,6 +24,7 @@ use tokio::{sync::Notify, task::JoinSet};
 
 pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
+    auth::ServiceKeys,
     config::{Cluster, Queues},
     db::Pool,
     ids::NodeId,
@@ -51,6 +52,7 @@ pub struct Scheduler {
     pub running: Arc<Running>,
     pub operator: Operator,
     pub limiter: Limiter,
+    pub services: ServiceKeys,
     pub submitter: Submitter,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
@@ -62,6 +64,8 @@ pub struct Scheduler {
     pub releases_wanted: Arc<Notify>,
     /// Rings when rate limits may have changed, or a bucket may be held.
     pub rates_changed: Arc<Notify>,
+    /// Rings when a key of a service may have been made, rotated or revoked.
+    pub keys_changed: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -83,6 +87,7 @@ impl Scheduler {
         duties.spawn(releases::quarantine(Arc::clone(&self)));
         duties.spawn(releases::make_good(Arc::clone(&self)));
         duties.spawn(news::refresh_rates(Arc::clone(&self)));
+        duties.spawn(news::refresh_keys(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));

@@ -7,6 +7,7 @@ use sqlx::postgres::PgListener;
 
 use super::{Scheduler, store};
 use crate::{
+    auth::service,
     operate::{CANCEL, REDRIVE, RESUME},
     ratelimit,
 };
@@ -27,7 +28,9 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
-            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
+            listener
+                .listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS, service::NEWS])
+                .await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -37,6 +40,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
+                    service::NEWS => s.keys_changed.notify_one(),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}
@@ -87,6 +91,19 @@ pub(super) async fn refresh_rates(s: Arc<Scheduler>) {
         }
         if let Err(error) = s.limiter.refresh().await {
             tracing::warn!(error = %error, "rate limits could not be brought up to date");
+        }
+    }
+}
+
+/// Reads the keys of services whenever they may have changed. What fails, the next beat makes good.
+pub(super) async fn refresh_keys(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.keys_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.services.refresh().await {
+            tracing::warn!(error = %error, "the keys of services could not be brought up to date");
         }
     }
 }

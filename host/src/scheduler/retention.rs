@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 use super::{Scheduler, store};
 use crate::{
     alerts::{self, Alert, Severity},
+    auth::service,
     idempotency, journal, ratelimit, releases,
 };
 
@@ -50,6 +51,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     releases::store::clear_usage(&mut db, USAGE_DAYS, SLOTS).await?;
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
+    service::forget_nonces(&mut db, SLOTS, BATCHES).await?;
     if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
         let alert = Alert {
             kind: "old-transaction",

@@ -12,7 +12,7 @@ use crate::{
     http::{
         State,
         body::{self, Fields},
-        caller::changes,
+        caller::submits_many,
         problem::Problem,
     },
     submit::{Accepted, PreparedJob, SubmitError},
@@ -21,7 +21,7 @@ use crate::{
 /// Most jobs of one request.
 const MOST: usize = 1_000;
 /// The longest body, in bytes.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+pub(in crate::http) const MAX_BODY: usize = 8 * 1024 * 1024;
 /// Findings in one answer.
 const MAX_FINDINGS: usize = 20;
 
@@ -33,7 +33,7 @@ pub(in crate::http) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    changes(&caller)?;
+    submits_many(&caller)?;
     let bytes = body::read(&headers, body, MAX_BODY).await?;
     let submitter = state.submitter.clone();
     // Some milliseconds of parsing and checking, which must not hold up the other requests of this thread.
@@ -59,6 +59,8 @@ pub(in crate::http) async fn batch(
 enum Refused {
     Request(Problem),
     Payload(Problem),
+    /// No mistake in the batch: the key of this service is not for it.
+    Forbidden(Problem),
 }
 
 fn one(state: &State, caller: &Caller, job: &RawValue) -> Result<PreparedJob, Refused> {
@@ -70,7 +72,10 @@ fn one(state: &State, caller: &Caller, job: &RawValue) -> Result<PreparedJob, Re
         let message = "must have 1 to 255 characters of visible ASCII";
         return Err(request(Problem::field("/idempotencyKey", message)));
     }
-    let job = new_job(caller, &mut fields, key).map_err(request)?;
+    let job = new_job(caller, &mut fields, key).map_err(|problem| match &caller.scope {
+        Some(_) if problem.is_forbidden() => Refused::Forbidden(problem),
+        _ => Refused::Request(problem),
+    })?;
     state.submitter.prepare(job).map_err(|error| match error {
         SubmitError::Payload(_) => Refused::Payload(error.into()),
         error => Refused::Request(error.into()),
@@ -85,6 +90,7 @@ fn all(jobs: impl Iterator<Item = Result<PreparedJob, Refused>>) -> Result<Vec<P
         let part = format!("/jobs/{n}");
         match job {
             Ok(job) => sound.push(job),
+            Err(Refused::Forbidden(problem)) => return Err(problem.with("pointer", part)),
             Err(Refused::Request(problem)) => findings.extend(problem.findings(&part, "")),
             Err(Refused::Payload(problem)) => findings.extend(problem.findings(&part, "/payload")),
         }

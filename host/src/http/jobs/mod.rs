@@ -10,7 +10,7 @@ mod retry;
 mod submit;
 
 pub(super) use self::{
-    batch::batch,
+    batch::{MAX_BODY as MAX_BATCH, batch},
     bulk::{bulk, bulk_retry},
     cancel::cancel,
     get::get,

@@ -13,7 +13,12 @@ use serde_json::{Value, json, value::RawValue};
 use super::resource;
 use crate::{
     auth::Caller,
-    http::{State, body::Fields, caller::acts_for, problem::Problem},
+    http::{
+        State,
+        body::Fields,
+        caller::{acts_for, may_submit},
+        problem::Problem,
+    },
     idempotency,
     ids::{JobId, Priority},
     queue,
@@ -63,6 +68,7 @@ pub(in crate::http) async fn submit(
 /// A job as a request body describes it.
 pub(super) fn new_job(caller: &Caller, fields: &mut Fields, key: Option<String>) -> Result<NewJob, Problem> {
     let job_type: String = fields.take("type")?.ok_or_else(|| Problem::field("/type", "is missing"))?;
+    may_submit(caller, &job_type)?;
     let payload = fields.raw("payload").ok_or_else(|| Problem::field("/payload", "is missing"))?;
     if payload.get().len() > MAX_PAYLOAD {
         return Err(SubmitError::TooLarge { limit: MAX_PAYLOAD }.into());
