@@ -53,7 +53,7 @@ pub use self::{
     server::Server,
     sms::{Sms, SmsAdapter, SmsProfile},
     solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
-    stripe::{Stripe, StripeMode, StripeProfile},
+    stripe::{Stripe, StripeJob, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
     upstreams::{Basic, Breaker, FixedHeader, Method, SignatureKey, Upstream, Upstreams},
     webhooks::Webhooks,

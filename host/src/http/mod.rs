@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod effects;
 pub mod health;
+mod inbound;
 mod jobs;
 mod limits;
 mod plugins;
@@ -33,8 +34,8 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer}
 
 use self::{health::Health, problem::Problem};
 use crate::{
-    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
-    submit::Submitter, webhooks::Webhooks,
+    auth::Verifier, config::Queues, db::Pool, inbound::Inbound, operate::Operator, ratelimit::Limiter,
+    runtime::Registry, submit::Submitter, webhooks::Webhooks,
 };
 
 /// What the handlers share.
@@ -49,6 +50,8 @@ pub struct Rooms {
     pub health: Health,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
+    /// Absent: no profile of Stripe has a secret for them.
+    pub inbound: Option<Inbound>,
 }
 
 /// Behind one pointer: axum clones it several times a request.
@@ -105,6 +108,7 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
+        .route("/webhooks/stripe", post(inbound::stripe))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -1,13 +1,14 @@
 //! Signing what goes out: webhooks as Standard Webhooks says (standardwebhooks.com, specification 1.0, symmetric keys), calls to
-//! upstreams as RFC 9421 says.
+//! upstreams as RFC 9421 says. And the check of what Stripe has signed.
 //!
 //! Owns: the secrets of webhook endpoints, which are derived and never stored, and the signatures made with them; HTTP message
-//! signatures and content digests.
+//! signatures and content digests; how Stripe signs its events.
 //! Refuses: to print a secret; only `reveal` gives one out.
 //! Invariant: the same host key, endpoint and generation give the same secret, on every host and for ever.
 //! Tables: none.
 
 mod http;
+mod stripe;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,7 +16,10 @@ use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
 use uuid::Uuid;
 
-pub use self::http::{Message, SignError, Signed, Signer, content_digest};
+pub use self::{
+    http::{Message, SignError, Signed, Signer, content_digest},
+    stripe::{StripeSignature, StripeSignatureError},
+};
 
 /// Length of a secret, in bytes; the specification wants 24 to 64.
 const SECRET: usize = 32;
