@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::InboundError;
 use crate::{
+    auth::is_tenant,
     effects::stripe::{self, EFFECT, TENANT},
     ids::EffectId,
 };
@@ -56,7 +57,7 @@ impl Event {
         event.object_id = word(&event.object["id"], is_id);
         let metadata = &event.object["metadata"];
         event.effect = metadata[EFFECT].as_str().and_then(|id| id.parse().ok());
-        event.marked_tenant = metadata[TENANT].as_str().map(str::to_owned);
+        event.marked_tenant = word(&metadata[TENANT], is_tenant);
         Ok(event)
     }
 
