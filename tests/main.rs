@@ -22,6 +22,7 @@ mod expectations;
 mod failover;
 mod failpoints;
 mod idle;
+mod inbound;
 mod job_types;
 mod keys;
 mod languages;

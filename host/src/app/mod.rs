@@ -39,6 +39,7 @@ use crate::{
     egress::{self, Egress},
     http::{self, health::Health},
     ids::NodeId,
+    inbound::Inbound,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
     queue::{Bell, Lanes},
@@ -150,6 +151,14 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
         webhooks: host.webhooks.clone(),
+        inbound: Inbound::new(
+            &config.stripe,
+            &pool,
+            &host.bell,
+            &host.operator.lanes,
+            &host.submitter,
+            config.cluster.doubt_margin,
+        ),
     });
     let lifecycle = host.lifecycle.clone();
     let door = tokio::spawn(

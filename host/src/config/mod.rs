@@ -55,7 +55,7 @@ pub use self::{
     services::Services,
     sms::{Sms, SmsAdapter, SmsProfile},
     solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
-    stripe::{Stripe, StripeMode, StripeProfile},
+    stripe::{Stripe, StripeJob, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
     upstreams::{Basic, Breaker, FixedHeader, Method, SignatureKey, Upstream, Upstreams},
     webhooks::Webhooks,

@@ -40,6 +40,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         upstream.findings(&format!("upstreams.{name}"), is_named, &mut out);
     }
     stripe(&config.stripe, &mut out);
+    config.stripe.inbound_findings(&mut out);
     solana::findings(&config.solana, &mut out);
     let quarantine = config.plugins.quarantine;
     if quarantine.bad > quarantine.of || quarantine.of > 1_000 {

@@ -84,6 +84,11 @@ pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes,
     to_bytes(body, most).await.map_err(|error| unreadable(error, most))
 }
 
+/// Whatever it is, as it came.
+pub async fn read_any(body: Body, most: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, most).await.map_err(|error| unreadable(error, most))
+}
+
 /// A component of at most `most` bytes.
 pub async fn read_wasm(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

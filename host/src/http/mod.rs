@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod effects;
 pub mod health;
+mod inbound;
 mod jobs;
 mod keys;
 mod limits;
@@ -39,6 +40,7 @@ use crate::{
     auth::{ServiceKeys, Verifier},
     config::Queues,
     db::Pool,
+    inbound::Inbound,
     operate::Operator,
     ratelimit::Limiter,
     runtime::Registry,
@@ -59,6 +61,8 @@ pub struct Rooms {
     pub health: Health,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
+    /// Absent: no profile of Stripe has a secret for them.
+    pub inbound: Option<Inbound>,
 }
 
 /// Behind one pointer: axum clones it several times a request.
@@ -119,6 +123,7 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
+        .route("/webhooks/stripe", post(inbound::stripe))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

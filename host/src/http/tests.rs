@@ -93,6 +93,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         pool: pool.clone(),
         health: Health { pool, parts },
         webhooks: None,
+        inbound: None,
     };
     router(rooms).oneshot(request).await.expect("infallible")
 }

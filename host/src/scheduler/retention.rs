@@ -7,7 +7,7 @@ use super::{Scheduler, store};
 use crate::{
     alerts::{self, Alert, Severity},
     auth::service,
-    idempotency, journal, ratelimit, releases,
+    idempotency, inbound, journal, ratelimit, releases,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(180);
 /// Keys that are looked at in one statement, and statements of one round.
 const KEYS: i64 = 1_000;
 const BATCHES: usize = 10;
-/// Rate slots that nobody came back for, unused buckets, and what was signed for mints long ago, of one round.
+/// Rate slots that nobody came back for, unused buckets, what was signed for mints long ago, and old events of Stripe, of one round.
 const SLOTS: i64 = 10_000;
 /// What plugins used is kept for so many days.
 const USAGE_DAYS: i32 = 92;
@@ -52,6 +52,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
     service::forget_nonces(&mut db, SLOTS, BATCHES).await?;
+    inbound::clear_up(&mut db, SLOTS).await?;
     if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
         let alert = Alert {
             kind: "old-transaction",

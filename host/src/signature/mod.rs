@@ -1,14 +1,15 @@
 //! Signing what goes out: webhooks as Standard Webhooks says (standardwebhooks.com, specification 1.0, symmetric keys), calls to
-//! upstreams as RFC 9421 says. Reading the signatures of what comes in, by the same RFC.
+//! upstreams as RFC 9421 says. Reading the signatures of what comes in, by the same RFC, and by Stripe.
 //!
 //! Owns: the secrets of webhook endpoints and of service keys, which are derived and never stored, and the signatures made with
-//! them; HTTP message signatures and content digests.
+//! them; HTTP message signatures and content digests; how Stripe signs its events.
 //! Refuses: to print a secret; only `reveal` gives one out.
 //! Invariant: the same host key, endpoint or service key, and generation give the same secret, on every host and for ever.
 //! Tables: none.
 
 mod http;
 mod incoming;
+mod stripe;
 
 use base64::{
     Engine,
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use self::{
     http::{Message, SignError, Signed, Signer, content_digest},
     incoming::{Offered, Unsound, is_digest_of, offered},
+    stripe::{StripeSignature, StripeSignatureError},
 };
 
 /// Length of a secret, in bytes; the specification wants 24 to 64.

@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 pub(super) use self::{
+    identity::without_nul,
     place::{Asking, Known},
     write::{shortened, storable},
 };

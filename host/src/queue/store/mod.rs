@@ -21,8 +21,8 @@ pub use self::{
         stand_in_line,
     },
     operate::{
-        DeadFilter, Finished, Kept, Live, Redrive, count_dead, kept, lock, lock_clearable, lock_finished, next_dead,
-        paused, redrive, request_cancel, set_paused, unpark,
+        DeadFilter, Finished, Kept, Live, Redrive, count_dead, hasten, kept, lock, lock_clearable, lock_finished,
+        next_dead, paused, redrive, request_cancel, set_paused, unpark,
     },
     read::{get, list},
     recorded::{Recording, Stretch, recordings, stretch},

@@ -107,6 +107,21 @@ pub async fn unpark(
     Ok(Some(ready))
 }
 
+/// A job that waits for its next attempt need not wait for it any longer. Returns whether it did.
+pub async fn hasten(db: &mut PgConnection, tier: Tier, id: JobId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        UPDATE jobs SET run_at = now()
+        WHERE tier = $1 AND id = $2 AND state = 'scheduled' AND run_at > now() AND NOT unchecked
+        "#,
+        tier.as_i16(),
+        id.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Some waiting jobs of a queue that no effect holds back, locked. By tier, since a queue has one.
 pub async fn lock_clearable(db: &mut PgConnection, tier: Tier, queue: &str, most: i64) -> sqlx::Result<Vec<Uuid>> {
     let mut ids = sqlx::query_scalar!(
