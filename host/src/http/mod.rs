@@ -12,6 +12,7 @@ mod effects;
 pub mod health;
 mod jobs;
 mod limits;
+pub mod metrics;
 mod plugins;
 mod problem;
 mod providers;
@@ -31,7 +32,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, problem::Problem};
+use self::{health::Health, metrics::Scrapes, problem::Problem};
 use crate::{
     auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
     submit::Submitter, webhooks::Webhooks,
@@ -47,6 +48,7 @@ pub struct Rooms {
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
+    pub scrapes: Scrapes,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
 }
@@ -67,6 +69,7 @@ impl Deref for State {
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
 pub fn router(rooms: Rooms) -> Router {
+    let counted = Arc::clone(&rooms.scrapes.metrics.http);
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
@@ -105,6 +108,7 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
+        .route("/metrics", get(metrics::scrape))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -119,6 +123,7 @@ pub fn router(rooms: Rooms) -> Router {
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(counted, metrics::count))
         .with_state(State(Arc::new(rooms)))
 }
 

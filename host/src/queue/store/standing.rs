@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::ids::Tier;
+
+/// How long the oldest job that could be claimed has been ready, of each queue where one waits. Looks only beyond the claim's
+/// cursors, as they were kept: before them lie dead entries, and nothing that is ready, but for what committed very late.
+pub async fn oldest_ready(db: &mut PgConnection, queues: &[(String, Tier)]) -> sqlx::Result<Vec<(String, Duration)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT q.queue AS "queue!", date_part('epoch', now() - min(x.run_at)) AS "age!"
+        FROM unnest($1::text[], $2::smallint[]) AS q (queue, tier)
+        CROSS JOIN unnest(ARRAY[10, 7, 5, 3, 1]::smallint[]) AS p (priority)
+        -- The lanes, and the one of jobs that run alone.
+        CROSS JOIN (SELECT n::smallint AS lane FROM generate_series(0, 16) AS n UNION ALL SELECT 99::smallint) AS l
+        LEFT JOIN claim_cursors c ON c.queue = q.queue AND c.priority = p.priority AND c.lane = l.lane
+        CROSS JOIN LATERAL (
+            SELECT j.run_at
+            FROM jobs j
+            WHERE j.tier = q.tier AND j.queue = q.queue AND j.priority = p.priority AND j.lane = l.lane
+              AND j.ord > coalesce(c.ord, 0) AND j.ord IS NOT NULL AND j.lease IS NULL
+            ORDER BY j.ord
+            LIMIT 1
+        ) AS x
+        GROUP BY q.queue
+        "#,
+        &queues.iter().map(|(queue, _)| queue.clone()).collect::<Vec<_>>(),
+        &queues.iter().map(|(_, tier)| tier.as_i16()).collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.queue, Duration::from_secs_f64(row.age.clamp(0.0, 1e9)))).collect())
+}
