@@ -24,55 +24,72 @@ use crate::{
 
 /// A look into the database is for all scrapes of so long.
 const FRESH: Duration = Duration::from_secs(3);
-/// A scrape waits no longer for it: the rest is of use without.
+/// A scrape waits no longer for a look: the rest is of use without.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The ages are looked for so many times less long than not: where that is slow, it is rare.
+const REST: u32 = 50;
 
 /// What `GET /metrics` shows, and to whom.
 pub struct Scrapes {
     pub metrics: Metrics,
     auth: MetricsAuth,
-    /// When the database was looked at.
-    looked: Mutex<Option<Instant>>,
+    looks: Mutex<Looks>,
+}
+
+/// When the database is looked at again.
+#[derive(Default)]
+struct Looks {
+    depths: Option<Instant>,
+    ages: Option<Instant>,
 }
 
 impl Scrapes {
     pub fn new(metrics: Metrics, auth: MetricsAuth) -> Self {
-        Self { metrics, auth, looked: Mutex::default() }
+        Self { metrics, auth, looks: Mutex::default() }
     }
 
     async fn look(&self, pool: &Pool, queues: &Queues) {
-        let mut looked = self.looked.lock().await;
-        if looked.is_some_and(|at| at.elapsed() < FRESH) {
+        // Whoever comes meanwhile waits for what this one sees.
+        let mut looks = self.looks.lock().await;
+        if looks.depths.is_some_and(|next| Instant::now() < next) {
             return;
         }
-        match tokio::time::timeout(PATIENCE, seen(pool, queues)).await {
-            Ok(Ok((depths, oldest))) => {
-                let oldest = oldest.iter().map(|(queue, age)| (queue.as_str(), *age));
-                self.metrics.queues.seen(&depths, oldest);
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error, "the queues could not be looked at for a scrape");
-                self.metrics.queues.unseen();
-            }
-            Err(_) => self.metrics.queues.unseen(),
+        let seen = tokio::time::timeout(PATIENCE, depths(pool, queues)).await;
+        looks.depths = Some(Instant::now() + FRESH);
+        let Ok(Ok(depths)) = seen else {
+            self.metrics.queues.unseen();
+            looks.ages = None;
+            return;
+        };
+        self.metrics.queues.depths(&depths);
+        let began = Instant::now();
+        if looks.ages.is_some_and(|next| began < next) {
+            return;
         }
-        *looked = Some(Instant::now());
+        match tokio::time::timeout(PATIENCE, ages(pool, queues)).await {
+            Ok(Ok(ages)) => self.metrics.queues.ages(ages.iter().map(|(queue, age)| (queue.as_str(), *age))),
+            Ok(Err(_)) | Err(_) => self.metrics.queues.no_ages(),
+        }
+        looks.ages = Some(Instant::now() + began.elapsed() * REST);
     }
 }
 
 /// Of the queues that are configured here: those of other hosts are shown by them.
-async fn seen(pool: &Pool, queues: &Queues) -> sqlx::Result<(Vec<Depth>, BTreeMap<String, Duration>)> {
-    // What a caller gave up waiting for must not go on.
-    let mut tx = pool.begin_with("SET LOCAL statement_timeout = '900ms'").await?;
-    let named: Vec<_> = queues.0.iter().map(|(name, queue)| (name.clone(), queue.tier)).collect();
-    let mut oldest: BTreeMap<_, _> = named.iter().map(|(name, _)| (name.clone(), Duration::ZERO)).collect();
-    oldest.extend(store::oldest_ready(&mut tx, &named).await?);
-    let counts = store::counts(&mut tx).await?;
-    tx.rollback().await?;
+async fn depths(pool: &Pool, queues: &Queues) -> sqlx::Result<Vec<Depth>> {
+    let counts = store::counts(&mut *pool.read().await?).await?;
     // Those that ended are counted by each host as they end.
     let live = counts.into_iter().filter(|count| count.sampled_at.is_some() && queues.0.contains_key(&count.queue));
-    let depths = live.map(|count| Depth { queue: count.queue, state: count.state, jobs: count.count });
-    Ok((depths.collect(), oldest))
+    Ok(live.map(|count| Depth { queue: count.queue, state: count.state, jobs: count.count }).collect())
+}
+
+async fn ages(pool: &Pool, queues: &Queues) -> sqlx::Result<BTreeMap<String, Duration>> {
+    // What a scrape gave up waiting for must not go on.
+    let mut tx = pool.begin_with("SET LOCAL statement_timeout = '900ms'").await?;
+    let named: Vec<_> = queues.0.iter().map(|(name, queue)| (name.clone(), queue.tier)).collect();
+    let mut ages: BTreeMap<_, _> = named.iter().map(|(name, _)| (name.clone(), Duration::ZERO)).collect();
+    ages.extend(store::oldest_ready(&mut tx, &named).await?);
+    tx.rollback().await?;
+    Ok(ages)
 }
 
 /// `GET /metrics`.

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::ids::Tier;
 
-/// How long the oldest job that could be claimed has been ready, of each queue where one waits. Looks only beyond the claim's
-/// cursors, as they were kept: before them lie dead entries, and nothing that is ready, but for what committed very late.
+/// How long the oldest job that could be claimed has been ready, of each queue where one waits. From the front, since the claims'
+/// cursors pass by what is paused and what no node serves: under somebody's open transaction the dead entries there take time.
 pub async fn oldest_ready(db: &mut PgConnection, queues: &[(String, Tier)]) -> sqlx::Result<Vec<(String, Duration)>> {
     let rows = sqlx::query!(
         r#"
@@ -14,12 +14,11 @@ pub async fn oldest_ready(db: &mut PgConnection, queues: &[(String, Tier)]) -> s
         CROSS JOIN unnest(ARRAY[10, 7, 5, 3, 1]::smallint[]) AS p (priority)
         -- The lanes, and the one of jobs that run alone.
         CROSS JOIN (SELECT n::smallint AS lane FROM generate_series(0, 16) AS n UNION ALL SELECT 99::smallint) AS l
-        LEFT JOIN claim_cursors c ON c.queue = q.queue AND c.priority = p.priority AND c.lane = l.lane
         CROSS JOIN LATERAL (
             SELECT j.run_at
             FROM jobs j
             WHERE j.tier = q.tier AND j.queue = q.queue AND j.priority = p.priority AND j.lane = l.lane
-              AND j.ord > coalesce(c.ord, 0) AND j.ord IS NOT NULL AND j.lease IS NULL
+              AND j.ord IS NOT NULL AND j.lease IS NULL
             ORDER BY j.ord
             LIMIT 1
         ) AS x

@@ -44,22 +44,30 @@ impl Queues {
     }
 
     /// The database answered.
-    pub fn seen<'a>(&self, depths: &[Depth], oldest: impl Iterator<Item = (&'a str, Duration)>) {
+    pub fn depths(&self, depths: &[Depth]) {
         self.jobs.reset();
         for depth in depths {
             self.jobs.with_label_values(&[&depth.queue, &depth.state]).set(depth.jobs as f64);
         }
+        self.up.set(1);
+    }
+
+    pub fn ages<'a>(&self, oldest: impl Iterator<Item = (&'a str, Duration)>) {
         self.oldest.reset();
         for (queue, age) in oldest {
             self.oldest.with_label_values(&[queue]).set(age.as_secs_f64());
         }
-        self.up.set(1);
     }
 
-    /// It did not: old numbers would look like new ones.
+    /// Old numbers would look like new ones.
+    pub fn no_ages(&self) {
+        self.oldest.reset();
+    }
+
+    /// The database did not answer.
     pub fn unseen(&self) {
         self.jobs.reset();
-        self.oldest.reset();
+        self.no_ages();
         self.up.set(0);
     }
 }
