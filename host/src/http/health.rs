@@ -89,7 +89,7 @@ impl Seen {
 }
 
 async fn seen(db: &mut PgConnection) -> sqlx::Result<Seen> {
-    let (is_standby, newest_migration, paused) = sqlx::query_as(
+    let (is_standby, newest_migration, paused): (bool, i64, Vec<String>) = sqlx::query_as(
         "SELECT pg_is_in_recovery(), (SELECT coalesce(max(version), 0) FROM _sqlx_migrations), \
          ARRAY(SELECT provider FROM provider_pauses WHERE tenant = '' ORDER BY provider)",
     )
