@@ -29,6 +29,7 @@ mod languages;
 mod limits;
 mod line;
 mod messages;
+mod metrics;
 mod operate;
 mod outage;
 mod peers;

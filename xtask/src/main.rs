@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod corpus;
+mod debian;
 mod demo;
 mod guests;
 mod json;
@@ -10,6 +11,7 @@ mod languages;
 mod node;
 mod pgbouncer;
 mod postgres;
+mod promtool;
 mod python;
 mod setup;
 mod sh;

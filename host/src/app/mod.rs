@@ -7,6 +7,7 @@
 //! Tables: none.
 
 mod health;
+mod metrics;
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +38,7 @@ use crate::{
         upstream::{Http, Targets},
     },
     egress::{self, Egress},
-    http::{self, health::Health},
+    http::{self, health::Health, metrics::Scrapes},
     ids::NodeId,
     inbound::Inbound,
     lifecycle::{Lifecycle, Pulse},
@@ -47,6 +48,7 @@ use crate::{
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
     submit::{Catalog, Submitter},
+    telemetry::metrics::Metrics,
     webhooks::{self, Webhooks},
     worker::{Running, Worker},
 };
@@ -150,6 +152,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
+        scrapes: Scrapes::new(host.metrics.clone(), config.metrics.auth),
         webhooks: host.webhooks.clone(),
         inbound: Inbound::new(
             &config.stripe,
@@ -222,6 +225,7 @@ struct Host {
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
+    metrics: Metrics,
     /// Absent: there is no key for them.
     webhooks: Option<Webhooks>,
 }
@@ -230,6 +234,7 @@ impl Host {
     fn build(config: &Config, database: &Database) -> anyhow::Result<Self> {
         let pool = &database.pool;
         let node = NodeId::random();
+        let metrics = Metrics::default();
         let lifecycle = Lifecycle::new();
         let bell = Bell::default();
         let pulse = Pulse::new(config.cluster.confirm_within);
@@ -251,10 +256,23 @@ impl Host {
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, pool, &limiter)?),
         };
         let gate = Gate::new(providers, pool.clone(), &database.journal, pulse.clone(), limiter.clone());
+        metrics.show(gate.metrics());
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
             .alarming(config.alerts.mail.clone());
+        metrics.show(submitter.metrics());
         let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
+        let pools =
+            [("work", pool.clone()), ("duties", database.duties.clone()), ("journal", database.journal.clone())];
+        let shown = metrics::Node {
+            running: Arc::clone(&running),
+            concurrency: config.worker.concurrency,
+            runtime: Arc::clone(&runtime),
+            pulse: pulse.clone(),
+            pools,
+            queues: config.queues.0.keys().cloned().collect(),
+        };
+        shown.show(&metrics);
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone(), node));
         let operator = Operator {
             pool: pool.clone(),
@@ -304,6 +322,7 @@ impl Host {
             submitter: submitter.clone(),
             running: Arc::clone(&running),
             published,
+            metrics: Arc::clone(&metrics.jobs),
         });
         Ok(Self {
             lifecycle,
@@ -318,6 +337,7 @@ impl Host {
             smtp,
             scheduler,
             worker,
+            metrics,
             webhooks,
         })
     }
@@ -329,6 +349,7 @@ impl Host {
             // What this node publishes rings; the look is for what others left behind.
             poll: config.cluster.poll * 3,
             lifecycle: self.lifecycle.clone(),
+            metrics: Arc::clone(&self.metrics.webhooks),
         })
     }
 }

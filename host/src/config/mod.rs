@@ -15,6 +15,7 @@ mod email;
 mod google;
 mod load;
 mod log;
+mod metrics;
 mod plugins;
 mod push;
 mod queues;
@@ -45,6 +46,7 @@ pub use self::{
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
+    metrics::{Metrics, MetricsAuth},
     plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
@@ -85,6 +87,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub alerts: Alerts,
     pub log: Log,
+    pub metrics: Metrics,
 }
 
 impl Config {

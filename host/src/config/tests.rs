@@ -1,6 +1,6 @@
 use figment::Jail;
 
-use super::{Config, ConfigError, Pooler, RateLimits, load};
+use super::{Config, ConfigError, MetricsAuth, Pooler, RateLimits, load};
 
 mod messages;
 
@@ -364,4 +364,14 @@ fn what_would_empty_a_wallet_or_mint_twice_is_a_finding() {
             assert!(!text.contains(CANARY) && !text.contains("canary-4712"), "{text}");
         });
     }
+}
+
+#[test]
+fn metrics_are_for_everybody_unless_a_token_is_required() {
+    jailed("", |config| assert_eq!(config.expect("sound").metrics.auth, MetricsAuth::None));
+    jailed("[metrics]\nauth = \"required\"\n", |config| {
+        assert_eq!(config.expect("sound").metrics.auth, MetricsAuth::Required);
+    });
+    let text = findings("[metrics]\nauth = \"some\"\n");
+    assert!(text.contains("usher.toml: metrics.auth: "), "{text}");
 }

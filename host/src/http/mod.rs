@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod linger;
+pub mod metrics;
 mod plugins;
 mod problem;
 mod providers;
@@ -35,7 +36,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, problem::Problem};
+use self::{health::Health, metrics::Scrapes, problem::Problem};
 use crate::{
     auth::{ServiceKeys, Verifier},
     config::Queues,
@@ -59,6 +60,7 @@ pub struct Rooms {
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
+    pub scrapes: Scrapes,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
     /// Absent: no profile of Stripe has a secret for them.
@@ -81,6 +83,7 @@ impl Deref for State {
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
 pub fn router(rooms: Rooms) -> Router {
+    let counted = Arc::clone(&rooms.scrapes.metrics.http);
     let state = State(Arc::new(rooms));
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
@@ -124,6 +127,7 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
         .route("/webhooks/stripe", post(inbound::stripe))
+        .route("/metrics", get(metrics::scrape))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -140,6 +144,7 @@ pub fn router(rooms: Rooms) -> Router {
         .layer(middleware::from_fn(linger::linger))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(counted, metrics::count))
         .with_state(state)
 }
 

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Rooms, health::Health, problem::Problem, router};
+use super::{Rooms, health::Health, metrics::Scrapes, problem::Problem, router};
 use crate::{
     auth::{MintClaims, ServiceKeys, Verifier, mint},
-    config::{Algorithm, Auth, Config, Issuer, Queues, RateLimits, Secret, Services},
+    config::{Algorithm, Auth, Config, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
     db::Pool,
     ids::NodeId,
     operate::{OperateError, Operator},
@@ -24,6 +24,7 @@ use crate::{
     ratelimit::Limiter,
     runtime::{Registry, check},
     submit::{Catalog, SubmitError, Submitter},
+    telemetry::metrics::Metrics,
 };
 
 fn issuer() -> Issuer {
@@ -92,6 +93,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         queues,
         pool: pool.clone(),
         health: Health { pool, parts },
+        scrapes: Scrapes::new(Metrics::default(), MetricsAuth::None),
         webhooks: None,
         inbound: None,
     };

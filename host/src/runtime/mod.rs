@@ -23,6 +23,7 @@ mod publish;
 mod ready;
 mod registry;
 mod release;
+mod room;
 mod run;
 pub mod stage;
 mod state;
@@ -44,6 +45,7 @@ pub use self::{
     publish::{Offer, PublishError, Published},
     registry::{Refreshed, Registry},
     release::Release,
+    room::Room,
     run::{Ended, JobInput, TrapKind, Verdict},
 };
 use crate::{config::Config, effects::Gate, submit::Submitter};

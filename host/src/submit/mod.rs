@@ -31,6 +31,7 @@ use crate::{
     db::Pool,
     ids::{JobId, Priority, Tier},
     queue::{Bell, Lanes},
+    telemetry::metrics::{Collector, Histogram, commit_sizes},
 };
 use chrono::{DateTime, Utc};
 
@@ -124,12 +125,14 @@ pub struct Submitter {
     money: Batcher,
     communication: Batcher,
     background: Batcher,
+    sizes: Histogram,
 }
 
 impl Submitter {
     /// Starts the committers, on the runtime it is called on.
     pub fn start(pool: &Pool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell, lanes: &Lanes) -> Self {
-        let batcher = |tier| Batcher::start(pool, tier, bell, lanes);
+        let sizes = commit_sizes("submit");
+        let batcher = |tier| Batcher::start(pool, tier, bell, lanes, &sizes);
         Self {
             catalog,
             queues,
@@ -138,7 +141,13 @@ impl Submitter {
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
             background: batcher(Tier::Background),
+            sizes,
         }
+    }
+
+    /// What is counted here.
+    pub fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.sizes.clone())]
     }
 
     pub fn catalog(&self) -> &Catalog {

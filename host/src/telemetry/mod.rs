@@ -1,11 +1,13 @@
-//! Logs.
+//! Logs and metrics.
 //!
-//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say.
+//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say. The names, labels and
+//! text of the metrics; the rooms count.
 //! Refuses: the debug lines of libraries that see secrets (passwords in SQL, mail, TLS), unless the filter names them.
-//! Invariant: no log line holds a payload, a secret or an address.
+//! Invariant: no log line holds a payload, a secret or an address; no label is of more than a small set.
 //! Tables: none.
 
 mod guests;
+pub mod metrics;
 
 use std::path::Path;
 

@@ -155,7 +155,11 @@ async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks
             return Err(error);
         }
     };
-    worker.bell.cursors().took(queue, limit, looks, Some(&found), began.elapsed());
+    let took = began.elapsed();
+    worker.bell.cursors().took(queue, limit, looks, Some(&found), took);
+    let counted = worker.metrics.of_queue(queue);
+    counted.claimed(claimed.len(), took);
+    claimed.iter().for_each(|job| counted.waited(job.waited));
     if claimed.is_empty() && !but.is_empty() {
         worker.bell.cursors().pass(queue, looks);
     }

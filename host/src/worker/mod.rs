@@ -25,6 +25,7 @@ use crate::{
     queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
     submit::Submitter,
+    telemetry::metrics::Jobs,
     webhooks,
 };
 
@@ -45,6 +46,7 @@ pub struct Worker {
     pub running: Arc<Running>,
     /// Rings when a settlement has published something.
     pub published: webhooks::Bell,
+    pub metrics: Arc<Jobs>,
 }
 
 impl Worker {

@@ -10,6 +10,7 @@ mod read;
 mod recorded;
 mod releases;
 mod settle;
+mod standing;
 
 pub use self::{
     claim::{Claimed, claim},
@@ -30,4 +31,5 @@ pub use self::{
         Pinned, Waiting, give_back, is_owed, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting,
     },
     settle::{Dead, Settled, Settlement, Verdict, settle},
+    standing::oldest_ready,
 };
