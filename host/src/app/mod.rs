@@ -38,6 +38,7 @@ use crate::{
     },
     egress::{self, Egress},
     http::{self, health::Health},
+    idempotency,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
@@ -112,6 +113,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
+    read_imported(&host.submitter, &pool).await.context("the types with imported keys could not be read")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
@@ -191,6 +193,13 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     }
     database.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Before the first submit; later by every heartbeat.
+async fn read_imported(submitter: &Submitter, pool: &Pool) -> sqlx::Result<()> {
+    let mut db = pool.read().await?;
+    submitter.imported().replace(idempotency::imported::types(&mut db).await?);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod author;
 mod client;
 mod config;
 mod effects;
+mod import;
 mod jobs;
 mod plugin;
 mod releases;
@@ -60,6 +61,9 @@ enum Command {
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Take over what another queue holds: pg-boss.
+    #[command(subcommand)]
+    Import(import::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

@@ -10,6 +10,7 @@ mod bulk;
 mod cancel;
 mod effects;
 mod limits;
+mod moved;
 mod queues;
 mod redrive;
 mod releases;

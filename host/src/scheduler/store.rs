@@ -44,6 +44,8 @@ pub struct Beat {
     pub limits: BTreeMap<String, i32>,
     /// Of the rate limits and what is held.
     pub rates: i64,
+    /// Types that have imported keys: their names here, and in the old service.
+    pub imported: Vec<(String, String)>,
 }
 
 /// What a node tells of itself with each beat.
@@ -74,7 +76,9 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
                ARRAY(SELECT outcomes FROM nodes WHERE id <> $1 AND outcomes <> '{}') AS "outcomes!: Vec<serde_json::Value>",
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
-               (SELECT version FROM rate_news) AS "rates!"
+               (SELECT version FROM rate_news) AS "rates!",
+               ARRAY(SELECT job_type FROM imported_types ORDER BY job_type, old_type) AS "imported!: Vec<String>",
+               ARRAY(SELECT old_type FROM imported_types ORDER BY job_type, old_type) AS "old!: Vec<String>"
         "#,
         node.0,
         serde_json::json!(told.running),
@@ -87,7 +91,16 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
-    Ok(Beat { alive: row.alive, others, releases: row.releases, outcomes: row.outcomes, limits, rates: row.rates })
+    let imported = row.imported.into_iter().zip(row.old).collect();
+    Ok(Beat {
+        alive: row.alive,
+        others,
+        releases: row.releases,
+        outcomes: row.outcomes,
+        limits,
+        rates: row.rates,
+        imported,
+    })
 }
 
 /// Jobs in flight by node and queue, as of the nodes' last beats.
