@@ -30,6 +30,7 @@ mod messages;
 mod operate;
 mod outage;
 mod peers;
+mod pgboss;
 mod pgbouncer;
 mod plugins;
 mod promises;

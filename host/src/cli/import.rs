@@ -136,8 +136,11 @@ impl PgBoss {
             config,
         };
         let progress = |what: &'static str, done: u64, of: u64| bars.show(what, done, of);
-        let report =
-            if self.apply { importer.apply("cli:import", &progress).await } else { importer.look(&progress).await };
+        let report = if self.apply && !self.dry_run {
+            importer.apply("cli:import", &progress).await
+        } else {
+            importer.look(&progress).await
+        };
         database.close().await;
         Ok(report?)
     }
