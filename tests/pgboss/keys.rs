@@ -62,10 +62,9 @@ async fn a_key_of_last_month_holds_in_every_tenant() {
     assert_eq!(db.count("SELECT count(*) FROM jobs").await, 3, "over, fresh, and one of the batch");
 
     // Where it had no rule, it hashed the type and JSON.stringify of what its queue gave it, or of what it had in hand.
-    for payload in [
-        r#"{ "longer":1.5, "do":"ok", "9":"\u00e9", "10":[1e21, -0] }"#,
-        r#"{"do":"ok","as":{"it":"is"},"b":1.0}"#,
-    ] {
+    for payload in
+        [r#"{ "longer":1.5, "do":"ok", "9":"\u00e9", "10":[1e21, -0] }"#, r#"{"do":"ok","as":{"it":"is"},"b":1.0}"#]
+    {
         let answer = host.client().post(format!(r#"{{"type":"guest","payload":{payload}}}"#)).await;
         assert_eq!(answer.body["result"], json!({"done": 1}), "{payload}: {}", answer.body);
     }

@@ -169,7 +169,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         let mut new = Object::new();
-        for (field, value) in inner.iter().filter(|(field, _)| !is_dropped(field)) {
+        for (field, value) in inner.iter().filter(|&(field, _)| !is_dropped(field)) {
             let name = renamed(field).unwrap_or(field);
             if new.insert(name.clone(), value.clone()).is_some() {
                 return Err(name.clone());
