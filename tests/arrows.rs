@@ -11,7 +11,7 @@ const LEVELS: [&[&str]; 6] = [
     &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle"],
     &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "audit", "webhooks"],
     &["submit", "effects"],
-    &["runtime", "operate", "inbound"],
+    &["runtime", "operate", "inbound", "import"],
     &["http", "worker", "scheduler", "delivery"],
     &["cli", "app"],
 ];

@@ -33,6 +33,7 @@ mod metrics;
 mod operate;
 mod outage;
 mod peers;
+mod pgboss;
 mod pgbouncer;
 mod plugins;
 mod promises;

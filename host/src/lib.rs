@@ -24,6 +24,7 @@ pub mod webhooks;
 pub mod effects;
 pub mod submit;
 // L3
+pub mod import;
 pub mod inbound;
 pub mod operate;
 pub mod runtime;

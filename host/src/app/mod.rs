@@ -39,6 +39,7 @@ use crate::{
     },
     egress::{self, Egress},
     http::{self, health::Health, metrics::Scrapes},
+    idempotency,
     ids::NodeId,
     inbound::Inbound,
     lifecycle::{Lifecycle, Pulse},
@@ -115,6 +116,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
+    read_imported(&host.submitter, &pool).await.context("the types with imported keys could not be read")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
     host.services.refresh().await.context("the keys of services could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
@@ -205,6 +207,13 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     }
     database.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Before the first submit; later by every heartbeat.
+async fn read_imported(submitter: &Submitter, pool: &Pool) -> sqlx::Result<()> {
+    let mut db = pool.read().await?;
+    submitter.imported().replace(idempotency::imported::types(&mut db).await?);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod author;
 mod client;
 mod config;
 mod effects;
+mod import;
 mod jobs;
 mod keys;
 mod plugin;
@@ -64,6 +65,9 @@ enum Command {
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Take over what another queue holds: pg-boss.
+    #[command(subcommand)]
+    Import(import::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

@@ -12,6 +12,7 @@ mod cancel;
 mod effects;
 mod keys;
 mod limits;
+mod moved;
 mod queues;
 mod redrive;
 mod releases;

@@ -100,6 +100,7 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
     if beat.keys != s.services.version() {
         s.keys_changed.notify_one();
     }
+    s.submitter.imported().replace(beat.imported);
     s.registry.ended_elsewhere(&beat.outcomes);
     s.peers.store(beat.others.len(), Ordering::Relaxed);
 

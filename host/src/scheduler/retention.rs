@@ -48,6 +48,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
             break;
         }
     }
+    idempotency::imported::purge(&mut db, KEYS).await?;
     releases::store::clear_usage(&mut db, USAGE_DAYS, SLOTS).await?;
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;

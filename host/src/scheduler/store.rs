@@ -46,6 +46,8 @@ pub struct Beat {
     pub rates: i64,
     /// Of the keys of services.
     pub keys: i64,
+    /// Types that have imported keys: their names here, and in the old service.
+    pub imported: Vec<(String, String)>,
 }
 
 /// What a node tells of itself with each beat.
@@ -77,7 +79,9 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
                (SELECT version FROM rate_news) AS "rates!",
-               (SELECT version FROM key_news) AS "keys!"
+               (SELECT version FROM key_news) AS "keys!",
+               ARRAY(SELECT job_type FROM imported_types ORDER BY job_type, old_type) AS "imported!: Vec<String>",
+               ARRAY(SELECT old_type FROM imported_types ORDER BY job_type, old_type) AS "old!: Vec<String>"
         "#,
         node.0,
         serde_json::json!(told.running),
@@ -90,6 +94,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
+    let imported = row.imported.into_iter().zip(row.old).collect();
     Ok(Beat {
         alive: row.alive,
         others,
@@ -98,6 +103,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
         limits,
         rates: row.rates,
         keys: row.keys,
+        imported,
     })
 }
 

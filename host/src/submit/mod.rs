@@ -12,6 +12,7 @@ mod batch;
 pub mod catalog;
 mod check;
 mod commit;
+mod moved;
 mod payload;
 mod store;
 
@@ -23,12 +24,14 @@ pub use self::{
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
+    moved::{Terms, prepare_moved},
     payload::{MAX_DEPTH, MAX_PAYLOAD, parse as parse_json},
 };
 use self::{batch::Batcher, check::Origin};
 use crate::{
     config::{AlertMail, Queues},
     db::Pool,
+    idempotency::imported::Imported,
     ids::{JobId, Priority, Tier},
     queue::{Bell, Lanes},
     telemetry::metrics::{Collector, Histogram, commit_sizes},
@@ -120,6 +123,8 @@ pub struct Submitter {
     catalog: Arc<Catalog>,
     queues: Arc<Queues>,
     lanes: Lanes,
+    /// Which types have keys of the service before this one.
+    imported: Imported,
     /// Who hears of jobs that failed.
     alarm: Option<Arc<AlertMail>>,
     money: Batcher,
@@ -137,6 +142,7 @@ impl Submitter {
             catalog,
             queues,
             lanes: lanes.clone(),
+            imported: Imported::default(),
             alarm: None,
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
@@ -152,6 +158,10 @@ impl Submitter {
 
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    pub fn imported(&self) -> &Imported {
+        &self.imported
     }
 
     /// Checked, then committed together with the other submits of the moment and tier.
@@ -243,7 +253,11 @@ impl Submitter {
             pointer: "/type",
             message: "the queue of this job type is not configured on this host".to_owned(),
         })?;
-        check::check(&entry, queue, job, origin, Utc::now())
+        let now = Utc::now();
+        let mut prepared = check::check(&entry, queue, job, origin, now)?;
+        prepared.old_keys =
+            self.imported.keys(prepared.job_type(), prepared.payload(), prepared.key(), prepared.derives(), now);
+        Ok(prepared)
     }
 }
 

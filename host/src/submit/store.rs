@@ -17,10 +17,14 @@ pub(super) struct Taken {
     pub ready: Vec<Ready>,
 }
 
-/// Nothing follows this job's row but its key: no line, no second key, no parent.
+/// Nothing follows this job's row but its key: no line, no second key, no key of an old service, no parent.
 pub(super) fn is_simple(job: &PreparedJob) -> bool {
     let row = &job.row;
-    job.keys.len() <= 1 && row.ordering_key.is_none() && row.parent.is_none() && row.delay_ms == 0
+    job.keys.len() <= 1
+        && job.old_keys.is_empty()
+        && row.ordering_key.is_none()
+        && row.parent.is_none()
+        && row.delay_ms == 0
 }
 
 /// Keys and simple jobs in one statement, which is a transaction by itself, durable as its tier says. Jobs whose key is

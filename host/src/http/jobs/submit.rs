@@ -104,6 +104,11 @@ async fn first(state: &State, id: JobId, tenant: &str) -> Result<First, Problem>
         return Ok(First::Job(Box::new(resource::Job::from(job))));
     }
     let outlived = idempotency::store::outlived(&mut db, tenant, id).await.map_err(|e| Problem::database(&e))?;
+    let outlived = match outlived {
+        Some(outlived) => Some(outlived),
+        // Or the service before this one has done it.
+        None => idempotency::imported::outlived(&mut db, id).await.map_err(|e| Problem::database(&e))?,
+    };
     let outlived = outlived.ok_or_else(Problem::internal)?;
     let result = outlived.result.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let body =

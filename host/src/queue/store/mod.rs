@@ -5,6 +5,7 @@ mod counts;
 mod enqueue;
 mod limits;
 mod maintain;
+mod moved;
 mod operate;
 mod read;
 mod recorded;
@@ -21,6 +22,7 @@ pub use self::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
         stand_in_line,
     },
+    moved::park,
     operate::{
         DeadFilter, Finished, Kept, Live, Redrive, count_dead, hasten, kept, lock, lock_clearable, lock_finished,
         next_dead, paused, redrive, request_cancel, set_paused, unpark,
