@@ -16,6 +16,7 @@ mod google;
 mod load;
 mod log;
 mod plugins;
+mod pressure;
 mod push;
 mod queues;
 mod rate_limits;
@@ -45,6 +46,7 @@ pub use self::{
     load::{ConfigError, load},
     log::{Log, LogFormat},
     plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
+    pressure::Pressure,
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
@@ -70,6 +72,7 @@ pub struct Config {
     pub queues: Queues,
     pub tenants: Tenants,
     pub rate_limits: RateLimits,
+    pub pressure: Pressure,
     pub worker: Worker,
     pub cluster: Cluster,
     pub runtime: Runtime,

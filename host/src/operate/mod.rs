@@ -11,6 +11,7 @@ mod cancel;
 mod effects;
 mod limits;
 mod queues;
+mod rate_limits;
 mod redrive;
 mod releases;
 mod retire;

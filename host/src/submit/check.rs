@@ -34,6 +34,10 @@ impl PreparedJob {
         self.tier
     }
 
+    pub fn tenant(&self) -> &str {
+        &self.row.tenant
+    }
+
     pub fn job_type(&self) -> &str {
         &self.row.job_type
     }
