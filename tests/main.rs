@@ -32,6 +32,7 @@ mod outage;
 mod peers;
 mod pgbouncer;
 mod plugins;
+mod pressure;
 mod promises;
 mod queue;
 mod rate_limits;

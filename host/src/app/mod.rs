@@ -37,7 +37,7 @@ use crate::{
         upstream::{Http, Targets},
     },
     egress::{self, Egress},
-    http::{self, health::Health},
+    http::{self, health::Health, pressure::Pressure},
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
@@ -45,7 +45,7 @@ use crate::{
     ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
-    submit::{Catalog, Submitter},
+    submit::{Catalog, Quotas, Submitter},
     webhooks::{self, Webhooks},
     worker::{Running, Worker},
 };
@@ -138,21 +138,22 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         host.lifecycle.clone(),
         health,
     ));
+    let pressure = Pressure::new(&config.pressure);
+    tokio::spawn(pressure.clone().watch(host.lifecycle.clone()));
     let router = http::router(http::Rooms {
         verifier: Arc::new(Verifier::new(&config.auth)?),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
         registry: Arc::clone(&host.registry),
         limiter: host.limiter.clone(),
+        quotas: Quotas::start(&pool, &config.pressure.live_jobs),
+        pressure,
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
         webhooks: host.webhooks.clone(),
     });
-    let lifecycle = host.lifecycle.clone();
-    let door = tokio::spawn(
-        axum::serve(listener, router).with_graceful_shutdown(async move { lifecycle.stopping().await }).into_future(),
-    );
+    let door = tokio::spawn(http::server::serve(listener, router, config.pressure.clone(), host.lifecycle.clone()));
     say_ready(&address.to_string());
 
     signals.wait().await;

@@ -204,6 +204,7 @@ fn check_submits(name: &str, parts: &[&str]) -> Result<(), String> {
 }
 
 fn is_encoded(name: &str) -> bool {
-    let escaped = name.split('%').skip(1).all(|rest| ["2F", "25", "2A", "2D"].iter().any(|code| rest.starts_with(code)));
+    let escaped =
+        name.split('%').skip(1).all(|rest| ["2F", "25", "2A", "2D"].iter().any(|code| rest.starts_with(code)));
     name == "*" || (!name.is_empty() && !name.contains('*') && !name.contains(char::is_control) && escaped)
 }

@@ -13,13 +13,15 @@ pub mod health;
 mod jobs;
 mod limits;
 mod plugins;
+pub mod pressure;
 mod problem;
 mod providers;
 mod queues;
 mod rate_limits;
+pub mod server;
 mod webhooks;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Router,
@@ -31,10 +33,16 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, problem::Problem};
+use self::{health::Health, pressure::Pressure, problem::Problem};
 use crate::{
-    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
-    submit::Submitter, webhooks::Webhooks,
+    auth::Verifier,
+    config::Queues,
+    db::Pool,
+    operate::Operator,
+    ratelimit::Limiter,
+    runtime::Registry,
+    submit::{Quotas, Submitter},
+    webhooks::Webhooks,
 };
 
 /// What the handlers share.
@@ -44,6 +52,8 @@ pub struct Rooms {
     pub operator: Operator,
     pub registry: Arc<Registry>,
     pub limiter: Limiter,
+    pub quotas: Quotas,
+    pub pressure: Pressure,
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
@@ -63,10 +73,8 @@ impl Deref for State {
     }
 }
 
-/// A body that stands still for this long is given up.
-const SLOW_BODY: Duration = Duration::from_secs(15);
-
 pub fn router(rooms: Rooms) -> Router {
+    let pressure = rooms.pressure.clone();
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
@@ -116,7 +124,8 @@ pub fn router(rooms: Rooms) -> Router {
                 "This resource has no such method; see Allow.",
             )
         })
-        .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
+        .layer(RequestBodyTimeoutLayer::new(pressure.body_timeout()))
+        .layer(middleware::from_fn_with_state(pressure, pressure::guard))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(State(Arc::new(rooms)))

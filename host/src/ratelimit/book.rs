@@ -31,15 +31,14 @@ pub(super) struct Book {
 
 impl Book {
     pub fn new(configured: BTreeMap<String, RateLimit>) -> Self {
-        let mut book =
-            Self {
-                version: -1,
-                configured,
-                limits: BTreeMap::new(),
-                patterns: Vec::new(),
-                limits_submits: false,
-                held: HashMap::new(),
-            };
+        let mut book = Self {
+            version: -1,
+            configured,
+            limits: BTreeMap::new(),
+            patterns: Vec::new(),
+            limits_submits: false,
+            held: HashMap::new(),
+        };
         book.open(BTreeMap::new());
         book
     }

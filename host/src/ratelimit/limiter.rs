@@ -65,7 +65,8 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default(), rooms: entry::Rooms::default() };
+        let state =
+            State { book: Book::new(config.buckets.clone()), pots: Pots::default(), rooms: entry::Rooms::default() };
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));

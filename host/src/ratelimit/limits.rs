@@ -55,12 +55,7 @@ impl Limiter {
 
     /// Sets a limit at run time, in the caller's transaction. `None` takes it away, and the configuration's counts again, if
     /// there is one. The name must have passed `config::check_bucket`.
-    pub async fn set(
-        db: &mut PgConnection,
-        bucket: &str,
-        limit: Option<RateLimit>,
-        by: &str,
-    ) -> sqlx::Result<()> {
+    pub async fn set(db: &mut PgConnection, bucket: &str, limit: Option<RateLimit>, by: &str) -> sqlx::Result<()> {
         store::set(db, bucket, limit, by).await
     }
 

@@ -77,7 +77,9 @@ impl Admission {
             }
             Entry::Never(burst) => Err(Problem::field(
                 "/jobs",
-                format!("holds more jobs of one caller or tenant than a rate limit ever lets through at once ({burst})"),
+                format!(
+                    "holds more jobs of one caller or tenant than a rate limit ever lets through at once ({burst})"
+                ),
             )),
         }
     }

@@ -2,10 +2,14 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 /// What a connection hears for which there is no seat.
-pub const FULL: &str = concat!(
-    "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n",
-    "cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n",
-);
+pub fn full() -> String {
+    whole(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "This host has no room for another connection; nothing was read.",
+        "retry-after: 1\r\n",
+    )
+}
 
 /// hyper answers what it cannot parse itself, with a status and no word. The same answer as a problem; `None`: it is no such.
 ///
@@ -21,20 +25,26 @@ pub fn dressed(answer: &[u8]) -> Option<String> {
     let status = StatusCode::from_u16(400 + code).ok()?;
     let (slug, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri-too-long", "The path and query are too long."),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("headers-too-large", "The header fields are too many or too long."),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("headers-too-large", "The header fields are too many or too long.")
+        }
         _ => ("malformed-request", "The request is not HTTP as this host reads it."),
     };
+    Some(whole(status, slug, detail, ""))
+}
+
+fn whole(status: StatusCode, slug: &str, detail: &str, more: &str) -> String {
     let reason = status.canonical_reason().unwrap_or("Error");
     let body = json!({
         "type": format!("urn:usher:problem:{slug}"), "title": reason, "status": status.as_u16(), "detail": detail,
     });
     let body = body.to_string();
-    Some(format!(
+    format!(
         "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n{body}",
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\n{more}\r\n{body}",
         status.as_u16(),
         body.len(),
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{config::Pressure, lifecycle::Lifecycle};
 
-/// The longest header section that is read at all, in bytes; what may be in it is less (`pressure::guard`).
+/// The longest header section that is read at all, in bytes; what is answered is shorter (`pressure::guard`).
 const MAX_BUFFER: usize = 64 << 10;
 /// Requests at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 100;
@@ -42,13 +42,10 @@ pub(super) struct Spare;
 /// Serves until the host stops, and then until the requests under way are answered.
 pub async fn serve(listener: TcpListener, router: Router, settings: Pressure, lifecycle: Lifecycle) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(MAX_BUFFER);
+    // Times are kept by the seat, which knows of both versions and of what comes before either.
+    builder.http1().header_read_timeout(None).max_buf_size(MAX_BUFFER);
     builder.http2().max_header_list_size(MAX_BUFFER as u32).max_concurrent_streams(MAX_STREAMS);
-    let times = Times {
-        header: settings.header_timeout,
-        idle: settings.idle_timeout,
-        write: settings.write_timeout,
-    };
+    let times = Times { header: settings.header_timeout, idle: settings.idle_timeout, write: settings.write_timeout };
     let door = Arc::new(Door { builder, router, times, seats: Seats::new(settings.connections), lifecycle });
     let connections = TaskTracker::new();
     loop {
@@ -92,7 +89,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 /// Without a word of the client's being read.
 fn turn_away(stream: TcpStream) {
-    let written = stream.into_std().and_then(|mut stream| io::Write::write_all(&mut stream, bare::FULL.as_bytes()));
+    let written = stream.into_std().and_then(|mut stream| io::Write::write_all(&mut stream, bare::full().as_bytes()));
     if let Err(error) = written {
         tracing::debug!(error = %error, "a connection beyond the bound was closed without an answer");
     }
@@ -108,7 +105,8 @@ struct Door {
 
 impl Door {
     async fn connection(self: Arc<Self>, stream: TcpStream, seat: Arc<Seat>) {
-        let service = service_fn(|request| self.answer(request, &seat));
+        let (router, of_requests) = (self.router.clone(), Arc::clone(&seat));
+        let service = service_fn(move |request: Request<Incoming>| answer(&router, &of_requests, request));
         let io = TokioIo::new(Paced::new(stream, Arc::clone(&seat), self.times.write));
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut stopping = pin!(self.lifecycle.stopping());
@@ -134,23 +132,23 @@ impl Door {
             }
         }
     }
+}
 
-    /// The connection's task owns what this borrows for longer than hyper knows: so clones, which are pointers.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        seat: &Arc<Seat>,
-    ) -> impl Future<Output = Result<Response<Taken>, Infallible>> + Send + use<> {
-        let mut router = self.router.clone();
-        let request_under_way = Seat::begin(seat);
-        let is_spare = seat.kind == Kind::Spare;
-        async move {
-            let mut request = request.map(Body::new);
-            if is_spare {
-                request.extensions_mut().insert(Spare);
-            }
-            let response = router.call(request).await?;
-            Ok(response.map(|body| Taken::new(body, request_under_way)))
+fn answer(
+    router: &Router,
+    seat: &Arc<Seat>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Taken>, Infallible>> + Send + use<> {
+    // Two pointers: the answer may outlive the call.
+    let mut router = router.clone();
+    let under_way = Seat::begin(seat);
+    let is_spare = seat.kind == Kind::Spare;
+    async move {
+        let mut request = request.map(Body::new);
+        if is_spare {
+            request.extensions_mut().insert(Spare);
         }
+        let response = router.call(request).await?;
+        Ok(response.map(|body| Taken::new(body, under_way)))
     }
 }

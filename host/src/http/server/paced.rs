@@ -38,6 +38,7 @@ impl Paced {
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = write(Pin::new(&mut self.stream), cx) {
             self.stuck = None;
+            self.seat.wrote(written.as_ref().copied().unwrap_or_default());
             return Poll::Ready(written);
         }
         let patience = self.patience;
@@ -49,7 +50,8 @@ impl Paced {
     /// Writes the other answer out, then says that the whole of hyper's was taken.
     fn write_instead(&mut self, cx: &mut Context<'_>, all: usize) -> Poll<io::Result<usize>> {
         while let Some((text, at)) = self.instead.take() {
-            let written = self.write(cx, |stream, cx| stream.poll_write(cx, text.as_bytes().get(at..).unwrap_or_default()));
+            let written =
+                self.write(cx, |stream, cx| stream.poll_write(cx, text.as_bytes().get(at..).unwrap_or_default()));
             let now = match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => at + count,

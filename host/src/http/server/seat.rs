@@ -149,6 +149,14 @@ impl Seat {
         }
     }
 
+    /// The client takes what it is owed. (A few bytes are no part of an answer, but frames about frames.)
+    pub fn wrote(&self, bytes: usize) {
+        let state = &self.state;
+        if bytes >= 256 && state.owed.load(Ordering::Relaxed) > 0 {
+            state.owed_since.store(state.now(), Ordering::Relaxed);
+        }
+    }
+
     /// A request has been read as far as its body.
     pub fn begin(seat: &Arc<Self>) -> UnderWay {
         seat.state.under_way.fetch_add(1, Ordering::Relaxed);
@@ -198,8 +206,8 @@ impl UnderWay {
     pub fn owe(&mut self, owes: bool) {
         let state = &self.seat.state;
         match (self.owes, owes) {
-            (false, true) => drop(state.owed.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(state.owed.fetch_sub(1, Ordering::Relaxed)),
+            (false, true) => _ = state.owed.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = state.owed.fetch_sub(1, Ordering::Relaxed),
             _ => {}
         }
         self.owes = owes;
