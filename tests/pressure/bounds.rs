@@ -11,7 +11,7 @@ fn problem(answer: &str) -> (u16, Value) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     assert!(head.to_ascii_lowercase().contains("content-type: application/problem+json"), "{answer}");
     let body: Value = serde_json::from_str(body).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
     assert_eq!(body["status"], status, "{answer}");
     (status, body["type"].clone())
 }

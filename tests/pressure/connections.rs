@@ -30,7 +30,7 @@ async fn idle_connections_beyond_the_bound_make_room_for_those_that_work() {
         crowd.push(connect(&host).await);
         if n % 100 == 99 {
             // A connection of one who works, also in the midst of it.
-            eventually("a submit comes in", async || {
+            eventually("an answer comes", async || {
                 let answer = client.request(reqwest::Method::GET, "/jobs").send().await;
                 answer.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(())
             })

@@ -103,7 +103,9 @@ impl Admission {
         };
         let policy = list(&|(name, standing)| {
             let window = f64::from(standing.limit.burst()) / standing.limit.rate.per_second();
-            format!("\"{name}\";q={};w={}", standing.limit.burst(), window.ceil())
+            // Up to whole seconds, but for what is rounding.
+            let window = (window - 1e-6).ceil().max(1.0);
+            format!("\"{name}\";q={};w={window}", standing.limit.burst())
         });
         let now = list(&|(name, standing)| {
             // Whoever was turned away reads the same time here as in Retry-After.
