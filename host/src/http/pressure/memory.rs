@@ -99,7 +99,7 @@ fn bounded_group() -> Option<(PathBuf, u64)> {
     let groups = groups.ancestors().take_while(|path| path.starts_with(root));
     groups
         .filter_map(|group| {
-            let bytes = fs::read_to_string(group.join("memory.max")).ok()?.trim().parse().ok()?;
+            let bytes: u64 = fs::read_to_string(group.join("memory.max")).ok()?.trim().parse().ok()?;
             Some((group.to_owned(), bytes))
         })
         .min_by_key(|(_, bytes)| *bytes)

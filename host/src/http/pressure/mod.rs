@@ -8,8 +8,9 @@ mod memory;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::{Body, HttpBody},
     extract::{Request, State as Shared},
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -81,7 +82,7 @@ impl Pressure {
             _ => return Some("This host is short of memory; nothing was read."),
         }
         // What is announced and surely has no room need not be sent.
-        let length = request.headers().get(axum::http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+        let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
         let has_room = self.0.bodies.has_room(length, class == Class::Submit);
         (!has_room).then_some("This host has too many request bodies in hand; nothing was read.")
     }
@@ -104,14 +105,19 @@ pub(super) async fn guard(Shared(pressure): Shared<Pressure>, request: Request, 
     let class = class(request.method(), request.uri().path());
     if let Some(short) = pressure.shed(class, &request) {
         tracing::debug!(class = ?class, "a request was turned away");
-        return Problem::busy(short).into_response();
+        let mut response = Problem::busy(short).into_response();
+        if request.extensions().get::<Spare>().is_some() {
+            // The next try is for an ordinary connection.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
     }
-    if axum::body::HttpBody::is_end_stream(request.body()) {
+    if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let charge = Arc::new(pressure.0.bodies.charge(class == Class::Submit));
     let patience = pressure.0.body_timeout;
-    let request = request.map(|body| axum::body::Body::new(Counted::new(body, Arc::clone(&charge), patience)));
+    let request = request.map(|body| Body::new(Counted::new(body, Arc::clone(&charge), patience)));
     let response = next.run(request).await;
     // Until here the handler had the body in memory.
     drop(charge);
