@@ -63,8 +63,10 @@ async fn taken(
         all(jobs.iter().map(|job| one(&state, &caller, job)))
     };
     let jobs = tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())??;
-    let wanted: Vec<_> = jobs.iter().map(|job| (job.tenant(), job.job_type())).collect();
-    admission.admit(&rooms, &wanted).await?;
+    {
+        let wanted: Vec<_> = jobs.iter().map(|job| (job.tenant(), job.job_type())).collect();
+        admission.admit(&rooms, &wanted).await?;
+    }
     let answers = submitter.submit_all(jobs).await;
     if answers.iter().all(|answer| matches!(answer, Err(SubmitError::Busy | SubmitError::Unavailable(_)))) {
         // Nothing is known to be written; there is at least one answer.

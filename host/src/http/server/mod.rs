@@ -124,7 +124,11 @@ impl Door {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = seat.wanted() => break,
+                () = seat.wanted() => {
+                    if seat.goes() {
+                        break;
+                    }
+                }
                 () = look.as_mut() => match seat.left(&self.times) {
                     Some(left) => look.as_mut().reset(tokio::time::Instant::now() + left),
                     None => break,

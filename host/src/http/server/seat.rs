@@ -138,6 +138,13 @@ impl Seat {
         self.state.wanted.notified().await;
     }
 
+    /// Whether it is free for whoever wants it: a request may have begun since it was chosen.
+    pub fn goes(&self) -> bool {
+        let is_idle = self.state.is_idle();
+        self.state.leaves.store(is_idle, Ordering::Relaxed);
+        is_idle
+    }
+
     pub fn read(&self, bytes: &[u8]) {
         let state = &self.state;
         if bytes.is_empty() || !state.is_idle() || state.head_since.load(Ordering::Relaxed) != 0 {
