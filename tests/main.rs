@@ -36,6 +36,7 @@ mod peers;
 mod pgboss;
 mod pgbouncer;
 mod plugins;
+mod pressure;
 mod promises;
 mod queue;
 mod rate_limits;

@@ -295,6 +295,10 @@ on_doubt = "{}"
     if !options.config.contains("[plugins.quarantine]") {
         text.push_str("[plugins.quarantine]\nbad = 0\n");
     }
+    // Many hosts and their database share one control group here.
+    if !options.config.contains("[pressure]") {
+        text.push_str("[pressure]\nmemory = 1099511627776\n");
+    }
     text.push_str(&options.config);
     text
 }

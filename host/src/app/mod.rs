@@ -38,7 +38,7 @@ use crate::{
         upstream::{Http, Targets},
     },
     egress::{self, Egress},
-    http::{self, health::Health, metrics::Scrapes},
+    http::{self, health::Health, metrics::Scrapes, pressure::Pressure},
     idempotency,
     ids::NodeId,
     inbound::Inbound,
@@ -48,7 +48,7 @@ use crate::{
     ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
-    submit::{Catalog, Submitter},
+    submit::{Catalog, Quotas, Submitter},
     telemetry::metrics::Metrics,
     webhooks::{self, Webhooks},
     worker::{Running, Worker},
@@ -144,6 +144,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         host.lifecycle.clone(),
         health,
     ));
+    let pressure = Pressure::new(&config.pressure);
+    tokio::spawn(pressure.clone().watch(host.lifecycle.clone()));
     let router = http::router(http::Rooms {
         verifier: Arc::new(Verifier::new(&config.auth)?),
         services: host.services.clone(),
@@ -151,6 +153,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         operator: host.operator.clone(),
         registry: Arc::clone(&host.registry),
         limiter: host.limiter.clone(),
+        quotas: Quotas::start(&pool, &config.pressure.live_jobs),
+        pressure,
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
@@ -165,10 +169,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
             config.cluster.doubt_margin,
         ),
     });
-    let lifecycle = host.lifecycle.clone();
-    let door = tokio::spawn(
-        axum::serve(listener, router).with_graceful_shutdown(async move { lifecycle.stopping().await }).into_future(),
-    );
+    let door = tokio::spawn(http::server::serve(listener, router, config.pressure.clone(), host.lifecycle.clone()));
     say_ready(&address.to_string());
 
     signals.wait().await;

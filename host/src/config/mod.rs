@@ -17,6 +17,7 @@ mod load;
 mod log;
 mod metrics;
 mod plugins;
+mod pressure;
 mod push;
 mod queues;
 mod rate_limits;
@@ -48,6 +49,7 @@ pub use self::{
     log::{Log, LogFormat},
     metrics::{Metrics, MetricsAuth},
     plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
+    pressure::Pressure,
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
@@ -74,6 +76,7 @@ pub struct Config {
     pub queues: Queues,
     pub tenants: Tenants,
     pub rate_limits: RateLimits,
+    pub pressure: Pressure,
     pub worker: Worker,
     pub cluster: Cluster,
     pub runtime: Runtime,

@@ -375,3 +375,29 @@ fn metrics_are_for_everybody_unless_a_token_is_required() {
     let text = findings("[metrics]\nauth = \"some\"\n");
     assert!(text.contains("usher.toml: metrics.auth: "), "{text}");
 }
+
+#[test]
+fn bounds_of_what_comes_in_are_checked() {
+    let text = findings(
+        "[pressure]\nconnections = 0\nheader_timeout = \"1ms\"\nbodies = 1\nlive_jobs = { ghost = 1, money = 0, \"*\" = 5 }\n\
+         [rate_limits]\n\"submit/tenant\" = { rate = \"1/s\" }\n\"submit/caller/*/a*\" = { rate = \"1/s\" }\n",
+    );
+    for part in [
+        "pressure.connections: ",
+        "pressure.header_timeout: ",
+        "pressure.bodies: ",
+        "pressure.live_jobs.ghost: there is no queues.ghost",
+        "pressure.live_jobs.money: at least 1",
+        "rate_limits.\"submit/tenant\": a bucket of submits is submit/tenant/T",
+        "rate_limits.\"submit/caller/*/a*\": names",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("live_jobs.*"), "{text}");
+    jailed(
+        "[rate_limits]\n\"submit/caller/-/ops\" = { rate = \"5/m\" }\n\"submit/tenant/*\" = { rate = \"1/s\" }\n",
+        |config| {
+            assert_eq!(config.expect("sound").rate_limits.buckets.len(), 2);
+        },
+    );
+}

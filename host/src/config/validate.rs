@@ -25,6 +25,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     queues(config, &mut out);
     tenants(config, &mut out);
     rate_limits(config, &mut out);
+    config.pressure.findings(config.queues.0.keys(), &mut out);
     for (name, profile) in &config.email.profiles {
         profile.findings(&format!("email.profiles.{name}"), &mut out);
     }

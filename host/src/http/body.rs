@@ -7,7 +7,7 @@ use axum::{
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::problem::Problem;
+use super::{pressure::Overdrawn, problem::Problem};
 
 /// The longest body that is read: a payload, metadata and the rest.
 pub(super) const MAX_BODY: usize = 512 * 1024;
@@ -123,9 +123,23 @@ pub(super) fn unreadable(error: axum::Error, most: usize) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
         too_large(most)
+    } else if caused_by::<Overdrawn>(source.as_ref()) {
+        Problem::busy("This host has too many request bodies in hand; nothing was written.")
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
     }
+}
+
+/// Whether there is such an error behind this one: each layer that a body passes wraps what it hands on.
+fn caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 struct FieldsVisitor;

@@ -17,14 +17,16 @@ mod limits;
 mod linger;
 pub mod metrics;
 mod plugins;
+pub mod pressure;
 mod problem;
 mod providers;
 mod queues;
 mod rate_limits;
 mod signed;
+pub mod server;
 mod webhooks;
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Router,
@@ -36,7 +38,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, metrics::Scrapes, problem::Problem};
+use self::{health::Health, metrics::Scrapes, pressure::Pressure, problem::Problem};
 use crate::{
     auth::{ServiceKeys, Verifier},
     config::Queues,
@@ -45,7 +47,7 @@ use crate::{
     operate::Operator,
     ratelimit::Limiter,
     runtime::Registry,
-    submit::Submitter,
+    submit::{Quotas, Submitter},
     webhooks::Webhooks,
 };
 
@@ -57,6 +59,8 @@ pub struct Rooms {
     pub operator: Operator,
     pub registry: Arc<Registry>,
     pub limiter: Limiter,
+    pub quotas: Quotas,
+    pub pressure: Pressure,
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
@@ -79,11 +83,9 @@ impl Deref for State {
     }
 }
 
-/// A body that stands still for this long is given up.
-const SLOW_BODY: Duration = Duration::from_secs(15);
-
 pub fn router(rooms: Rooms) -> Router {
     let counted = Arc::clone(&rooms.scrapes.metrics.http);
+    let pressure = rooms.pressure.clone();
     let state = State(Arc::new(rooms));
     Router::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
@@ -140,7 +142,8 @@ pub fn router(rooms: Rooms) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(state.clone(), signed::check))
-        .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
+        .layer(RequestBodyTimeoutLayer::new(pressure.body_timeout()))
+        .layer(middleware::from_fn_with_state(pressure, pressure::guard))
         .layer(middleware::from_fn(linger::linger))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))

@@ -44,6 +44,13 @@ impl Problem {
         self.status == StatusCode::FORBIDDEN
     }
 
+    /// When to come again, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
     /// The findings of a problem with one part of a request, each with its place in the whole.
     pub fn findings(self, part: &str, within: &str) -> Vec<Value> {
         match self.members.get("errors") {

@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Rooms, health::Health, metrics::Scrapes, problem::Problem, router};
+use super::{Rooms, health::Health, metrics::Scrapes, pressure::Pressure, problem::Problem, router};
 use crate::{
     auth::{MintClaims, ServiceKeys, Verifier, mint},
-    config::{Algorithm, Auth, Config, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
+    config::{self, Algorithm, Auth, Config, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
     db::Pool,
     ids::NodeId,
     operate::{OperateError, Operator},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Registry, check},
-    submit::{Catalog, SubmitError, Submitter},
+    submit::{Catalog, Quotas, SubmitError, Submitter},
     telemetry::metrics::Metrics,
 };
 
@@ -90,6 +90,8 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         operator,
         registry: registry(),
         limiter,
+        quotas: Quotas::start(&pool, &BTreeMap::new()),
+        pressure: Pressure::new(&config::Pressure::default()),
         queues,
         pool: pool.clone(),
         health: Health { pool, parts },

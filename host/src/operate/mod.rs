@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod moved;
 mod queues;
+mod rate_limits;
 mod redrive;
 mod releases;
 mod retire;

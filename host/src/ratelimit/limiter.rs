@@ -9,6 +9,7 @@ use super::{
     Bucket, Pass,
     ask::{self, Ask, Verdict},
     book::Book,
+    entry,
     pots::Pots,
     store,
     terms::Terms,
@@ -29,6 +30,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Limiter {
     pub(super) shared: Arc<Shared>,
     asks: mpsc::Sender<Ask>,
+    pub(super) entries: mpsc::Sender<entry::Ask>,
 }
 
 pub(super) struct Shared {
@@ -41,6 +43,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub book: Book,
     pub pots: Pots,
+    /// Of buckets of submits.
+    pub rooms: entry::Rooms,
 }
 
 /// What a call needs beyond what this node has.
@@ -61,11 +65,14 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default() };
+        let state =
+            State { book: Book::new(config.buckets.clone()), pots: Pots::default(), rooms: entry::Rooms::default() };
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
-        Self { shared, asks }
+        let (entries, entering) = mpsc::channel(WAITING);
+        tokio::spawn(entry::run(Arc::clone(&shared), entering));
+        Self { shared, asks, entries }
     }
 
     /// Whether this call may be made: by all of its buckets, or it takes from none. A wait within `patience` is waited
@@ -163,7 +170,11 @@ impl Shared {
         let mut db = self.pool.read().await?;
         let news = store::news(&mut db).await?;
         drop(db);
-        self.state().book.learn(news, Boottime::now());
+        let mut state = self.state();
+        if news.version != state.book.version() {
+            state.rooms.clear();
+        }
+        state.book.learn(news, Boottime::now());
         Ok(())
     }
 }
@@ -185,7 +196,7 @@ impl State {
         let is_any_held = limited.iter().any(is_held);
         let (mut missing, mut taken) = (Vec::new(), Vec::new());
         for (bucket, terms) in limited {
-            match self.pots.take(&bucket, now).filter(|_| !is_any_held) {
+            match self.pots.take(&bucket, 1, now).filter(|_| !is_any_held) {
                 Some(until) => taken.push(Token { bucket, terms, until }),
                 None => missing.push((bucket, terms)),
             }
@@ -194,7 +205,7 @@ impl State {
     }
 
     fn give_back(&mut self, tokens: &[Token]) {
-        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, token.until));
+        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, 1, token.until));
     }
 
     /// For how long any of them is held.
@@ -223,7 +234,7 @@ mod tests {
     fn state(limited: &[&str]) -> State {
         let limit = RateLimit { rate: "100/s".parse().expect("a rate"), burst: None };
         let configured = limited.iter().map(|name| ((*name).to_owned(), limit)).collect();
-        State { book: Book::new(configured), pots: Pots::default() }
+        State { book: Book::new(configured), pots: Pots::default(), rooms: entry::Rooms::default() }
     }
 
     fn effect(n: u128) -> EffectId {

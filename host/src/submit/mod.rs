@@ -1,7 +1,7 @@
 //! One way in for jobs: HTTP, children and SQL; cron later.
 //!
-//! Owns: the check of a payload (size, depth, keys, schema), the derived key, the group commit, and the mail to the operator when a
-//! job has failed.
+//! Owns: the check of a payload (size, depth, keys, schema), the derived key, the group commit, how many live jobs a tenant may
+//! have in a queue, and the mail to the operator when a job has failed.
 //! Refuses: anything that Postgres would refuse, before Postgres sees it, so that one bad submit harms no other.
 //! Invariant: what is acknowledged is committed, as durably as its tier says.
 //! Tables: none of its own (through `queue` and `idempotency`, but for one statement over both).
@@ -14,6 +14,7 @@ mod check;
 mod commit;
 mod moved;
 mod payload;
+mod quota;
 mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub use self::{
     commit::{Enqueued, enqueue},
     moved::{Terms, prepare_moved},
     payload::{MAX_DEPTH, MAX_PAYLOAD, parse as parse_json},
+    quota::{Full, Quotas},
 };
 use self::{batch::Batcher, check::Origin};
 use crate::{

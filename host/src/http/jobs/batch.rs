@@ -3,10 +3,14 @@ use axum::{
     body::Body,
     extract::State as Shared,
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use serde_json::{Value, json, value::RawValue};
 
-use super::submit::{FIELDS, is_key, new_job};
+use super::{
+    admission::Admission,
+    submit::{FIELDS, is_key, new_job},
+};
 use crate::{
     auth::Caller,
     http::{
@@ -32,10 +36,23 @@ pub(in crate::http) async fn batch(
     caller: Caller,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut admission = Admission::of(&state, &caller);
+    let answer = taken(state.clone(), caller, &headers, body, &mut admission).await;
+    admission.on(&state, answer)
+}
+
+async fn taken(
+    state: State,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: Body,
+    admission: &mut Admission,
 ) -> Result<Json<Value>, Problem> {
     submits_many(&caller)?;
-    let bytes = body::read(&headers, body, MAX_BODY).await?;
+    let bytes = body::read(headers, body, MAX_BODY).await?;
     let submitter = state.submitter.clone();
+    let rooms = state.clone();
     // Some milliseconds of parsing and checking, which must not hold up the other requests of this thread.
     let check = move || {
         let mut fields = Fields::parse(&bytes, &["jobs"])?;
@@ -46,6 +63,10 @@ pub(in crate::http) async fn batch(
         all(jobs.iter().map(|job| one(&state, &caller, job)))
     };
     let jobs = tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())??;
+    {
+        let wanted: Vec<_> = jobs.iter().map(|job| (job.tenant(), job.job_type())).collect();
+        admission.admit(&rooms, &wanted).await?;
+    }
     let answers = submitter.submit_all(jobs).await;
     if answers.iter().all(|answer| matches!(answer, Err(SubmitError::Busy | SubmitError::Unavailable(_)))) {
         // Nothing is known to be written; there is at least one answer.

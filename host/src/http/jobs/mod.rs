@@ -1,5 +1,6 @@
 //! `/jobs`: submit, one or many, get, list, cancel, retry.
 
+mod admission;
 mod batch;
 mod bulk;
 mod cancel;

@@ -10,7 +10,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json, value::RawValue};
 
-use super::resource;
+use super::{admission::Admission, resource};
 use crate::{
     auth::Caller,
     http::{
@@ -39,23 +39,36 @@ pub(in crate::http) async fn submit(
     caller: Caller,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut admission = Admission::of(&state, &caller);
+    let answer = taken(&state, &caller, &headers, body, &mut admission).await;
+    admission.on(&state, answer)
+}
+
+async fn taken(
+    state: &State,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+    admission: &mut Admission,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?;
-    let mut fields = Fields::read(&headers, body, &FIELDS).await?;
-    let job = new_job(&caller, &mut fields, key)?;
+    let key = idempotency_key(headers)?;
+    let mut fields = Fields::read(headers, body, &FIELDS).await?;
+    let job = new_job(caller, &mut fields, key)?;
+    admission.admit(state, &[(job.tenant.as_str(), job.job_type.as_str())]).await?;
     let shown = job.clone();
     match state.submitter.submit(job).await? {
         Accepted::New(id) => {
-            let body = resource::of_new(&state, id, shown);
+            let body = resource::of_new(state, id, shown);
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
         Accepted::Replayed(id) => {
             let replayed = (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
-            let body = first(&state, id, &shown.tenant).await?;
+            let body = first(state, id, &shown.tenant).await?;
             Ok((StatusCode::OK, [replayed, (header::LOCATION, location(id))], Json(body)).into_response())
         }
         Accepted::Deduplicated(id) => {
-            let mut body = first(&state, id, &shown.tenant).await?;
+            let mut body = first(state, id, &shown.tenant).await?;
             match &mut body {
                 First::Job(job) => job.deduplicated = Some(true),
                 First::Outlived(body) => body["deduplicated"] = true.into(),

@@ -4,6 +4,7 @@ mod claim;
 mod counts;
 mod enqueue;
 mod limits;
+mod live;
 mod maintain;
 mod moved;
 mod operate;
@@ -18,6 +19,7 @@ pub use self::{
     counts::{Count, add_finished, counts, sample_counts},
     enqueue::{NewRow, Unchecked, forget, insert, lock_unchecked, move_unchecked},
     limits::{Freed, Limit, Line, go_on, limits, set_limit, take_slots},
+    live::live,
     maintain::{
         Poll, head, make_archive_days, poll, reap_node, reap_orphans, return_strays, save_cursors, saved_cursors,
         stand_in_line,
