@@ -158,6 +158,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     signals.wait().await;
     tracing::info!(running = host.running.count(), "stopping: nothing new is claimed");
     host.lifecycle.stop();
+    // Who waits for a job is told what is known.
+    host.bell.waits().close();
     let mut worker = worker;
     let finished = tokio::select! {
         done = tokio::time::timeout(config.server.grace, &mut worker) => done.is_ok(),

@@ -13,6 +13,7 @@ pub mod health;
 mod jobs;
 mod limits;
 mod plugins;
+mod prefer;
 mod problem;
 mod providers;
 mod queues;

@@ -16,6 +16,7 @@ mod releases;
 mod retention;
 mod store;
 mod strays;
+mod waits;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -86,6 +87,8 @@ impl Scheduler {
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));
+        duties.spawn(waits::tell(Arc::clone(&self)));
+        duties.spawn(waits::look(Arc::clone(&self)));
         duties.spawn(strays::run(self));
         duties
     }

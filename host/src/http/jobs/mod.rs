@@ -8,6 +8,7 @@ mod list;
 mod resource;
 mod retry;
 mod submit;
+mod wait;
 
 pub(super) use self::{
     batch::batch,
