@@ -41,6 +41,7 @@ use crate::{
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
@@ -129,6 +130,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
     let delivery = host.sender(config).map(Sender::start);
+    let events = host.scheduler.events.start();
 
     let (health, parts) = watch::channel(BTreeMap::new());
     tokio::spawn(health::run(
@@ -147,6 +149,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
+        events: host.scheduler.events.clone(),
         webhooks: host.webhooks.clone(),
     });
     let lifecycle = host.lifecycle.clone();
@@ -177,6 +180,9 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         && tokio::time::timeout(LAST_WAIT, delivery).await.is_err()
     {
         tracing::warn!("some webhooks were still being sent; they will be sent again");
+    }
+    if tokio::time::timeout(LAST_WAIT, events).await.is_err() {
+        tracing::warn!("the reader of events did not end");
     }
     if tokio::time::timeout(LAST_WAIT, door).await.is_err() {
         tracing::warn!("some connections were still open");
@@ -243,7 +249,8 @@ impl Host {
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
             .alarming(config.alerts.mail.clone());
-        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
+        let live = Live::default();
+        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?.telling(live.clone()));
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone(), node));
         let operator = Operator {
             pool: pool.clone(),
@@ -268,6 +275,7 @@ impl Host {
             operator: operator.clone(),
             limiter: limiter.clone(),
             submitter: submitter.clone(),
+            events: Hub::new(pool, &config.events, &lifecycle, &live),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
@@ -290,6 +298,7 @@ impl Host {
             runtime,
             submitter: submitter.clone(),
             running: Arc::clone(&running),
+            live,
             published,
         });
         Ok(Self {

@@ -13,7 +13,7 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "server",
     "database",
     "auth",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 19] = [
     "stripe",
     "solana",
     "webhooks",
+    "events",
     "alerts",
     "log",
 ];
@@ -76,6 +77,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "stripe", &mut config.stripe, &mut findings);
     section(&figment, "solana", &mut config.solana, &mut findings);
     section(&figment, "webhooks", &mut config.webhooks, &mut findings);
+    section(&figment, "events", &mut config.events, &mut findings);
     section(&figment, "alerts", &mut config.alerts, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.

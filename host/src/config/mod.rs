@@ -12,6 +12,7 @@ mod database;
 mod dev;
 mod dkim;
 mod email;
+mod events;
 mod google;
 mod load;
 mod log;
@@ -41,6 +42,7 @@ pub use self::{
     dev::DEV_ISSUER,
     dkim::Dkim,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
+    events::Events,
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
@@ -81,6 +83,7 @@ pub struct Config {
     pub stripe: Stripe,
     pub solana: Solana,
     pub webhooks: Webhooks,
+    pub events: Events,
     pub alerts: Alerts,
     pub log: Log,
 }

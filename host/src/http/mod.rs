@@ -9,6 +9,7 @@ mod alerts;
 mod body;
 mod caller;
 mod effects;
+mod events;
 pub mod health;
 mod jobs;
 mod limits;
@@ -34,7 +35,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer}
 
 use self::{health::Health, problem::Problem};
 use crate::{
-    auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
+    auth::Verifier, config::Queues, db::Pool, operate::Operator, outbox::Hub, ratelimit::Limiter, runtime::Registry,
     submit::Submitter, webhooks::Webhooks,
 };
 
@@ -48,6 +49,7 @@ pub struct Rooms {
     pub queues: Arc<Queues>,
     pub pool: Pool,
     pub health: Health,
+    pub events: Hub,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
 }
@@ -73,6 +75,8 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/jobs/{id}/retry", post(jobs::retry))
+        .route("/jobs/{id}/events", get(events::of_job))
+        .route("/events", get(events::all))
         .route("/jobs/bulk/retry", post(jobs::bulk_retry))
         .route("/jobs/bulk/{id}", get(jobs::bulk))
         .route("/queues", get(queues::list))

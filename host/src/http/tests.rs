@@ -16,10 +16,12 @@ use tower::ServiceExt;
 use super::{Rooms, health::Health, problem::Problem, router};
 use crate::{
     auth::{MintClaims, Verifier, mint},
-    config::{Algorithm, Auth, Config, Issuer, Queues, RateLimits, Secret},
+    config::{Algorithm, Auth, Config, Events, Issuer, Queues, RateLimits, Secret},
     db::Pool,
     ids::NodeId,
+    lifecycle::Lifecycle,
     operate::{OperateError, Operator},
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Registry, check},
@@ -82,6 +84,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         doubt_margin: Duration::ZERO,
     };
     let limiter = Limiter::start(&pool, &RateLimits::default());
+    let events = Hub::new(&pool, &Events::default(), &Lifecycle::new(), &Live::default());
     let rooms = Rooms {
         verifier,
         submitter,
@@ -91,6 +94,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         queues,
         pool: pool.clone(),
         health: Health { pool, parts },
+        events,
         webhooks: None,
     };
     router(rooms).oneshot(request).await.expect("infallible")

@@ -7,6 +7,7 @@
 //! Tables: nodes (jobs through `queue`).
 
 mod counts;
+mod events;
 mod heartbeat;
 mod news;
 mod partitions;
@@ -30,6 +31,7 @@ use crate::{
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::Hub,
     queue::Bell,
     ratelimit::Limiter,
     runtime::Registry,
@@ -53,6 +55,7 @@ pub struct Scheduler {
     pub operator: Operator,
     pub limiter: Limiter,
     pub submitter: Submitter,
+    pub events: Hub,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
     /// Other nodes that beat.
@@ -87,6 +90,9 @@ impl Scheduler {
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));
+        duties.spawn(events::tell(Arc::clone(&self)));
+        duties.spawn(events::tell_keys(Arc::clone(&self)));
+        duties.spawn(events::tell_items(Arc::clone(&self)));
         duties.spawn(waits::tell(Arc::clone(&self)));
         duties.spawn(waits::look(Arc::clone(&self)));
         duties.spawn(strays::run(self));

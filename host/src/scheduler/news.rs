@@ -5,9 +5,10 @@ use std::{
 
 use sqlx::postgres::PgListener;
 
-use super::{Scheduler, store, waits};
+use super::{Scheduler, events, store, waits};
 use crate::{
     operate::{CANCEL, REDRIVE, RESUME},
+    outbox,
     queue::{ENDED, WAITED},
     ratelimit,
 };
@@ -29,7 +30,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
             listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
-            listener.listen_all([WAITED, ENDED]).await?;
+            listener.listen_all([WAITED, ENDED, outbox::NEWS, outbox::LISTENS, outbox::TOLD]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -39,6 +40,9 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
+                    channel @ (outbox::NEWS | outbox::LISTENS | outbox::TOLD) => {
+                        events::hear(&s, channel, note.payload());
+                    }
                     channel @ (WAITED | ENDED) => waits::hear(&s, channel, note.payload()),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
