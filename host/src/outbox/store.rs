@@ -136,7 +136,7 @@ pub struct Page {
 
 /// Events and batches of one page.
 const PAGE: i64 = 256;
-const BATCHES: i64 = 64;
+const BATCHES: i64 = 32;
 
 /// Of what lies behind `after` and not beyond `end`, which a reader has passed, so that it does not change any more.
 pub async fn page(db: &mut PgConnection, after: Position, end: Position, filter: &Filter) -> sqlx::Result<Page> {
