@@ -5,10 +5,9 @@ use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::{
-    event::{Mark, Position},
+    event::{Event, Mark, Position},
     hub::{Filter, FollowError, Who},
     live::Item,
-    store::Batch,
 };
 use crate::{config::Events, ids::JobId};
 
@@ -45,6 +44,22 @@ struct Client {
     /// It has seen what lies before, on another node perhaps that was ahead of this one.
     after: Position,
     frames: mpsc::Sender<Bytes>,
+    /// How often others waited for it.
+    pressed: u32,
+}
+
+/// Others wait for a client so many times.
+const MOST_PRESSED: u32 = 10;
+
+/// What became of some events.
+#[derive(Debug, Default)]
+pub(super) struct Handed {
+    /// So many of them are out.
+    pub done: usize,
+    /// Somebody has no room for the next one yet.
+    pub is_pressed: bool,
+    /// So many clients were cut off.
+    pub cut: usize,
 }
 
 impl Clients {
@@ -74,7 +89,7 @@ impl Clients {
         self.next += 1;
         let id = self.next;
         self.followers_of(&filter).push(id);
-        self.all.insert(id, Client { filter, who, after, frames });
+        self.all.insert(id, Client { filter, who, after, frames, pressed: 0 });
         Ok((id, receiver))
     }
 
@@ -106,30 +121,69 @@ impl Clients {
         *self = Self { next: self.next, ..Self::default() };
     }
 
-    /// Hands events out. A client that has no room for one has lagged behind by as many as it may: it is cut off, and goes on
-    /// from the last that it read. Those are returned.
-    pub fn hand_out(&mut self, batches: &[Batch], up_to: Position) -> Vec<u64> {
-        let mut slow = Vec::new();
-        let Some(place) = self.place else { return slow };
-        for (position, event) in batches.iter().flat_map(Batch::events) {
-            let mut frame = None;
-            for id in self.followers(event.job, &event.tenant) {
-                let Some(client) = self.all.get(&id) else { continue };
-                let wants = position > client.after
-                    && client.filter.takes(&event.tenant, &event.job_type)
-                    && client.filter.state.as_ref().is_none_or(|state| *state == event.state);
-                if !wants {
-                    continue;
-                }
-                let frame: &Bytes = frame.get_or_insert_with(|| event.frame(&place.at(position)));
-                if client.frames.try_send(frame.clone()).is_err() {
-                    slow.push(id);
+    /// Hands events out, as many as all who want them have room for. Whoever had none for too long is cut off, and goes on
+    /// from the last that it read: what is waited for, all wait for.
+    pub fn hand_out(&mut self, events: &[(Position, Event)]) -> Handed {
+        let mut handed = Handed::default();
+        for (position, event) in events {
+            let Some(place) = self.place else { return handed };
+            let wanting = self.wanting(*position, event);
+            let full: Vec<_> = wanting.iter().copied().filter(|id| self.is_full(*id)).collect();
+            for id in full {
+                if self.presses_too_long(id) {
+                    handed.cut += 1;
                     self.remove(id);
+                } else {
+                    handed.is_pressed = true;
                 }
             }
+            if handed.is_pressed {
+                return handed;
+            }
+            if !wanting.is_empty() {
+                let frame = event.frame(&place.at(*position));
+                for client in wanting.iter().filter_map(|id| self.all.get(id)) {
+                    // There is room: nobody else sends while this lock is held. An error is a stream that has just ended.
+                    let _ = client.frames.try_send(frame.clone());
+                }
+            }
+            self.place = Some(Place { position: *position, ..place });
+            handed.done += 1;
         }
-        self.place = Some(Place { position: up_to, ..place });
-        slow
+        handed
+    }
+
+    /// All before it was handed out.
+    pub fn pass(&mut self, position: Position) {
+        self.place = self.place.map(|place| Place { position: place.position.max(position), ..place });
+    }
+
+    fn wanting(&self, position: Position, event: &Event) -> Vec<u64> {
+        let wants = |id: &u64| {
+            self.all.get(id).is_some_and(|client| {
+                position > client.after
+                    && client.filter.takes(&event.tenant, &event.job_type)
+                    && client.filter.state.as_ref().is_none_or(|state| *state == event.state)
+            })
+        };
+        self.followers(event.job, &event.tenant).into_iter().filter(wants).collect()
+    }
+
+    fn is_full(&self, id: u64) -> bool {
+        self.all.get(&id).is_some_and(|client| client.frames.capacity() == 0)
+    }
+
+    /// Counts how often all had to wait for it since it last had read everything.
+    fn presses_too_long(&mut self, id: u64) -> bool {
+        let Some(client) = self.all.get_mut(&id) else { return false };
+        client.pressed += 1;
+        client.pressed > MOST_PRESSED
+    }
+
+    /// Those that have read all begin anew with the patience that others have with them.
+    pub fn relax(&mut self) {
+        let rested = self.all.values_mut().filter(|client| client.frames.capacity() == client.frames.max_capacity());
+        rested.for_each(|client| client.pressed = 0);
     }
 
     /// Best effort: who has no room misses it.
@@ -172,6 +226,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::outbox::store::Batch;
 
     fn who(subject: &str) -> Who {
         Who { tenant: Some("t1".to_owned()), subject: subject.to_owned() }
@@ -199,6 +254,17 @@ mod tests {
         (Clients { place: Some(place), ..Clients::default() }, Events { buffer: 2, ..Events::default() })
     }
 
+    /// As the reader does it, without its pauses. How many were cut off.
+    fn give(clients: &mut Clients, batches: &[Batch]) -> usize {
+        let events: Vec<_> = batches.iter().flat_map(Batch::events).collect();
+        let (mut done, mut cut) = (0, 0);
+        while done < events.len() {
+            let handed = clients.hand_out(&events[done..]);
+            (done, cut) = (done + handed.done, cut + handed.cut);
+        }
+        cut
+    }
+
     fn received(receiver: &mut mpsc::Receiver<Bytes>) -> usize {
         std::iter::from_fn(|| receiver.try_recv().ok()).count()
     }
@@ -214,7 +280,7 @@ mod tests {
         let mut dead = add(Filter { state: Some("dead".to_owned()), ..of_tenant("t1") });
         let mut one = add(Filter { job: Some(job), ..of_tenant("t1") });
         let mut stolen = add(Filter { job: Some(job), ..of_tenant("t2") });
-        assert!(clients.hand_out(&[batch(5, &["t1"], job)], Position::before(6)).is_empty());
+        assert_eq!(give(&mut clients, &[batch(5, &["t1"], job)]), 0);
         let got = [&mut mine, &mut others, &mut all, &mut dead, &mut one, &mut stolen].map(received);
         assert_eq!(got, [1, 0, 1, 0, 1, 0]);
     }
@@ -224,8 +290,7 @@ mod tests {
         let (mut clients, settings) = clients();
         let after = Position { xid: 5, seq: 5, n: 1 };
         let (_, mut receiver) = clients.add(&settings, of_tenant("t1"), who("u"), after).expect("room");
-        clients
-            .hand_out(&[batch(4, &["t1"], JobId::new()), batch(5, &["t1", "t1"], JobId::new())], Position::before(6));
+        give(&mut clients, &[batch(4, &["t1"], JobId::new()), batch(5, &["t1", "t1"], JobId::new())]);
         assert_eq!(received(&mut receiver), 1, "the second of its batch");
     }
 
@@ -234,13 +299,13 @@ mod tests {
         let (mut clients, settings) = clients();
         let settings = Events { per_caller: 1, ..settings };
         let begin = Position::before(1);
-        let (slow, mut receiver) = clients.add(&settings, of_tenant("t1"), who("u"), begin).expect("room");
+        let (_, mut receiver) = clients.add(&settings, of_tenant("t1"), who("u"), begin).expect("room");
         assert!(matches!(
             clients.add(&settings, of_tenant("t1"), who("u"), begin),
             Err(FollowError::TooMany { of: "caller", .. })
         ));
         let batches: Vec<_> = (2..9).map(|xid| batch(xid, &["t1"], JobId::new())).collect();
-        assert_eq!(clients.hand_out(&batches, Position::before(9)), [slow]);
+        assert_eq!(give(&mut clients, &batches), 1);
         assert_eq!(received(&mut receiver), 2);
         assert!(receiver.is_closed() && clients.is_empty() && clients.of_tenant.is_empty());
         clients.add(&settings, of_tenant("t1"), who("u"), begin).expect("room");

@@ -4,7 +4,7 @@ use super::{
     clients::Place,
     event::Position,
     hub::Hub,
-    store::{self, Look},
+    store::{self, Batch, Look},
 };
 
 /// Batches of one look.
@@ -17,6 +17,8 @@ const HELD: Duration = Duration::from_millis(20);
 const KEEP: Duration = Duration::from_secs(30);
 /// Nobody may follow for this long before it goes to rest: beginning again is a durable commit.
 const LINGER: Duration = Duration::from_secs(10);
+/// Who has no room for an event is waited for so long, ten times.
+const PRESSED: Duration = Duration::from_millis(10);
 /// After an error of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -69,7 +71,7 @@ async fn follow(hub: &Hub) {
             }
         };
         let is_full = i64::try_from(look.batches.len()).is_ok_and(|batches| batches >= BATCHES);
-        hand_out(hub, place, &look, is_full);
+        hand_out(hub, place, &look, is_full).await;
         if rest(hub, &mut alone) {
             return;
         }
@@ -101,15 +103,30 @@ async fn read(hub: &Hub, after: Position) -> sqlx::Result<Look> {
     store::read(&mut db, after, BATCHES).await
 }
 
-fn hand_out(hub: &Hub, place: Place, look: &Look, is_full: bool) {
+/// Hands out what a look brought. Whoever has no room for it is waited for a moment, and then no more.
+async fn hand_out(hub: &Hub, place: Place, look: &Look, is_full: bool) {
+    let events: Vec<_> = look.batches.iter().flat_map(Batch::events).collect();
+    let (mut done, mut cut) = (0, 0);
+    while let Some(rest) = events.get(done..).filter(|rest| !rest.is_empty()) {
+        let handed = {
+            let mut clients = hub.clients();
+            if clients.place.is_none() {
+                return;
+            }
+            clients.relax();
+            clients.hand_out(rest)
+        };
+        done += handed.done;
+        cut += handed.cut;
+        if handed.is_pressed {
+            tokio::time::sleep(PRESSED).await;
+        }
+    }
     let last = look.batches.last().map_or(place.position, |last| Position::behind(last.xid, last.seq));
     // Nothing is left below the horizon, and nothing will be written there any more.
-    let up_to = if is_full { last } else { last.max(Position::before(look.horizon)) };
-    let mut clients = hub.clients();
-    let slow = clients.hand_out(&look.batches, up_to);
-    drop(clients);
-    if !slow.is_empty() {
-        tracing::info!(streams = slow.len(), "clients that did not read their events were cut off");
+    hub.clients().pass(if is_full { last } else { last.max(Position::before(look.horizon)) });
+    if cut > 0 {
+        tracing::info!(streams = cut, "clients that did not read their events were cut off");
     }
 }
 

@@ -158,6 +158,7 @@ pub async fn page(db: &mut PgConnection, after: Position, end: Position, filter:
             WHERE ($8::text IS NULL OR x.tenant = $8) AND ($9::uuid IS NULL OR x.job = $9)
               AND ($10::text IS NULL OR x.job_type = $10) AND ($11::text IS NULL OR x.event = 'job.' || $11)
               AND ((b.xid, b.seq) > ($1::bigint, $2::bigint) OR x.n > $3)
+              AND ((b.xid, b.seq) < ($4::bigint, $5::bigint) OR x.n <= $12)
         ) AS u ON true
         ORDER BY b.xid, b.seq, u.n
         LIMIT $7
@@ -173,6 +174,7 @@ pub async fn page(db: &mut PgConnection, after: Position, end: Position, filter:
         filter.job.map(|job| job.0),
         filter.job_type,
         filter.state,
+        end.n,
     )
     .fetch_all(db)
     .await?;
