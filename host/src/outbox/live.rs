@@ -229,14 +229,16 @@ impl Live {
         let mut payloads: Vec<String> = Vec::new();
         for item in items.into_values().flatten() {
             let Ok(text) = serde_json::to_string(&item) else { continue };
-            match payloads.last_mut() {
-                Some(payload) if payload.len() + text.len() + 2 <= MOST_BYTES => {
-                    payload.push(',');
-                    payload.push_str(&text);
-                }
-                _ if text.len() + 2 > MOST_BYTES => {}
-                _ if payloads.len() == ROUND => break,
-                _ => payloads.push(format!("[{text}")),
+            let fits = payloads.last().is_some_and(|payload| payload.len() + text.len() + 2 <= MOST_BYTES);
+            if let Some(payload) = payloads.last_mut().filter(|_| fits) {
+                payload.push(',');
+                payload.push_str(&text);
+            } else if text.len() + 2 > MOST_BYTES {
+                continue;
+            } else if payloads.len() == ROUND {
+                break;
+            } else {
+                payloads.push(format!("[{text}"));
             }
         }
         payloads.iter_mut().for_each(|payload| payload.push(']'));
