@@ -26,6 +26,10 @@ fn named<'a>(events: &'a [Event], name: &str) -> Option<&'a Event> {
     events.iter().find(|event| event.name == name)
 }
 
+fn names(jobs: &[(&str, &str)]) -> Vec<(String, String)> {
+    jobs.iter().map(|(job, name)| ((*job).to_owned(), (*name).to_owned())).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_with_its_progress_and_its_lines_to_its_end() {
     let db = Db::new().await;
@@ -107,12 +111,10 @@ async fn a_tenant_hears_of_its_own_jobs_and_of_those_it_asks_for() {
     }
     let theirs = two.submit("guest", json!({"do": "ok"})).await;
     two.wait(&theirs, "completed").await;
-    let names =
-        |jobs: &[(&str, &str)]| jobs.iter().map(|(job, name)| ((*job).to_owned(), (*name).to_owned())).collect();
     let last = mine[3].clone();
     assert_eq!(sorted(kept(&all.until(&last, "job.dead").await)), told(&db, "t1").await);
     let money = money.until(&last, "job.dead").await;
-    let expected: Vec<_> = names(&[
+    let expected = names(&[
         (mine[1].as_str(), "job.ready"),
         (mine[1].as_str(), "job.completed"),
         (mine[3].as_str(), "job.ready"),
@@ -120,9 +122,9 @@ async fn a_tenant_hears_of_its_own_jobs_and_of_those_it_asks_for() {
     ]);
     assert_eq!(kept(&money), expected);
     assert_eq!(money.last().unwrap().data["reason"], "permanent");
-    let expected: Vec<_> = names(&[(mine[2].as_str(), "job.dead"), (mine[3].as_str(), "job.dead")]);
+    let expected = names(&[(mine[2].as_str(), "job.dead"), (mine[3].as_str(), "job.dead")]);
     assert_eq!(kept(&dead.until(&last, "job.dead").await), expected);
-    let expected: Vec<_> = names(&[(theirs.as_str(), "job.ready"), (theirs.as_str(), "job.completed")]);
+    let expected = names(&[(theirs.as_str(), "job.ready"), (theirs.as_str(), "job.completed")]);
     assert_eq!(kept(&other.until(theirs.as_str(), "job.completed").await), expected);
     assert_eq!(kept(&named.until(theirs.as_str(), "job.completed").await), expected);
     let both = [told(&db, "t1").await, told(&db, "t2").await].concat();
