@@ -47,9 +47,9 @@ impl Stream {
             if let Some(frame) = self.first.pop_front() {
                 return Some(frame);
             }
+            let lifecycle = self.hub.0.lifecycle.clone();
             if self.behind.is_some() {
                 let until = self.until;
-                let lifecycle = self.hub.0.lifecycle.clone();
                 tokio::select! {
                     is_there = self.catch_up() => {
                         if !is_there {
@@ -67,6 +67,7 @@ impl Stream {
                 biased;
                 () = tokio::time::sleep_until(self.until) => return None,
                 frame = self.frames.recv() => return frame,
+                () = lifecycle.stopping() => return None,
                 () = tokio::time::sleep(SIGN) => {}
             }
             // Under the lock nothing is handed out: where there is nothing to be read, the client has all up to there.
