@@ -18,6 +18,7 @@ mod door;
 mod email;
 mod embedded;
 mod engine;
+mod events;
 mod expectations;
 mod failover;
 mod failpoints;

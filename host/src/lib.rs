@@ -16,6 +16,7 @@ pub mod audit;
 mod auth;
 pub mod idempotency;
 pub mod journal;
+pub mod outbox;
 pub mod queue;
 pub mod ratelimit;
 pub mod releases;

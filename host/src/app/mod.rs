@@ -44,6 +44,7 @@ use crate::{
     inbound::Inbound,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
@@ -135,6 +136,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
     let delivery = host.sender(config).map(Sender::start);
+    let events = host.scheduler.events.start();
 
     let (health, parts) = watch::channel(BTreeMap::new());
     tokio::spawn(health::run(
@@ -159,6 +161,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
         scrapes: Scrapes::new(host.metrics.clone(), config.metrics.auth),
+        events: host.scheduler.events.clone(),
         webhooks: host.webhooks.clone(),
         inbound: Inbound::new(
             &config.stripe,
@@ -175,6 +178,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     signals.wait().await;
     tracing::info!(running = host.running.count(), "stopping: nothing new is claimed");
     host.lifecycle.stop();
+    // Who waits for a job is told what is known.
+    host.bell.waits().close();
     let mut worker = worker;
     let finished = tokio::select! {
         done = tokio::time::timeout(config.server.grace, &mut worker) => done.is_ok(),
@@ -192,6 +197,9 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         && tokio::time::timeout(LAST_WAIT, delivery).await.is_err()
     {
         tracing::warn!("some webhooks were still being sent; they will be sent again");
+    }
+    if tokio::time::timeout(LAST_WAIT, events).await.is_err() {
+        tracing::warn!("the reader of events did not end");
     }
     if tokio::time::timeout(LAST_WAIT, door).await.is_err() {
         tracing::warn!("some connections were still open");
@@ -271,7 +279,8 @@ impl Host {
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
             .alarming(config.alerts.mail.clone());
         metrics.show(submitter.metrics());
-        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
+        let live = Live::default();
+        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?.telling(live.clone()));
         let pools =
             [("work", pool.clone()), ("duties", database.duties.clone()), ("journal", database.journal.clone())];
         let shown = metrics::Node {
@@ -308,6 +317,7 @@ impl Host {
             limiter: limiter.clone(),
             services: services.clone(),
             submitter: submitter.clone(),
+            events: Hub::new(pool, &config.events, &lifecycle, &live),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
@@ -331,6 +341,7 @@ impl Host {
             runtime,
             submitter: submitter.clone(),
             running: Arc::clone(&running),
+            live,
             published,
             metrics: Arc::clone(&metrics.jobs),
         });

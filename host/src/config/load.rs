@@ -32,6 +32,7 @@ const SECTIONS: [&str; 20] = [
     "stripe",
     "solana",
     "webhooks",
+    "events",
     "alerts",
     "log",
 ];
@@ -78,6 +79,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "stripe", &mut config.stripe, &mut findings);
     section(&figment, "solana", &mut config.solana, &mut findings);
     section(&figment, "webhooks", &mut config.webhooks, &mut findings);
+    section(&figment, "events", &mut config.events, &mut findings);
     section(&figment, "alerts", &mut config.alerts, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.

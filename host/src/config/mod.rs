@@ -12,6 +12,7 @@ mod database;
 mod dev;
 mod dkim;
 mod email;
+mod events;
 mod google;
 mod load;
 mod log;
@@ -44,6 +45,7 @@ pub use self::{
     dev::DEV_ISSUER,
     dkim::Dkim,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
+    events::Events,
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
@@ -88,6 +90,7 @@ pub struct Config {
     pub stripe: Stripe,
     pub solana: Solana,
     pub webhooks: Webhooks,
+    pub events: Events,
     pub alerts: Alerts,
     pub log: Log,
     pub metrics: Metrics,

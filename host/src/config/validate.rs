@@ -54,6 +54,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
     webhooks(&config.webhooks, &mut out);
+    config.events.findings(&mut out);
     config.alerts.findings(&config.email, &mut out);
     bounds(config, &mut out);
     out

@@ -9,6 +9,7 @@ mod alerts;
 mod body;
 mod caller;
 mod effects;
+mod events;
 pub mod health;
 mod inbound;
 mod jobs;
@@ -18,6 +19,7 @@ mod linger;
 pub mod metrics;
 mod plugins;
 pub mod pressure;
+mod prefer;
 mod problem;
 mod providers;
 mod queues;
@@ -45,6 +47,7 @@ use crate::{
     db::Pool,
     inbound::Inbound,
     operate::Operator,
+    outbox::Hub,
     ratelimit::Limiter,
     runtime::Registry,
     submit::{Quotas, Submitter},
@@ -65,6 +68,7 @@ pub struct Rooms {
     pub pool: Pool,
     pub health: Health,
     pub scrapes: Scrapes,
+    pub events: Hub,
     /// Absent: the operator has set no key for them.
     pub webhooks: Option<Webhooks>,
     /// Absent: no profile of Stripe has a secret for them.
@@ -92,6 +96,8 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
         .route("/jobs/{id}/retry", post(jobs::retry))
+        .route("/jobs/{id}/events", get(events::of_job))
+        .route("/events", get(events::all))
         .route("/jobs/bulk/retry", post(jobs::bulk_retry))
         .route("/jobs/bulk/{id}", get(jobs::bulk))
         .route("/queues", get(queues::list))

@@ -51,6 +51,11 @@ impl Problem {
         self
     }
 
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: &'static str) -> Self {
+        self.header(name, value)
+    }
+
     /// The findings of a problem with one part of a request, each with its place in the whole.
     pub fn findings(self, part: &str, within: &str) -> Vec<Value> {
         match self.members.get("errors") {

@@ -16,10 +16,12 @@ use tower::ServiceExt;
 use super::{Rooms, health::Health, metrics::Scrapes, pressure::Pressure, problem::Problem, router};
 use crate::{
     auth::{MintClaims, ServiceKeys, Verifier, mint},
-    config::{self, Algorithm, Auth, Config, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
+    config::{self, Algorithm, Auth, Config, Events, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
     db::Pool,
     ids::NodeId,
+    lifecycle::Lifecycle,
     operate::{OperateError, Operator},
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Registry, check},
@@ -83,6 +85,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         doubt_margin: Duration::ZERO,
     };
     let limiter = Limiter::start(&pool, &RateLimits::default());
+    let events = Hub::new(&pool, &Events::default(), &Lifecycle::new(), &Live::default());
     let rooms = Rooms {
         verifier,
         services: ServiceKeys::start(&pool, &Services::default()),
@@ -96,6 +99,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         pool: pool.clone(),
         health: Health { pool, parts },
         scrapes: Scrapes::new(Metrics::default(), MetricsAuth::None),
+        events,
         webhooks: None,
         inbound: None,
     };

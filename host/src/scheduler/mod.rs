@@ -7,6 +7,7 @@
 //! Tables: nodes (jobs through `queue`).
 
 mod counts;
+mod events;
 mod heartbeat;
 mod news;
 mod partitions;
@@ -16,6 +17,7 @@ mod releases;
 mod retention;
 mod store;
 mod strays;
+mod waits;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -30,6 +32,7 @@ use crate::{
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::Hub,
     queue::Bell,
     ratelimit::Limiter,
     runtime::Registry,
@@ -54,6 +57,7 @@ pub struct Scheduler {
     pub limiter: Limiter,
     pub services: ServiceKeys,
     pub submitter: Submitter,
+    pub events: Hub,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
     /// Other nodes that beat.
@@ -91,6 +95,11 @@ impl Scheduler {
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));
+        duties.spawn(events::tell(Arc::clone(&self)));
+        duties.spawn(events::tell_keys(Arc::clone(&self)));
+        duties.spawn(events::tell_items(Arc::clone(&self)));
+        duties.spawn(waits::tell(Arc::clone(&self)));
+        duties.spawn(waits::look(Arc::clone(&self)));
         duties.spawn(strays::run(self));
         duties
     }

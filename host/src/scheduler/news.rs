@@ -5,10 +5,12 @@ use std::{
 
 use sqlx::postgres::PgListener;
 
-use super::{Scheduler, store};
+use super::{Scheduler, events, store, waits};
 use crate::{
     auth::service,
     operate::{CANCEL, REDRIVE, RESUME},
+    outbox,
+    queue::{ENDED, WAITED},
     ratelimit,
 };
 
@@ -31,6 +33,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
             listener
                 .listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS, service::NEWS])
                 .await?;
+            listener.listen_all([WAITED, ENDED, outbox::NEWS, outbox::LISTENS, outbox::TOLD]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -41,6 +44,10 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
                     service::NEWS => s.keys_changed.notify_one(),
+                    channel @ (outbox::NEWS | outbox::LISTENS | outbox::TOLD) => {
+                        events::hear(&s, channel, note.payload());
+                    }
+                    channel @ (WAITED | ENDED) => waits::hear(&s, channel, note.payload()),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}

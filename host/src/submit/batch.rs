@@ -80,6 +80,7 @@ impl Committer {
         let mut ready = Vec::new();
         let results = self.commit_short(jobs, &mut ready).await;
         self.bell.ready(&ready);
+        self.bell.changed();
         for (job, result) in jobs.iter().zip(&results) {
             if let (Ok(Accepted::New(_)), Some(delay)) = (result, job.due_in()) {
                 self.bell.due_in(delay);

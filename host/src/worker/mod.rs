@@ -22,6 +22,7 @@ use crate::{
     db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
+    outbox::Live,
     queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
     submit::Submitter,
@@ -44,6 +45,8 @@ pub struct Worker {
     pub runtime: Arc<Runtime>,
     pub submitter: Submitter,
     pub running: Arc<Running>,
+    /// Who follows a job hears that it runs.
+    pub live: Live,
     /// Rings when a settlement has published something.
     pub published: webhooks::Bell,
     pub metrics: Arc<Jobs>,

@@ -9,6 +9,7 @@ mod list;
 mod resource;
 mod retry;
 mod submit;
+mod wait;
 
 pub(super) use self::{
     batch::{MAX_BODY as MAX_BATCH, batch},

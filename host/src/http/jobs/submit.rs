@@ -5,18 +5,23 @@ use axum::{
     body::Body,
     extract::State as Shared,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{admission::Admission, resource};
+use super::{
+    admission::Admission,
+    resource,
+    wait::{is_over, wait},
+};
 use crate::{
     auth::Caller,
     http::{
         State,
         body::Fields,
         caller::{acts_for, may_submit},
+        prefer,
         problem::Problem,
     },
     idempotency,
@@ -33,7 +38,8 @@ const MAX_METADATA: usize = 16 * 1024;
 const MAX_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
 
-/// `POST /jobs`: 202 for a new job, or one that the derived key found; 200 for a repeat under the caller's own key.
+/// `POST /jobs`: 202 for a new job, or one that the derived key found; 200 for a repeat under the caller's own key. With
+/// `Prefer: wait=N` the answer comes when the job has ended, as 200 with its result, or as 202 when the time is over.
 pub(in crate::http) async fn submit(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -57,7 +63,13 @@ async fn taken(
     let job = new_job(caller, &mut fields, key)?;
     admission.admit(state, &[(job.tenant.as_str(), job.job_type.as_str())]).await?;
     let shown = job.clone();
-    match state.submitter.submit(job).await? {
+    let accepted = state.submitter.submit(job).await?;
+    if let Some(time) = prefer::wait(headers)
+        && let Some(answer) = waited(state, accepted, &shown.tenant, time).await
+    {
+        return Ok(answer);
+    }
+    match accepted {
         Accepted::New(id) => {
             let body = resource::of_new(state, id, shown);
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
@@ -76,6 +88,20 @@ async fn taken(
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
     }
+}
+
+/// The answer of a submit whose caller waits for the end. `None`: the job is not there to be looked at (the archive may have
+/// forgotten the first of a key, or the database went away meanwhile); the submit was taken all the same.
+async fn waited(state: &State, accepted: Accepted, tenant: &str, time: Duration) -> Option<Response> {
+    let id = accepted.id();
+    let job = wait(state, id, Some(tenant), time).await.ok().flatten()?;
+    let status = if is_over(&job.state) { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut body = resource::Job::from(job);
+    body.deduplicated = matches!(accepted, Accepted::Deduplicated(_)).then_some(true);
+    let replayed = matches!(accepted, Accepted::Replayed(_))
+        .then(|| (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true")));
+    let headers = [(header::LOCATION, location(id)), prefer::applied(time)].into_iter().chain(replayed);
+    Some((status, AppendHeaders(headers), Json(body)).into_response())
 }
 
 /// A job as a request body describes it.

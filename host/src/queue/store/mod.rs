@@ -29,7 +29,7 @@ pub use self::{
         DeadFilter, Finished, Kept, Live, Redrive, count_dead, hasten, kept, lock, lock_clearable, lock_finished,
         next_dead, paused, redrive, request_cancel, set_paused, unpark,
     },
-    read::{get, list},
+    read::{get, list, over},
     recorded::{Recording, Stretch, recordings, stretch},
     releases::{
         Pinned, Waiting, give_back, is_owed, live_of, lock_pinned, lock_waiting, naming, pin, request_cancels, waiting,
