@@ -51,7 +51,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
     webhooks(&config.webhooks, &mut out);
-    config.alerts.findings(&config.email, &mut out);
+    config.alerts.findings(&config.email, &config.queues, &mut out);
     bounds(config, &mut out);
     out
 }

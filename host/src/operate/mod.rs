@@ -1,11 +1,12 @@
-//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect.
+//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect; and to alerts.
 //!
 //! Owns: the rules of these, and that the other nodes hear of them.
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `audit`).
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `alerts`, `audit`).
 
+mod alerts;
 mod bulk;
 mod cancel;
 mod effects;
@@ -59,6 +60,8 @@ pub struct Operator {
 pub enum OperateError {
     #[error("there is no such job")]
     NotFound,
+    #[error("there is no such alert")]
+    NoAlert,
     #[error("there is no queue \"{0}\" on this host")]
     NoQueue(String),
     /// It is not in a state for that.
