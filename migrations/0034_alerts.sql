@@ -116,7 +116,8 @@ BEGIN
     END IF;
 
     IF 'oldest-ready' = ANY (wants) THEN
-        -- Of queues with a backlog: the first of each place in them, from where the last claimer stood.
+        -- Of queues with a backlog: the first of each place in them, from where the last claimer stood. In a paused one a
+        -- claimer passes by what lies there.
         SELECT jsonb_agg(jsonb_build_object('kind', 'oldest-ready', 'name', o.queue, 'value', o.age)) INTO part
         FROM (
             SELECT q.queue, max(extract(epoch FROM now() - x.run_at)) AS age
@@ -124,6 +125,7 @@ BEGIN
             CROSS JOIN unnest(ARRAY[10, 7, 5, 3, 1]::smallint[]) AS p (priority)
             CROSS JOIN unnest(ARRAY[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 99]::smallint[]) AS l (lane)
             LEFT JOIN claim_cursors c ON c.queue = q.queue AND c.priority = p.priority AND c.lane = l.lane
+                                     AND NOT EXISTS (SELECT FROM queues s WHERE s.name = q.queue AND s.paused)
             CROSS JOIN LATERAL (
                 SELECT j.run_at FROM jobs j
                 WHERE j.queue = q.queue AND j.priority = p.priority AND j.lane = l.lane AND j.ord > coalesce(c.ord, 0)

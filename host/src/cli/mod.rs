@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod alerts;
 mod author;
 mod client;
 mod config;
@@ -60,6 +61,9 @@ enum Command {
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Alerts: list, acknowledge, resolve, silence.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
+        Command::Alerts(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

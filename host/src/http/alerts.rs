@@ -156,7 +156,7 @@ pub(super) async fn silence(
 }
 
 fn duration(text: &str) -> Option<Duration> {
-    let text = serde_json::Value::from(text);
+    let text = Value::from(text);
     serde_json::from_value::<humantime_serde::Serde<Duration>>(text).ok().map(humantime_serde::Serde::into_inner)
 }
 
