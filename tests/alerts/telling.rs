@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::{alerts, done, fail, post, rules, wait};
 use crate::{
-    support::{Client, Db, Host, HostOptions, Receiver, Sink, eventually},
+    support::{Db, Host, HostOptions, Receiver, Sink, eventually},
     webhooks,
 };
 
@@ -131,7 +131,7 @@ async fn mails_about_alerts_that_cannot_be_sent_make_no_more_mails() {
     let dead = "[[alerts.rules]]\nname = \"dead\"\nkind = \"dead-jobs\"\nthreshold = 1\nwindow = \"1h\"\n";
     let host = Host::start(&db, Some(&sink), options(config(dead))).await;
     sink.say_always("rcpt", "550 5.1.1 no such user").await;
-    let client: Client = host.client();
+    let client = host.client();
     fail(&client, "guest").await;
     wait(&host, "dead", "firing").await;
     let refused = "SELECT count(*) FROM jobs_archive WHERE job_type = 'send-email' AND state = 'dead'";

@@ -20,9 +20,6 @@ pub use self::{
 pub use crate::config::Severity;
 use crate::ids::AlertId;
 
-/// Who changes an alert where no person does.
-pub const HOST: &str = "usher";
-
 /// About the mails that tell of alerts: by mail it would be told for ever.
 pub const UNSENT: &str = "alert-mail";
 
