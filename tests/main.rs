@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod arrows;
 mod author;
 mod batch;

@@ -307,6 +307,7 @@ impl Host {
             direct: database.direct.clone(),
             node,
             cluster: config.cluster.clone(),
+            alerts: config.alerts.clone(),
             queues: Arc::clone(&queues),
             bell: bell.clone(),
             pulse: pulse.clone(),

@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod alerts;
 mod author;
 mod client;
 mod config;
@@ -68,6 +69,9 @@ enum Command {
     /// Take over what another queue holds: pg-boss.
     #[command(subcommand)]
     Import(import::Command),
+    /// Alerts: list, acknowledge, resolve, silence.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -136,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Alerts(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

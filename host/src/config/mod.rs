@@ -37,8 +37,9 @@ mod worker;
 
 use serde::{Deserialize, Serialize};
 
+use self::rate_limits::PROVIDERS;
 pub use self::{
-    alerts::{AlertMail, Alerts},
+    alerts::{AlertMail, AlertRule, Alerts, LONGEST_SILENCE, Rule, RuleKind, Severity, Unit},
     auth::{Algorithm, Auth, Issuer},
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},

@@ -154,7 +154,7 @@ impl<'de> Deserialize<'de> for RateLimits {
 }
 
 /// What calls are counted by. (Webhooks have bounds of their own: `webhooks.per_endpoint` and `webhooks.concurrency`.)
-const PROVIDERS: [&str; 6] = ["email", "push", "sms", "solana", "stripe", "upstream"];
+pub(super) const PROVIDERS: [&str; 6] = ["email", "push", "sms", "solana", "stripe", "upstream"];
 
 /// The longest name of a bucket, in bytes.
 const MAX_NAME: usize = 600;

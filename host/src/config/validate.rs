@@ -55,7 +55,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     }
     webhooks(&config.webhooks, &mut out);
     config.events.findings(&mut out);
-    config.alerts.findings(&config.email, &mut out);
+    config.alerts.findings(&config.email, &config.queues, &mut out);
     bounds(config, &mut out);
     out
 }

@@ -151,6 +151,7 @@ impl From<OperateError> for Problem {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::NotFound => Self::not_found(),
+            OperateError::NoAlert => Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such alert."),
             OperateError::NoQueue(name) => {
                 Self::new(StatusCode::NOT_FOUND, "not-found", format!("There is no queue \"{name}\" on this host."))
             }

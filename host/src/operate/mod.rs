@@ -1,12 +1,13 @@
 //! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect. And to the
-//! keys of services: make, rotate, revoke.
+//! keys of services: make, rotate, revoke; and to alerts.
 //!
 //! Owns: the rules of these, and that the other nodes hear of them.
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `auth`, `audit`).
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `alerts`, `auth`, `audit`).
 
+mod alerts;
 mod bulk;
 mod cancel;
 mod effects;
@@ -64,6 +65,8 @@ pub struct Operator {
 pub enum OperateError {
     #[error("there is no such job")]
     NotFound,
+    #[error("there is no such alert")]
+    NoAlert,
     #[error("there is no queue \"{0}\" on this host")]
     NoQueue(String),
     /// It is not in a state for that.

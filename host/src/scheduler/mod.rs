@@ -1,11 +1,13 @@
 //! The duties of a node that no job asks for, one file each.
 //!
 //! Owns: the heartbeat and the reaping of dead nodes, the timer that makes due jobs ready, the news between nodes, the
-//! archive's partitions, the counts of the queues, the readiness of releases and their quarantine, and the comparison of what this node runs with what the table says.
+//! archive's partitions, the counts of the queues, the readiness of releases and their quarantine, the look at what the rules of
+//! alerts are about, and the comparison of what this node runs with what the table says.
 //! Refuses: to trust another node's timestamps; a beat that stands still over our own clock is what counts.
 //! Invariant: an idle node asks Postgres less than once a second.
-//! Tables: nodes (jobs through `queue`).
+//! Tables: nodes, lost_nodes, duties (jobs through `queue`).
 
+mod alerts;
 mod counts;
 mod events;
 mod heartbeat;
@@ -27,7 +29,7 @@ use tokio::{sync::Notify, task::JoinSet};
 pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
     auth::ServiceKeys,
-    config::{Cluster, Queues},
+    config::{Alerts, Cluster, Queues},
     db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
@@ -47,6 +49,7 @@ pub struct Scheduler {
     pub direct: PgPool,
     pub node: NodeId,
     pub cluster: Cluster,
+    pub alerts: Alerts,
     pub queues: Arc<Queues>,
     pub bell: Bell,
     pub pulse: Pulse,
@@ -81,6 +84,7 @@ impl Scheduler {
     /// Starts all duties. They end when the grace is over; until then this node must go on beating for the jobs it holds.
     pub fn start(self: Arc<Self>) -> JoinSet<()> {
         let mut duties = JoinSet::new();
+        duties.spawn(alerts::run(Arc::clone(&self)));
         duties.spawn(counts::run(Arc::clone(&self)));
         duties.spawn(heartbeat::run(Arc::clone(&self)));
         duties.spawn(promote::run(Arc::clone(&self)));

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     admit::Admitted,
-    alarm::Trouble,
+    alarm::{Notice, Trouble},
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
