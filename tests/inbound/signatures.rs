@@ -35,6 +35,9 @@ fn headers(body: &str, secret: &str) -> [String; 2] {
     })
 }
 
+/// What is sent: its name, the headers, the body; and the status and the problem it gets.
+type Case<'a> = (&'a str, Vec<String>, Vec<u8>, u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stripes_own_libraries_sign_is_taken_and_everything_else_leaves_nothing() {
     let db = Db::new().await;
@@ -71,7 +74,7 @@ async fn what_stripes_own_libraries_sign_is_taken_and_everything_else_leaves_not
     };
     let (charge, lines, account) =
         (odd("object", json!("charge")), of_type("a\n\u{1b}[31mb"), odd("account", json!("acct_1; DROP")));
-    let cases: Vec<(&str, Vec<String>, Vec<u8>, u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("none", vec![], bytes.to_vec(), 400, "invalid-signature"),
         ("empty", vec![String::new()], bytes.to_vec(), 400, "invalid-signature"),
         ("no time", vec![format!("v1={}", sign(SECRET, now(), bytes))], bytes.to_vec(), 400, "invalid-signature"),

@@ -13,7 +13,7 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 21] = [
+const SECTIONS: [&str; 22] = [
     "server",
     "database",
     "auth",
@@ -35,6 +35,7 @@ const SECTIONS: [&str; 21] = [
     "events",
     "alerts",
     "log",
+    "metrics",
 ];
 
 /// Reads the file (if any), lays `USHER_SECTION__KEY` variables over it, and validates the whole. All sections are
