@@ -113,6 +113,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
+    host.verifier.refresh(&pool).await.context("the revoked tokens could not be read")?;
+    host.verifier.start(&host.lifecycle);
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
         && let Some(dir) = &config.plugins.dir
@@ -139,7 +141,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         health,
     ));
     let router = http::router(http::Rooms {
-        verifier: Arc::new(Verifier::new(&config.auth)?),
+        verifier: Arc::clone(&host.verifier),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
         registry: Arc::clone(&host.registry),
@@ -207,6 +209,7 @@ struct Host {
     submitter: Submitter,
     operator: Operator,
     limiter: Limiter,
+    verifier: Arc<Verifier>,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
@@ -226,6 +229,7 @@ impl Host {
 
         let lanes = Lanes::new(config.tenants.weights());
         let limiter = Limiter::start(pool, &config.rate_limits);
+        let verifier = Arc::new(Verifier::new(&config.auth)?);
         let smtp = Arc::new(Smtp::new(&config.email)?);
         let targets = Targets::new(&config.upstreams)?;
         let providers = Providers {
@@ -271,6 +275,8 @@ impl Host {
             releases_changed: Arc::new(Notify::new()),
             releases_wanted: Arc::new(Notify::new()),
             rates_changed: Arc::new(Notify::new()),
+            verifier: Arc::clone(&verifier),
+            revocations_changed: Arc::new(Notify::new()),
         });
         let published = webhooks::Bell::default();
         let webhooks = make_webhooks(config, pool, &published)?;
@@ -299,6 +305,7 @@ impl Host {
             submitter,
             operator,
             limiter,
+            verifier,
             smtp,
             scheduler,
             worker,

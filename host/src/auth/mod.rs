@@ -1,19 +1,30 @@
 //! Who may come in.
 //!
-//! Owns: verifying a JWT into a [`Caller`], and minting one for `usher token mint`.
+//! Owns: verifying a JWT into a [`Caller`], the keys of issuers (also those that change without us), the tokens that are
+//! revoked, and minting one for `usher token mint`.
 //! Refuses: default secrets, algorithms that a token names for itself, keys that a token brings along.
-//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose.
-//! Tables: none.
+//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose; no request asks the
+//! database who it is.
+//! Tables: revocations, revocation_news.
 
+mod jwks;
+mod keys;
 mod mint;
+mod revoke;
+mod revoked;
 mod seen;
+pub mod store;
 mod verify;
 
-pub(crate) use self::verify::is_tenant;
+pub(crate) use self::verify::{is_jti, is_tenant};
 pub use self::{
     mint::{MintClaims, mint},
-    verify::Verifier,
+    revoke::{AuthStats, CacheStats, RevokeError},
+    verify::{KeySet, Verifier},
 };
+
+/// Channel: a token was revoked.
+pub const REVOKED: &str = "usher_revoked";
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +75,10 @@ pub enum AuthError {
     Elsewhere,
     #[error("the claim {0} is not usable")]
     BadClaim(&'static str),
+    #[error("the token demands extensions that nobody here knows (crit)")]
+    Critical,
+    #[error("the token is revoked")]
+    Revoked,
     #[error("issuer \"{0}\": the key is not usable for its algorithm")]
     Key(String),
     #[error("issuer \"{0}\" cannot sign: only HS256 secrets can mint tokens")]

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     alerts::{AlertMail, Alerts},
-    auth::{Algorithm, Auth, Issuer},
+    auth::{Algorithm, Auth, Issuer, Jwks, OptionalAuth, RSA_BITS},
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},
     dev::DEV_ISSUER,

@@ -6,8 +6,11 @@
 //! Tables: none.
 
 mod alerts;
+mod audit;
 mod body;
+mod cache;
 mod caller;
+mod complete;
 mod effects;
 pub mod health;
 mod jobs;
@@ -15,8 +18,10 @@ mod limits;
 mod plugins;
 mod problem;
 mod providers;
+mod query;
 mod queues;
 mod rate_limits;
+mod revocations;
 mod webhooks;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -24,7 +29,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
@@ -89,7 +94,10 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/providers", get(providers::list))
         .route("/providers/{name}/pause", post(providers::pause))
         .route("/providers/{name}/resume", post(providers::resume))
-        .route("/audit", get(providers::audit))
+        .route("/audit", get(audit::list))
+        .route("/cache/stats", get(cache::stats))
+        .route("/cache/flush", post(cache::flush))
+        .route("/revocations", get(revocations::list).post(revocations::create))
         .route("/plugins", get(plugins::list).post(plugins::publish))
         .route("/plugins/{name}", get(plugins::one))
         .route("/plugins/{name}/releases", get(plugins::history))
@@ -109,16 +117,12 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This resource has no such method; see Allow.",
-            )
-        })
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(query::refuse_unknown))
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
         .layer(middleware::from_fn(common_headers))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(complete::refusals))
         .with_state(State(Arc::new(rooms)))
 }
 
@@ -129,6 +133,15 @@ async fn common_headers(request: Request, next: Next) -> Response {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// OPTIONS is answered by what the router adds to both: Allow.
+async fn other_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = "This resource has no such method; see Allow.";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).into_response()
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {

@@ -6,7 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{auth::AuthError, operate::OperateError, submit::SubmitError, webhooks::WebhookError};
 
-/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
+/// The media type of problems.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug. The member `instance` is added to all on
+/// their way out.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -91,7 +95,7 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let (status, headers) = (self.status, std::mem::take(&mut self.headers));
         let mut response = (status, self.into_json().to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }

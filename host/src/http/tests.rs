@@ -36,6 +36,7 @@ fn issuer() -> Issuer {
         algorithm: Algorithm::HS256,
         secret: Some(secret),
         public_key: None,
+        jwks: None,
         kid: None,
         iss: None,
         aud: None,
@@ -71,7 +72,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
     let submitter =
         Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default(), &Lanes::default());
     let (_, parts) = watch::channel(BTreeMap::new());
-    let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()] }).expect("usable"));
+    let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()], ..Auth::default() }).expect("usable"));
     let operator = Operator {
         pool: pool.clone(),
         bell: Bell::default(),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{CANCEL, OperateError, Operator, notify};
 use crate::{
+    audit,
     ids::JobId,
     queue::{Settlement, Verdict, store},
 };
@@ -49,11 +50,15 @@ impl Operator {
                 journaled: false,
             };
             let settled = store::settle(&mut tx, job.tier, &[&settlement]).await?;
+            let detail = json!({ "outcome": "cancelled" });
+            audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
             tx.commit().await?;
             self.bell.settled(&settled);
             return Ok(Cancelled::Done);
         }
         let ready = store::request_cancel(&mut tx, job.tier, id).await?;
+        let detail = json!({ "outcome": "requested" });
+        audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
         notify(&mut tx, CANCEL, &id.to_string()).await?;
         tx.commit().await?;
         self.bell.ready(&ready.into_iter().collect::<Vec<_>>());

@@ -9,6 +9,7 @@
 mod bulk;
 mod cancel;
 mod effects;
+mod flush;
 mod limits;
 mod queues;
 mod redrive;
@@ -21,6 +22,7 @@ pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
     effects::Resolution,
+    flush::Flush,
     queues::Cleared,
     releases::{Asked, Changed, Target},
     retire::{Migrated, Mode},
@@ -37,6 +39,9 @@ use crate::{
 pub const CANCEL: &str = "usher_cancel";
 /// Channel: the name of a queue that goes on.
 pub const RESUME: &str = "usher_resume";
+
+/// Channel: "NODE CACHE …", what that node was told to forget.
+pub const FLUSH: &str = "usher_flush";
 
 /// Channel: a bulk redrive begins.
 pub const REDRIVE: &str = "usher_redrive";

@@ -43,6 +43,11 @@ impl Book {
         &self.configured
     }
 
+    /// Limits that count.
+    pub fn len(&self) -> usize {
+        self.limits.len()
+    }
+
     /// Its own limit, or the one of all that are called like it.
     pub fn limit(&self, bucket: &Bucket) -> Option<RateLimit> {
         self.rule(bucket).map(|(_, limit)| limit)

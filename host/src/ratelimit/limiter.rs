@@ -41,6 +41,18 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub book: Book,
     pub pots: Pots,
+    pub counts: Counts,
+}
+
+/// How often what is here was enough.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Tokens that were here, and that had to be asked for.
+    taken: u64,
+    asked: u64,
+    /// Limits that were looked up, and readings of them all.
+    looked_up: u64,
+    read: u64,
 }
 
 /// What a call needs beyond what this node has.
@@ -61,7 +73,7 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default() };
+        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default(), counts: Counts::default() };
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
@@ -148,6 +160,14 @@ impl Limiter {
         self.shared.state().book.version()
     }
 
+    /// Of the tokens that this node has ahead, and of the limits as it knows them: how often they were here, how often the
+    /// database had to be asked, and how many there are.
+    pub fn stats(&self) -> ((u64, u64, usize), (u64, u64, usize)) {
+        let state = self.shared.state();
+        let counts = &state.counts;
+        ((counts.taken, counts.asked, state.pots.len()), (counts.looked_up, counts.read, state.book.len()))
+    }
+
     /// Reads the limits that were set at run time, and what is held.
     pub async fn refresh(&self) -> sqlx::Result<()> {
         self.shared.refresh().await
@@ -163,7 +183,9 @@ impl Shared {
         let mut db = self.pool.read().await?;
         let news = store::news(&mut db).await?;
         drop(db);
-        self.state().book.learn(news, Boottime::now());
+        let mut state = self.state();
+        state.book.learn(news, Boottime::now());
+        state.counts.read += 1;
         Ok(())
     }
 }
@@ -183,6 +205,7 @@ impl State {
         }
         let is_held = |(bucket, _): &(Bucket, Terms)| self.book.held(bucket, now).is_some();
         let is_any_held = limited.iter().any(is_held);
+        self.counts.looked_up += buckets.len() as u64;
         let (mut missing, mut taken) = (Vec::new(), Vec::new());
         for (bucket, terms) in limited {
             match self.pots.take(&bucket, now).filter(|_| !is_any_held) {
@@ -190,6 +213,8 @@ impl State {
                 None => missing.push((bucket, terms)),
             }
         }
+        self.counts.taken += taken.len() as u64;
+        self.counts.asked += missing.len() as u64;
         if missing.is_empty() { Need::Nothing } else { Need::Ask { missing, taken } }
     }
 
@@ -223,7 +248,7 @@ mod tests {
     fn state(limited: &[&str]) -> State {
         let limit = RateLimit { rate: "100/s".parse().expect("a rate"), burst: None };
         let configured = limited.iter().map(|name| ((*name).to_owned(), limit)).collect();
-        State { book: Book::new(configured), pots: Pots::default() }
+        State { book: Book::new(configured), pots: Pots::default(), counts: Counts::default() }
     }
 
     fn effect(n: u128) -> EffectId {

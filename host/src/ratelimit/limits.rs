@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::{Bucket, Limiter, Source, store};
-use crate::config::RateLimit;
+use crate::{audit, config::RateLimit};
 
 /// A bucket as people see it.
 #[derive(Debug, serde::Serialize)]
@@ -66,6 +67,11 @@ impl Limiter {
     ) -> sqlx::Result<Option<(RateLimit, Source)>> {
         let mut tx = self.shared.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
         store::set(&mut tx, bucket, limit, by).await?;
+        let detail = json!({
+            "rate": limit.map(|limit| limit.rate.to_string()),
+            "burst": limit.map(|limit| limit.burst()),
+        });
+        audit::write(&mut tx, by, None, "rate-limit.set", &format!("rate-limit/{bucket}"), detail).await?;
         tx.commit().await?;
         self.refresh().await?;
         Ok(self.shared.state().book.limit_and_source(&Bucket::named(bucket)))

@@ -97,6 +97,9 @@ async fn beat(s: &Scheduler, seen: &mut HashMap<NodeId, Seen>) -> sqlx::Result<i
     if beat.rates != s.limiter.version() {
         s.rates_changed.notify_one();
     }
+    if beat.revocations != s.verifier.version() {
+        s.revocations_changed.notify_one();
+    }
     s.registry.ended_elsewhere(&beat.outcomes);
     s.peers.store(beat.others.len(), Ordering::Relaxed);
 

@@ -7,7 +7,8 @@ use sqlx::postgres::PgListener;
 
 use super::{Scheduler, store};
 use crate::{
-    operate::{CANCEL, REDRIVE, RESUME},
+    auth,
+    operate::{CANCEL, FLUSH, REDRIVE, RESUME},
     ratelimit,
 };
 
@@ -28,6 +29,7 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
             listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
+            listener.listen_all([auth::REVOKED, FLUSH]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -37,6 +39,8 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
+                    auth::REVOKED => s.revocations_changed.notify_one(),
+                    FLUSH => flush(&s, note.payload()),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}
@@ -87,6 +91,38 @@ pub(super) async fn refresh_rates(s: Arc<Scheduler>) {
         }
         if let Err(error) = s.limiter.refresh().await {
             tracing::warn!(error = %error, "rate limits could not be brought up to date");
+        }
+    }
+}
+
+/// Reads which tokens were revoked whenever some may have been. What fails, the next beat makes good.
+pub(super) async fn refresh_revocations(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.revocations_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.verifier.refresh(&s.pool).await {
+            tracing::warn!(error = %error, "revoked tokens could not be brought up to date");
+        }
+    }
+}
+
+/// "NODE CACHE …": another node was told to forget what it has read, and so are all.
+fn flush(s: &Scheduler, said: &str) {
+    let mut words = said.split(' ');
+    if words.next().is_some_and(|node| node == s.node.to_string()) {
+        return;
+    }
+    for cache in words {
+        match cache {
+            "schemas" => s.releases_changed.notify_one(),
+            "jwks" => s.verifier.flush(),
+            "config" => {
+                s.rates_changed.notify_one();
+                s.revocations_changed.notify_one();
+            }
+            _ => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 use super::{Scheduler, store};
 use crate::{
     alerts::{self, Alert, Severity},
-    idempotency, journal, ratelimit, releases,
+    auth, idempotency, journal, ratelimit, releases,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -49,6 +49,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     }
     releases::store::clear_usage(&mut db, USAGE_DAYS, SLOTS).await?;
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
+    auth::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
     if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
         let alert = Alert {

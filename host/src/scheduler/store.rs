@@ -44,6 +44,8 @@ pub struct Beat {
     pub limits: BTreeMap<String, i32>,
     /// Of the rate limits and what is held.
     pub rates: i64,
+    /// Of the tokens that are revoked.
+    pub revocations: i64,
 }
 
 /// What a node tells of itself with each beat.
@@ -74,7 +76,8 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
                ARRAY(SELECT outcomes FROM nodes WHERE id <> $1 AND outcomes <> '{}') AS "outcomes!: Vec<serde_json::Value>",
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
-               (SELECT version FROM rate_news) AS "rates!"
+               (SELECT version FROM rate_news) AS "rates!",
+               (SELECT version FROM revocation_news) AS "revocations!"
         "#,
         node.0,
         serde_json::json!(told.running),
@@ -87,7 +90,15 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
-    Ok(Beat { alive: row.alive, others, releases: row.releases, outcomes: row.outcomes, limits, rates: row.rates })
+    Ok(Beat {
+        alive: row.alive,
+        others,
+        releases: row.releases,
+        outcomes: row.outcomes,
+        limits,
+        rates: row.rates,
+        revocations: row.revocations,
+    })
 }
 
 /// Jobs in flight by node and queue, as of the nodes' last beats.
