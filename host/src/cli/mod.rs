@@ -48,7 +48,7 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
-    /// Tokens for callers.
+    /// Tokens for callers: mint, revoke.
     #[command(subcommand)]
     Token(token::Command),
     /// Plugins: new, build, test, run, dev; check, pack, verify; publish, activate, roll back, retire.
