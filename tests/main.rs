@@ -6,6 +6,7 @@
 mod support;
 
 mod arrows;
+mod auth;
 mod author;
 mod batch;
 mod cards;

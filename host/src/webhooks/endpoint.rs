@@ -244,7 +244,9 @@ impl Webhooks {
                 store::replay_since(&mut tx, id, since, delivered, MAX_REPLAY).await?
             }
         };
-        write(&mut tx, by, &endpoint.tenant, "replay", id, json!({ "replayed": count })).await?;
+        if count > 0 {
+            write(&mut tx, by, &endpoint.tenant, "replay", id, json!({ "replayed": count })).await?;
+        }
         tx.commit().await?;
         self.bell.ring();
         Ok(count)
