@@ -38,6 +38,10 @@ pub(super) async fn refusals(request: Request, next: Next) -> Response {
         .filter(Value::is_object)
         .unwrap_or_else(|| bare(status).into_json());
     problem["instance"] = instance(uri.path()).into();
+    // Always there, so that a program need not ask: the places in the body that are wrong, or none.
+    if status.is_client_error() && problem["errors"].is_null() {
+        problem["errors"] = Value::Array(Vec::new());
+    }
     clean(&mut problem);
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -174,6 +174,7 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownType { given, known } => {
                 Self::new(UNPROCESSABLE, "unknown-job-type", format!("No plugin owns the job type \"{given}\"."))
                     .with("known", known)
+                    .with("errors", json!([{ "pointer": "/type", "message": format!("no plugin owns \"{given}\"") }]))
             }
             error @ SubmitError::Retiring { .. } => {
                 Self::new(StatusCode::CONFLICT, "job-type-retiring", format!("Nothing was written: {error}."))
