@@ -69,6 +69,8 @@ async fn lists_are_paged_whole_and_what_their_queries_do_not_know_is_refused() {
             ("cursor=", "cursor"),
             ("colour=red", "colour"),
             ("LIMIT=5", "LIMIT"),
+            ("limit=5&limit=6", "limit"),
+            ("limit=5&limi%74=5", "limit"),
         ] {
             let answer = admin.get(&format!("{path}?{query}")).await;
             assert_eq!(

@@ -123,7 +123,7 @@ async fn a_revocation_is_an_admins_and_is_checked() {
     };
     let run = |args: &[&str], input: &str| {
         let mut command = usher();
-        command.args(["token", "revoke"]).args(args).args(["--host", &host.base]);
+        command.args(["token", "revoke"]).args(args).args(["--host", host.base.as_str()]);
         command.env("USHER_TOKEN", token("admin", None)).stdin(std::process::Stdio::piped());
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -3,9 +3,7 @@
 
 use axum::{
     body::{Body, to_bytes},
-    extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::Next,
     response::Response,
 };
 use serde_json::Value;
@@ -18,26 +16,26 @@ const MOST: usize = 16 << 20;
 /// Longest path that is named, in bytes.
 const MAX_INSTANCE: usize = 2_048;
 
-/// RFC 9457 3.1.5: `instance` is the path that was asked.
-pub(super) async fn refusals(request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let response = next.run(request).await;
+/// A 5xx of another type than a problem says more than that would: readiness names the parts.
+pub(super) fn is_refusal(response: &Response) -> bool {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
-    // A 5xx of another type says more than a problem would: readiness names the parts.
-    if !is_problem && status.is_server_error() {
-        return response;
-    }
+    status.is_client_error() || (status.is_server_error() && is_problem(response))
+}
+
+fn is_problem(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON)
+}
+
+/// RFC 9457 3.1.5: `instance` is the path that was asked.
+pub(super) async fn refusal(path: &str, response: Response) -> Response {
+    let (status, is_problem) = (response.status(), is_problem(&response));
     let (mut head, body) = response.into_parts();
     let said = if is_problem { to_bytes(body, MOST).await.ok() } else { None };
     let mut problem = said
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         .filter(Value::is_object)
         .unwrap_or_else(|| bare(status).into_json());
-    problem["instance"] = instance(uri.path()).into();
+    problem["instance"] = instance(path).into();
     // Always there, so that a program need not ask: the places in the body that are wrong, or none.
     if status.is_client_error() && problem["errors"].is_null() {
         problem["errors"] = Value::Array(Vec::new());

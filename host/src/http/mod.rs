@@ -118,16 +118,23 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/health/ready", get(health::ready))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
         .method_not_allowed_fallback(other_method)
-        .layer(middleware::from_fn(query::refuse_unknown))
         .layer(RequestBodyTimeoutLayer::new(SLOW_BODY))
-        .layer(middleware::from_fn(common_headers))
+        .layer(middleware::from_fn(around))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(complete::refusals))
         .with_state(State(Arc::new(rooms)))
 }
 
-async fn common_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+/// What holds for all routes, in one layer, since each costs every request something: no unknown parameters, refusals that
+/// say all that a refusal says, and the common headers.
+async fn around(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    let mut response = match query::unknown(&request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    if complete::is_refusal(&response) {
+        response = complete::refusal(uri.path(), response).await;
+    }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
