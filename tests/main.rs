@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod arrows;
 mod auth;
 mod author;
@@ -19,20 +20,26 @@ mod door;
 mod email;
 mod embedded;
 mod engine;
+mod events;
 mod expectations;
 mod failover;
 mod failpoints;
 mod idle;
+mod inbound;
 mod job_types;
+mod keys;
 mod languages;
 mod limits;
 mod line;
 mod messages;
+mod metrics;
 mod operate;
 mod outage;
 mod peers;
+mod pgboss;
 mod pgbouncer;
 mod plugins;
+mod pressure;
 mod promises;
 mod queue;
 mod rate_limits;

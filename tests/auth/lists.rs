@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 use crate::support::{Client, Db, Host, HostOptions, token};
 
 /// Lists, and what their entries stand under and are named by.
-const LISTS: [(&str, &str, &str); 9] = [
+const LISTS: [(&str, &str, &str); 11] = [
     ("/jobs", "items", "id"),
     ("/effects", "items", "seq"),
     ("/audit", "items", "id"),
     ("/revocations", "items", "jti"),
     ("/webhook-endpoints", "items", "id"),
+    ("/alerts", "items", "id"),
+    ("/keys", "items", "id"),
     ("/queues", "queues", "name"),
     ("/limits", "limits", "scope"),
     ("/rate-limits", "rateLimits", "bucket"),
@@ -56,7 +58,7 @@ async fn lists_are_paged_whole_and_what_their_queries_do_not_know_is_refused() {
         let whole: Vec<_> = whole.body[under].as_array().unwrap().iter().map(|entry| entry[name].to_string()).collect();
         assert_eq!(paged(&admin, path, under, name).await, whole, "{path}");
         assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), whole.len(), "{path}");
-        if path != "/effects" && path != "/webhook-endpoints" {
+        if !["/effects", "/webhook-endpoints", "/alerts", "/keys"].contains(&path) {
             assert!(whole.len() > 2, "{path}: {whole:?}");
         }
         for (query, parameter) in [
@@ -84,7 +86,7 @@ async fn lists_are_paged_whole_and_what_their_queries_do_not_know_is_refused() {
     }
     // A cursor is of its own list.
     let cursor = admin.get("/audit?limit=1").await.body["nextCursor"].as_str().unwrap().to_owned();
-    for path in ["/revocations", "/effects", "/queues", "/jobs"] {
+    for path in ["/revocations", "/effects", "/queues", "/jobs", "/alerts", "/keys"] {
         assert_eq!(admin.get(&format!("{path}?cursor={cursor}")).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
 
@@ -145,6 +147,10 @@ async fn each_route_answers_head_and_options_and_refuses_other_methods_and_param
         ("/cache/flush".to_owned(), &["POST"]),
         ("/plugins".to_owned(), &["GET", "HEAD", "POST"]),
         ("/webhook-endpoints".to_owned(), &["GET", "HEAD", "POST"]),
+        ("/rate-limits".to_owned(), &["GET", "HEAD"]),
+        ("/alerts".to_owned(), &["GET", "HEAD"]),
+        ("/keys".to_owned(), &["GET", "HEAD", "POST"]),
+        ("/metrics".to_owned(), &["GET", "HEAD"]),
         ("/health/live".to_owned(), &["GET", "HEAD"]),
     ] {
         let options = admin.request(Method::OPTIONS, &path).send().await.unwrap();

@@ -12,7 +12,7 @@ async fn ask(host: &Host, path: &str, authorization: Option<&str>) -> Answer {
     read(request.send().await.unwrap()).await
 }
 
-const OPTIONAL: [&str; 3] = ["/health", "/health/ready", "/cache/stats"];
+const OPTIONAL: [&str; 4] = ["/health", "/health/ready", "/cache/stats", "/metrics"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_strangers_may_ask_a_bad_token_is_as_good_as_none_and_the_answer_says_so() {

@@ -1,11 +1,13 @@
 //! Who may come in.
 //!
 //! Owns: verifying a JWT into a [`Caller`], the keys of issuers (also those that change without us), the tokens that are
-//! revoked, and minting one for `usher token mint`.
-//! Refuses: default secrets, algorithms that a token names for itself, keys that a token brings along.
-//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose; no request asks the
-//! database who it is.
-//! Tables: revocations, revocation_news.
+//! revoked, and minting one for `usher token mint`; verifying a service's signed request into a caller, the keys for that, and
+//! the nonces that were seen.
+//! Refuses: default secrets, algorithms that a token or a signature names for itself, keys that a token brings along, a signed
+//! request that comes again.
+//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose; no request with a token
+//! asks the database who it is.
+//! Tables: revocations, revocation_news, service_keys, key_news, nonces.
 
 mod jwks;
 mod keys;
@@ -13,13 +15,17 @@ mod mint;
 mod revoke;
 mod revoked;
 mod seen;
+pub mod service;
 pub mod store;
 mod verify;
+
+use std::sync::Arc;
 
 pub(crate) use self::verify::{is_jti, is_tenant};
 pub use self::{
     mint::{MintClaims, mint},
     revoke::{AuthStats, CacheStats, RevokeError},
+    service::{Scope, ServiceError, ServiceKeys},
     verify::{KeySet, Verifier},
 };
 
@@ -34,6 +40,8 @@ pub struct Caller {
     /// The user or service, for the record.
     pub subject: String,
     pub role: Role,
+    /// Of a service that signed its request: what its key may do. A token has none.
+    pub scope: Option<Arc<Scope>>,
 }
 
 /// An unknown role is a plain user.
@@ -42,6 +50,8 @@ pub enum Role {
     Admin,
     VenueAdmin,
     User,
+    /// A key's only: submits for the tenants and job types of its scope, and reads.
+    Service,
 }
 
 impl Role {

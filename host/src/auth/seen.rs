@@ -59,7 +59,7 @@ mod tests {
     use crate::auth::Role;
 
     fn known(from: u64, until: u64) -> Known {
-        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User };
+        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User, scope: None };
         Known { caller, issuer: 0, jti: None, from, until }
     }
 

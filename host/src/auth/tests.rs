@@ -52,7 +52,8 @@ fn sign(algorithm: jsonwebtoken::Algorithm, claims: &Value, key: &EncodingKey) -
 
 #[test]
 fn each_algorithm_lets_its_own_key_in() {
-    let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin };
+    let caller =
+        Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin, scope: None };
     let cases = [
         (hs(), jsonwebtoken::Algorithm::HS256, hs_key()),
         (

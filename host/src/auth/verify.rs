@@ -364,7 +364,7 @@ fn caller(claims: Claims) -> Result<Caller, AuthError> {
         Some(tenant) if !is_tenant(tenant) => return Err(AuthError::BadClaim("tenantId")),
         _ => {}
     }
-    Ok(Caller { tenant: claims.tenant_id, subject, role })
+    Ok(Caller { tenant: claims.tenant_id, subject, role, scope: None })
 }
 
 /// 1 to 128 characters, none of control.

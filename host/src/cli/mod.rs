@@ -7,11 +7,14 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 
+mod alerts;
 mod author;
 mod client;
 mod config;
 mod effects;
+mod import;
 mod jobs;
+mod keys;
 mod plugin;
 mod releases;
 mod serve;
@@ -51,6 +54,9 @@ enum Command {
     /// Tokens for callers: mint, revoke.
     #[command(subcommand)]
     Token(token::Command),
+    /// Keys of services that sign their requests: create, list, rotate, revoke.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Plugins: new, build, test, run, dev; check, pack, verify; publish, activate, roll back, retire.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -60,6 +66,12 @@ enum Command {
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Take over what another queue holds: pg-boss.
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Alerts: list, acknowledge, resolve, silence.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -123,9 +135,12 @@ pub fn main() -> ExitCode {
         Command::Migrate(common) => migrate(&common),
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Keys(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
+        Command::Import(command) => command.run(),
+        Command::Alerts(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

@@ -86,7 +86,7 @@ pub(super) struct Door {
     token_file: Option<PathBuf>,
     /// Print the host's answer as JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// How long a change may take to reach all nodes before the command gives up looking.
@@ -163,7 +163,7 @@ impl Command {
 }
 
 impl Door {
-    pub fn open(&self) -> Result<Host, Failure> {
+    pub(super) fn open(&self) -> Result<Host, Failure> {
         let said = self.host.clone().or_else(|| std::env::var("USHER_HOST").ok());
         let said = said.ok_or_else(|| Failure::Usage("which host? Say --host URL, or set USHER_HOST".to_owned()))?;
         let token = match &self.token_file {

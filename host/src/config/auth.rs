@@ -4,7 +4,7 @@ use rsa::{RsaPublicKey, pkcs1::DecodeRsaPublicKey, pkcs8::DecodePublicKey, trait
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Secret, validate::is_loopback};
+use super::{Secret, Services, validate::is_loopback};
 
 /// RSA keys with fewer bits can be broken, and those with more cost too much to check.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
@@ -16,6 +16,7 @@ pub struct Auth {
     pub issuers: Vec<Issuer>,
     /// Of routes that strangers may ask, too.
     pub optional: OptionalAuth,
+    pub services: Services,
 }
 
 /// What a bad token is on a route that asks for none.

@@ -21,9 +21,11 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     if names.len() < config.auth.issuers.len() {
         out.push("auth.issuers: two issuers share a name".to_owned());
     }
+    config.auth.services.findings(&mut out);
     queues(config, &mut out);
     tenants(config, &mut out);
     rate_limits(config, &mut out);
+    config.pressure.findings(config.queues.0.keys(), &mut out);
     for (name, profile) in &config.email.profiles {
         profile.findings(&format!("email.profiles.{name}"), &mut out);
     }
@@ -39,6 +41,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         upstream.findings(&format!("upstreams.{name}"), is_named, &mut out);
     }
     stripe(&config.stripe, &mut out);
+    config.stripe.inbound_findings(&mut out);
     solana::findings(&config.solana, &mut out);
     let quarantine = config.plugins.quarantine;
     if quarantine.bad > quarantine.of || quarantine.of > 1_000 {
@@ -51,7 +54,8 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
     webhooks(&config.webhooks, &mut out);
-    config.alerts.findings(&config.email, &mut out);
+    config.events.findings(&mut out);
+    config.alerts.findings(&config.email, &config.queues, &mut out);
     bounds(config, &mut out);
     out
 }

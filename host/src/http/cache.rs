@@ -78,13 +78,16 @@ pub(super) async fn flush(
                 state.verifier.flush();
                 Ok(())
             }
-            Flush::Config => match state.limiter.refresh().await {
-                Ok(()) => state.verifier.refresh(&state.pool).await,
-                Err(error) => Err(error),
-            },
+            Flush::Config => read_config(&state).await,
         };
         done.map_err(|error| Problem::database(&error))?;
     }
     let names: Vec<_> = wanted.iter().map(|cache| cache.as_str()).collect();
     Ok(Json(json!({ "flushed": names })))
+}
+
+async fn read_config(state: &State) -> sqlx::Result<()> {
+    state.limiter.refresh().await?;
+    state.verifier.refresh(&state.pool).await?;
+    state.services.refresh().await
 }

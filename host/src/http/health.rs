@@ -8,10 +8,14 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
+use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use super::{State, caller::OptionalCaller};
-use crate::{auth::Verifier, db::Pool};
+use crate::{
+    auth::Verifier,
+    db::{self, Pool},
+};
 
 /// Longer than this is no answer.
 const PROBE: Duration = Duration::from_secs(1);
@@ -42,14 +46,16 @@ pub enum Status {
 impl Health {
     async fn look(&self, verifier: &Verifier) -> (Status, BTreeMap<String, Part>) {
         let mut parts = self.parts.borrow().clone();
-        let asked = async {
-            sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()").fetch_one(&mut *self.pool.read().await?).await
-        };
+        parts.insert("pool".to_owned(), self.connections());
+        let asked = async { seen(&mut *self.pool.read().await?).await };
         let down = |detail: &str| Part { status: Status::Down, detail: Some(detail.to_owned()) };
         let database = match tokio::time::timeout(PROBE, asked).await {
-            Ok(Ok(false)) => Part { status: Status::Ok, detail: None },
-            // In the midst of a failover the way may lead there too early.
-            Ok(Ok(true)) => down("is a standby, which takes nothing"),
+            Ok(Ok(seen)) => {
+                parts.insert("schema".to_owned(), seen.schema());
+                parts.extend(seen.paused.iter().map(|name| (format!("provider.{name}"), degraded("is paused"))));
+                // In the midst of a failover the way may lead there too early.
+                if seen.is_standby { down("is a standby, which takes nothing") } else { OK }
+            }
             Ok(Err(_)) | Err(_) => down("does not answer"),
         };
         parts.insert("database".to_owned(), database);
@@ -60,6 +66,54 @@ impl Health {
         let worst = parts.values().map(|part| part.status).max().unwrap_or(Status::Ok);
         (worst, parts)
     }
+
+    fn connections(&self) -> Part {
+        let load = self.pool.load();
+        if load.is_exhausted() {
+            return degraded(&format!(
+                "all {} connections are in use, and {} tasks wait for one",
+                load.most, load.waiting
+            ));
+        }
+        OK
+    }
+}
+
+/// What the database says of itself, and what is paused in it, in one look.
+struct Seen {
+    is_standby: bool,
+    newest_migration: i64,
+    /// Providers that are paused for everybody.
+    paused: Vec<String>,
+}
+
+impl Seen {
+    fn schema(&self) -> Part {
+        let ours = db::newest_migration();
+        if self.newest_migration > ours {
+            return degraded(&format!(
+                "a newer Usher has migrated the database to {}, and this one knows {ours}: update it",
+                self.newest_migration
+            ));
+        }
+        OK
+    }
+}
+
+async fn seen(db: &mut PgConnection) -> sqlx::Result<Seen> {
+    let (is_standby, newest_migration, paused): (bool, i64, Vec<String>) = sqlx::query_as(
+        "SELECT pg_is_in_recovery(), (SELECT coalesce(max(version), 0) FROM _sqlx_migrations), \
+         ARRAY(SELECT provider FROM provider_pauses WHERE tenant = '' ORDER BY provider)",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Seen { is_standby, newest_migration, paused })
+}
+
+const OK: Part = Part { status: Status::Ok, detail: None };
+
+fn degraded(detail: &str) -> Part {
+    Part { status: Status::Degraded, detail: Some(detail.to_owned()) }
 }
 
 /// `GET /health/live`: this process runs. Never asks the database: a restart would not help it.

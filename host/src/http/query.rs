@@ -14,13 +14,12 @@ use super::problem::Problem;
 pub(super) const MOST: i64 = 200;
 
 /// Routes that read their query, and refuse what they do not know of it. All others have none.
-const WITH_QUERY: [&str; 21] = [
+const WITH_QUERY: [&str; 20] = [
     "GET /alerts",
     "GET /audit",
     "GET /effects",
     "GET /events",
     "GET /jobs",
-    "GET /jobs/{id}",
     "GET /jobs/{id}/events",
     "GET /keys",
     "GET /limits",

@@ -53,7 +53,7 @@ async fn look(state: &State, caller: &Caller) -> Result<Seen, Problem> {
     let paused = store::paused(&mut db).await.map_err(|e| Problem::database(&e))?;
     let counts = match caller.role {
         Role::Admin => Some(store::counts(&mut db).await.map_err(|e| Problem::database(&e))?),
-        Role::VenueAdmin | Role::User => None,
+        Role::VenueAdmin | Role::User | Role::Service => None,
     };
     Ok(Seen { paused, counts })
 }

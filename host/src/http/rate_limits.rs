@@ -18,7 +18,8 @@ use crate::{
     config::{MOST, Rate, RateLimit, check_bucket},
 };
 
-/// `GET /rate-limits?limit=&cursor=`: how often providers are called, and what is held or waited for; of tenants, the caller's own.
+/// `GET /rate-limits?limit=&cursor=`: how often providers are called and jobs are submitted, and what is held or waited for;
+/// of tenants, the caller's own.
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -63,7 +64,7 @@ pub(super) async fn set(
     if let Some((field, message)) = limit.as_ref().and_then(RateLimit::finding) {
         return Err(Problem::field(&format!("/{field}"), message));
     }
-    let now = state.limiter.set(&bucket, limit, &caller.subject).await.map_err(|e| Problem::database(&e))?;
+    let now = state.operator.set_rate_limit(&state.limiter, &bucket, limit, &caller.subject).await?;
     let (now, source) = now.unzip();
     Ok(Json(json!({
         "bucket": bucket,

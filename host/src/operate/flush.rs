@@ -10,7 +10,7 @@ pub enum Flush {
     Schemas,
     /// Keys of issuers, and the tokens that were good by them.
     Jwks,
-    /// What was set at run time: rate limits, revoked tokens.
+    /// What was set at run time: rate limits, revoked tokens, keys of services.
     Config,
 }
 

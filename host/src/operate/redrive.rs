@@ -53,6 +53,12 @@ impl Operator {
         by: &str,
     ) -> Result<Vec<Ready>, OperateError> {
         let Some(job) = store::lock_finished(db, id, tenant).await? else {
+            if tenant.is_none()
+                && again.release.is_none()
+                && let Some(ready) = self.run_parked(db, id, by).await?
+            {
+                return Ok(ready);
+            }
             return Err(match store::get(db, id, tenant).await? {
                 Some(job) if job.state == "dead" => OperateError::conflict(
                     "unknown-outcome",

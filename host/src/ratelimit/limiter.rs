@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,11 +10,17 @@ use super::{
     Bucket, Pass,
     ask::{self, Ask, Verdict},
     book::Book,
+    entry,
     pots::Pots,
     store,
     terms::Terms,
 };
-use crate::{clock::Boottime, config::RateLimits, db::Pool, ids::EffectId};
+use crate::{
+    clock::Boottime,
+    config::{RateLimit, RateLimits},
+    db::Pool,
+    ids::EffectId,
+};
 
 /// Calls that wait for this node's statement; those beyond wait for a place here.
 const WAITING: usize = 4_096;
@@ -29,6 +36,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Limiter {
     pub(super) shared: Arc<Shared>,
     asks: mpsc::Sender<Ask>,
+    pub(super) entries: mpsc::Sender<entry::Ask>,
 }
 
 pub(super) struct Shared {
@@ -42,6 +50,8 @@ pub(super) struct State {
     pub book: Book,
     pub pots: Pots,
     pub counts: Counts,
+    /// Of buckets of submits.
+    pub rooms: entry::Rooms,
 }
 
 /// How often what is here was enough.
@@ -73,11 +83,13 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default(), counts: Counts::default() };
+        let state = State::new(config.buckets.clone());
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
-        Self { shared, asks }
+        let (entries, entering) = mpsc::channel(WAITING);
+        tokio::spawn(entry::run(Arc::clone(&shared), entering));
+        Self { shared, asks, entries }
     }
 
     /// Whether this call may be made: by all of its buckets, or it takes from none. A wait within `patience` is waited
@@ -184,6 +196,9 @@ impl Shared {
         let news = store::news(&mut db).await?;
         drop(db);
         let mut state = self.state();
+        if news.version != state.book.version() {
+            state.rooms.clear();
+        }
         state.book.learn(news, Boottime::now());
         state.counts.read += 1;
         Ok(())
@@ -191,6 +206,15 @@ impl Shared {
 }
 
 impl State {
+    pub fn new(configured: BTreeMap<String, RateLimit>) -> Self {
+        Self {
+            book: Book::new(configured),
+            pots: Pots::default(),
+            counts: Counts::default(),
+            rooms: entry::Rooms::default(),
+        }
+    }
+
     fn need(&mut self, effect: EffectId, buckets: &[Bucket], now: Boottime) -> Need {
         let mut limited: Vec<(Bucket, Terms)> = Vec::new();
         for bucket in buckets {
@@ -208,7 +232,7 @@ impl State {
         self.counts.looked_up += buckets.len() as u64;
         let (mut missing, mut taken) = (Vec::new(), Vec::new());
         for (bucket, terms) in limited {
-            match self.pots.take(&bucket, now).filter(|_| !is_any_held) {
+            match self.pots.take(&bucket, 1, now).filter(|_| !is_any_held) {
                 Some(until) => taken.push(Token { bucket, terms, until }),
                 None => missing.push((bucket, terms)),
             }
@@ -219,7 +243,7 @@ impl State {
     }
 
     fn give_back(&mut self, tokens: &[Token]) {
-        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, token.until));
+        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, 1, token.until));
     }
 
     /// For how long any of them is held.
@@ -243,12 +267,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::RateLimit;
 
     fn state(limited: &[&str]) -> State {
         let limit = RateLimit { rate: "100/s".parse().expect("a rate"), burst: None };
         let configured = limited.iter().map(|name| ((*name).to_owned(), limit)).collect();
-        State { book: Book::new(configured), pots: Pots::default(), counts: Counts::default() }
+        State::new(configured)
     }
 
     fn effect(n: u128) -> EffectId {

@@ -5,10 +5,12 @@ use std::{
 
 use sqlx::postgres::PgListener;
 
-use super::{Scheduler, store};
+use super::{Scheduler, events, store, waits};
 use crate::{
-    auth,
+    auth::{self, service},
     operate::{CANCEL, FLUSH, REDRIVE, RESUME},
+    outbox,
+    queue::{ENDED, WAITED},
     ratelimit,
 };
 
@@ -28,8 +30,9 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
-            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
-            listener.listen_all([auth::REVOKED, FLUSH]).await?;
+            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, FLUSH]).await?;
+            listener.listen_all([ratelimit::NEWS, auth::REVOKED, service::NEWS]).await?;
+            listener.listen_all([WAITED, ENDED, outbox::NEWS, outbox::LISTENS, outbox::TOLD]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -41,6 +44,11 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     ratelimit::NEWS => s.rates_changed.notify_one(),
                     auth::REVOKED => s.revocations_changed.notify_one(),
                     FLUSH => flush(&s, note.payload()),
+                    service::NEWS => s.keys_changed.notify_one(),
+                    channel @ (outbox::NEWS | outbox::LISTENS | outbox::TOLD) => {
+                        events::hear(&s, channel, note.payload());
+                    }
+                    channel @ (WAITED | ENDED) => waits::hear(&s, channel, note.payload()),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}
@@ -121,8 +129,22 @@ fn flush(s: &Scheduler, said: &str) {
             "config" => {
                 s.rates_changed.notify_one();
                 s.revocations_changed.notify_one();
+                s.keys_changed.notify_one();
             }
             _ => {}
+        }
+    }
+}
+
+/// Reads the keys of services whenever they may have changed. What fails, the next beat makes good.
+pub(super) async fn refresh_keys(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.keys_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.services.refresh().await {
+            tracing::warn!(error = %error, "the keys of services could not be brought up to date");
         }
     }
 }

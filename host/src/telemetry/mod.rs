@@ -1,14 +1,16 @@
-//! Logs.
+//! Logs and metrics.
 //!
-//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say. And how often
-//! caches have what they are asked for.
+//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say. How often caches
+//! have what they are asked for. The names, labels and text of the metrics; the rooms count.
 //! Refuses: the debug lines of libraries that see secrets (passwords in SQL, mail, TLS), unless the filter names them.
-//! Invariant: no log line holds a payload, a secret or an address; an event is one line, its control characters escaped.
+//! Invariant: no log line holds a payload, a secret or an address; an event is one line, its control characters escaped; no
+//! label is of more than a small set.
 //! Tables: none.
 
 mod escape;
 mod guests;
 mod hits;
+pub mod metrics;
 
 use std::path::Path;
 
