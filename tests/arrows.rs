@@ -8,8 +8,8 @@ use std::{
 
 /// From the ground up. A room uses rooms of lower levels only.
 const LEVELS: [&[&str]; 6] = [
-    &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle"],
-    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "audit", "webhooks"],
+    &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle", "audit"],
+    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "webhooks"],
     &["submit", "effects"],
     &["runtime", "operate", "inbound", "import"],
     &["http", "worker", "scheduler", "delivery"],

@@ -7,6 +7,7 @@ mod support;
 
 mod alerts;
 mod arrows;
+mod auth;
 mod author;
 mod batch;
 mod cards;

@@ -119,6 +119,8 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
     read_imported(&host.submitter, &pool).await.context("the types with imported keys could not be read")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
+    host.verifier.refresh(&pool).await.context("the revoked tokens could not be read")?;
+    host.verifier.start(&host.lifecycle);
     host.services.refresh().await.context("the keys of services could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
@@ -149,7 +151,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let pressure = Pressure::new(&config.pressure);
     tokio::spawn(pressure.clone().watch(host.lifecycle.clone()));
     let router = http::router(http::Rooms {
-        verifier: Arc::new(Verifier::new(&config.auth)?),
+        verifier: Arc::clone(&host.verifier),
         services: host.services.clone(),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
@@ -239,6 +241,7 @@ struct Host {
     submitter: Submitter,
     operator: Operator,
     limiter: Limiter,
+    verifier: Arc<Verifier>,
     services: ServiceKeys,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
@@ -261,6 +264,7 @@ impl Host {
 
         let lanes = Lanes::new(config.tenants.weights());
         let limiter = Limiter::start(pool, &config.rate_limits);
+        let verifier = Arc::new(Verifier::new(&config.auth)?);
         let services = ServiceKeys::start(pool, &config.auth.services);
         let smtp = Arc::new(Smtp::new(&config.email)?);
         let targets = Targets::new(&config.upstreams)?;
@@ -324,6 +328,8 @@ impl Host {
             releases_changed: Arc::new(Notify::new()),
             releases_wanted: Arc::new(Notify::new()),
             rates_changed: Arc::new(Notify::new()),
+            verifier: Arc::clone(&verifier),
+            revocations_changed: Arc::new(Notify::new()),
             keys_changed: Arc::new(Notify::new()),
         });
         let published = webhooks::Bell::default();
@@ -355,6 +361,7 @@ impl Host {
             submitter,
             operator,
             limiter,
+            verifier,
             services,
             smtp,
             scheduler,

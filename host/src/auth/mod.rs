@@ -1,25 +1,36 @@
 //! Who may come in.
 //!
-//! Owns: verifying a JWT into a [`Caller`], and minting one for `usher token mint`; verifying a service's signed request into
-//! one, the keys for that, and the nonces that were seen.
+//! Owns: verifying a JWT into a [`Caller`], the keys of issuers (also those that change without us), the tokens that are
+//! revoked, and minting one for `usher token mint`; verifying a service's signed request into a caller, the keys for that, and
+//! the nonces that were seen.
 //! Refuses: default secrets, algorithms that a token or a signature names for itself, keys that a token brings along, a signed
 //! request that comes again.
-//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose.
-//! Tables: service_keys, key_news, nonces.
+//! Invariant: a `Caller` exists only after a signature was checked with a key whose algorithm we chose; no request with a token
+//! asks the database who it is.
+//! Tables: revocations, revocation_news, service_keys, key_news, nonces.
 
+mod jwks;
+mod keys;
 mod mint;
+mod revoke;
+mod revoked;
 mod seen;
 pub mod service;
+pub mod store;
 mod verify;
 
 use std::sync::Arc;
 
-pub(crate) use self::verify::is_tenant;
+pub(crate) use self::verify::{is_jti, is_tenant};
 pub use self::{
     mint::{MintClaims, mint},
+    revoke::{AuthStats, CacheStats, RevokeError},
     service::{Scope, ServiceError, ServiceKeys},
-    verify::Verifier,
+    verify::{KeySet, Verifier},
 };
+
+/// Channel: a token was revoked.
+pub const REVOKED: &str = "usher_revoked";
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +85,10 @@ pub enum AuthError {
     Elsewhere,
     #[error("the claim {0} is not usable")]
     BadClaim(&'static str),
+    #[error("the token demands extensions that nobody here knows (crit)")]
+    Critical,
+    #[error("the token is revoked")]
+    Revoked,
     #[error("issuer \"{0}\": the key is not usable for its algorithm")]
     Key(String),
     #[error("issuer \"{0}\" cannot sign: only HS256 secrets can mint tokens")]

@@ -21,7 +21,7 @@ fn key_file(name: &str) -> PathBuf {
 fn issuer(algorithm: Algorithm, file: &str) -> Issuer {
     let secret = Some(Secret::from_file(&key_file(file)).expect("a test key"));
     let (secret, public_key) = if algorithm == Algorithm::HS256 { (secret, None) } else { (None, secret) };
-    Issuer { name: "test".to_owned(), algorithm, secret, public_key, kid: None, iss: None, aud: None }
+    Issuer { name: "test".to_owned(), algorithm, secret, public_key, jwks: None, kid: None, iss: None, aud: None }
 }
 
 /// The HS256 secret of these tests is the README's text.

@@ -51,7 +51,7 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
-    /// Tokens for callers.
+    /// Tokens for callers: mint, revoke.
     #[command(subcommand)]
     Token(token::Command),
     /// Keys of services that sign their requests: create, list, rotate, revoke.

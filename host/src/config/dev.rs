@@ -41,6 +41,7 @@ fn dev_issuer(data_dir: &Path) -> Result<Issuer, String> {
         algorithm: Algorithm::HS256,
         secret: Some(dev_secret(&data_dir.join("dev-secret"))?),
         public_key: None,
+        jwks: None,
         kid: None,
         iss: None,
         aud: None,

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use self::rate_limits::PROVIDERS;
 pub use self::{
     alerts::{AlertMail, AlertRule, Alerts, LONGEST_SILENCE, Rule, RuleKind, Severity, Unit},
-    auth::{Algorithm, Auth, Issuer},
+    auth::{Algorithm, Auth, Issuer, Jwks, OptionalAuth, RSA_BITS},
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},
     dev::DEV_ISSUER,

@@ -1,6 +1,7 @@
 use axum::{
     extract::FromRequestParts,
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 
 use super::{State, problem::Problem};
@@ -11,21 +12,71 @@ impl FromRequestParts<State> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        // A service signed the request; `signed` has checked it.
-        if let Some(caller) = parts.extensions.get::<Self>() {
-            return Ok(caller.clone());
-        }
-        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(AuthError::Missing.into()) };
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or(AuthError::Missing)?;
-        Ok(state.verifier.verify(token)?)
+        identify(parts, state).await
     }
+}
+
+/// Who asks where strangers may ask, too.
+pub(super) struct OptionalCaller(Result<Caller, Stranger>);
+
+/// Why nobody is known.
+enum Stranger {
+    /// There was nothing to be known by.
+    Anonymous,
+    /// There was, and it was no good.
+    Invalid,
+}
+
+/// Tells who the answer is for.
+const AUTHENTICATION: &str = "usher-authentication";
+
+impl FromRequestParts<State> for OptionalCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        if !["authorization", "signature", "signature-input"].iter().any(|name| parts.headers.contains_key(*name)) {
+            return Ok(Self(Err(Stranger::Anonymous)));
+        }
+        match identify(parts, state).await {
+            Ok(caller) => Ok(Self(Ok(caller))),
+            Err(problem) if state.verifier.is_strict() => Err(problem),
+            Err(_) => Ok(Self(Err(Stranger::Invalid))),
+        }
+    }
+}
+
+impl OptionalCaller {
+    /// `None`: a stranger.
+    pub fn known(&self) -> Option<&Caller> {
+        self.0.as_ref().ok()
+    }
+
+    /// The answer, with a header that says for whom it is: less is in it for a stranger, who may not know to be one.
+    pub fn tell(&self, answer: impl IntoResponse) -> Response {
+        let who = match self.0 {
+            Ok(_) => "caller",
+            Err(Stranger::Anonymous) => "anonymous",
+            Err(Stranger::Invalid) => "invalid",
+        };
+        ([(HeaderName::from_static(AUTHENTICATION), HeaderValue::from_static(who))], answer).into_response()
+    }
+}
+
+async fn identify(parts: &Parts, state: &State) -> Result<Caller, Problem> {
+    // A service signed the request; `signed` has checked it.
+    if let Some(caller) = parts.extensions.get::<Caller>() {
+        return Ok(caller.clone());
+    }
+    let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(AuthError::Missing.into()) };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or(AuthError::Missing)?;
+    Ok(state.verifier.admit(token).await?)
 }
 
 /// Only admins.

@@ -1,13 +1,21 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use axum::{Json, extract::State as Shared, http::StatusCode, response::IntoResponse};
+use axum::{
+    Json,
+    extract::State as Shared,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio::sync::watch;
 
-use super::State;
-use crate::db::{self, Pool};
+use super::{State, caller::OptionalCaller};
+use crate::{
+    auth::Verifier,
+    db::{self, Pool},
+};
 
 /// Longer than this is no answer.
 const PROBE: Duration = Duration::from_secs(1);
@@ -36,7 +44,7 @@ pub enum Status {
 }
 
 impl Health {
-    async fn look(&self) -> (Status, BTreeMap<String, Part>) {
+    async fn look(&self, verifier: &Verifier) -> (Status, BTreeMap<String, Part>) {
         let mut parts = self.parts.borrow().clone();
         parts.insert("pool".to_owned(), self.connections());
         let asked = async { seen(&mut *self.pool.read().await?).await };
@@ -51,6 +59,10 @@ impl Health {
             Ok(Err(_)) | Err(_) => down("does not answer"),
         };
         parts.insert("database".to_owned(), database);
+        for set in verifier.sets() {
+            let status = if set.trouble.is_some() { Status::Degraded } else { Status::Ok };
+            parts.insert(format!("jwks.{}", set.issuer), Part { status, detail: set.trouble });
+        }
         let worst = parts.values().map(|part| part.status).max().unwrap_or(Status::Ok);
         (worst, parts)
     }
@@ -109,15 +121,22 @@ pub(super) async fn live() -> impl IntoResponse {
     Json(json!({ "status": "ok" }))
 }
 
-/// `GET /health/ready`: 503 where nothing can be taken; a degraded host still takes submits.
-pub(super) async fn ready(Shared(state): Shared<State>) -> impl IntoResponse {
-    let (status, parts) = state.health.look().await;
+/// `GET /health/ready`: 503 where nothing can be taken; a degraded host still takes submits. What is wrong with a part is
+/// for callers; a stranger hears that something is.
+pub(super) async fn ready(Shared(state): Shared<State>, caller: OptionalCaller) -> Response {
+    let (status, mut parts) = state.health.look(&state.verifier).await;
+    if caller.known().is_none() {
+        parts.values_mut().for_each(|part| part.detail = None);
+    }
     let code = if status == Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(json!({ "status": status, "parts": parts })))
+    caller.tell((code, Json(json!({ "status": status, "parts": parts }))))
 }
 
-/// `GET /health`: the same picture, always 200.
-pub(super) async fn overview(Shared(state): Shared<State>) -> impl IntoResponse {
-    let (status, parts) = state.health.look().await;
-    Json(json!({ "status": status, "version": env!("CARGO_PKG_VERSION"), "parts": parts }))
+/// `GET /health`: the same picture with the version, always 200; for a stranger nothing but how it is.
+pub(super) async fn overview(Shared(state): Shared<State>, caller: OptionalCaller) -> Response {
+    let (status, parts) = state.health.look(&state.verifier).await;
+    caller.tell(match caller.known() {
+        Some(_) => Json(json!({ "status": status, "version": env!("CARGO_PKG_VERSION"), "parts": parts })),
+        None => Json(json!({ "status": status })),
+    })
 }

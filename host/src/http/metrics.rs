@@ -9,11 +9,11 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State as Shared},
     http::header,
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use tokio::sync::Mutex;
 
-use super::{State, problem::Problem};
+use super::{State, caller::OptionalCaller, problem::Problem};
 use crate::{
     auth::Caller,
     config::{MetricsAuth, Queues},
@@ -92,15 +92,15 @@ async fn ages(pool: &Pool, queues: &Queues) -> sqlx::Result<BTreeMap<String, Dur
     Ok(ages)
 }
 
-/// `GET /metrics`.
+/// `GET /metrics`: the same for everybody, or for callers only.
 pub(super) async fn scrape(Shared(state): Shared<State>, request: Request) -> Result<Response, Problem> {
-    let scrapes = &state.scrapes;
+    let (scrapes, (mut parts, _)) = (&state.scrapes, request.into_parts());
     if scrapes.auth == MetricsAuth::Required {
-        let (mut parts, _) = request.into_parts();
         Caller::from_request_parts(&mut parts, &state).await?;
     }
+    let caller = OptionalCaller::from_request_parts(&mut parts, &state).await?;
     scrapes.look(&state.pool, &state.queues).await;
-    Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], scrapes.metrics.text()).into_response())
+    Ok(caller.tell(([(header::CONTENT_TYPE, TEXT_FORMAT)], scrapes.metrics.text())))
 }
 
 /// Counts every request, those that are refused or end in a panic too.

@@ -6,8 +6,11 @@
 //! Tables: none.
 
 mod alerts;
+mod audit;
 mod body;
+mod cache;
 mod caller;
+mod complete;
 mod effects;
 mod events;
 pub mod health;
@@ -18,22 +21,24 @@ mod limits;
 mod linger;
 pub mod metrics;
 mod plugins;
-pub mod pressure;
 mod prefer;
+pub mod pressure;
 mod problem;
 mod providers;
+mod query;
 mod queues;
 mod rate_limits;
-mod signed;
+mod revocations;
 pub mod server;
+mod signed;
 mod webhooks;
 
 use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::{Request, State as Shared},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
@@ -119,7 +124,10 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/providers", get(providers::list))
         .route("/providers/{name}/pause", post(providers::pause))
         .route("/providers/{name}/resume", post(providers::resume))
-        .route("/audit", get(providers::audit))
+        .route("/audit", get(audit::list))
+        .route("/cache/stats", get(cache::stats))
+        .route("/cache/flush", post(cache::flush))
+        .route("/revocations", get(revocations::list).post(revocations::create))
         .route("/plugins", get(plugins::list).post(plugins::publish))
         .route("/plugins/{name}", get(plugins::one))
         .route("/plugins/{name}/releases", get(plugins::history))
@@ -144,30 +152,48 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This resource has no such method; see Allow.",
-            )
-        })
-        .layer(middleware::from_fn_with_state(state.clone(), signed::check))
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(state.clone(), enter))
         .layer(RequestBodyTimeoutLayer::new(pressure.body_timeout()))
         .layer(middleware::from_fn_with_state(pressure, pressure::guard))
         .layer(middleware::from_fn(linger::linger))
-        .layer(middleware::from_fn(common_headers))
+        .layer(middleware::from_fn(around))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(counted, metrics::count))
         .with_state(state)
 }
 
-async fn common_headers(request: Request, next: Next) -> Response {
+/// Before any handler, and only where there is room for the request: no unknown parameters, and who signed it. In one layer,
+/// since each costs every request something.
+async fn enter(state: Shared<State>, request: Request, next: Next) -> Result<Response, Problem> {
+    match query::unknown(&request) {
+        Some(problem) => Err(problem),
+        None => signed::check(state, request, next).await,
+    }
+}
+
+/// What holds for all answers, those of the layers inside too: refusals say all that a refusal says, and there are the common
+/// headers.
+async fn around(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
     let mut response = next.run(request).await;
+    if complete::is_refusal(&response) {
+        response = complete::refusal(uri.path(), response).await;
+    }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// OPTIONS is answered by what the router adds to both: Allow.
+async fn other_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = "This resource has no such method; see Allow.";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).into_response()
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {

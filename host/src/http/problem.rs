@@ -11,7 +11,11 @@ use crate::{
     webhooks::WebhookError,
 };
 
-/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
+/// The media type of problems.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug. The member `instance` is added to all on
+/// their way out.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -113,7 +117,7 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let (status, headers) = (self.status, std::mem::take(&mut self.headers));
         let mut response = (status, self.into_json().to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }
@@ -208,6 +212,7 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownType { given, known } => {
                 Self::new(UNPROCESSABLE, "unknown-job-type", format!("No plugin owns the job type \"{given}\"."))
                     .with("known", known)
+                    .with("errors", json!([{ "pointer": "/type", "message": format!("no plugin owns \"{given}\"") }]))
             }
             error @ SubmitError::Retiring { .. } => {
                 Self::new(StatusCode::CONFLICT, "job-type-retiring", format!("Nothing was written: {error}."))

@@ -39,6 +39,7 @@ fn issuer() -> Issuer {
         algorithm: Algorithm::HS256,
         secret: Some(secret),
         public_key: None,
+        jwks: None,
         kid: None,
         iss: None,
         aud: None,
@@ -225,6 +226,27 @@ async fn unknown_routes_methods_and_parameters_are_problems() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_its_path_and_options_are_answered_by_the_methods() {
+    let ask_for = |method: &str, path: &str| {
+        ask(Request::builder().method(method).uri(path).body(Body::empty()).expect("request"))
+    };
+    let (_, body) = problem(ask_for("GET", "/nothing/%1b?x=1").await).await;
+    assert_eq!((&body["instance"], &body["errors"]), (&json!("/nothing/%1b"), &json!([])));
+    let options = ask_for("OPTIONS", "/jobs").await;
+    assert_eq!(options.status(), StatusCode::NO_CONTENT);
+    assert!(options.headers()[header::ALLOW].to_str().expect("ascii").contains("POST"));
+    // A parameter of a route that has none, and one that is there twice.
+    for path in ["/health?deep=1", "/jobs?limit=5&limit=5"] {
+        let (status, body) = problem(ask_for("GET", path).await).await;
+        assert_eq!(
+            (status, &body["type"]),
+            (StatusCode::BAD_REQUEST, &json!("urn:usher:problem:invalid-query")),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn liveness_needs_no_database_and_readiness_does() {
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("request");
     assert_eq!(ask(get("/health/live")).await.status(), StatusCode::OK);
@@ -283,6 +305,13 @@ async fn who_signs_is_told_what_is_wrong_and_who_shows_a_token_too_is_refused() 
     let half = Request::get("/jobs").header(header::HOST, "h").header("signature", "a=:AAAA:");
     let (status, _) = problem(ask(half.body(Body::empty()).expect("request")).await).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+    // Where strangers may ask, a bad one is as good as none.
+    let stranger = Request::get("/health").header(header::HOST, "h").header("signature", "a=:AAAA:");
+    let response = ask(stranger.body(Body::empty()).expect("request")).await;
+    assert_eq!(
+        (response.status(), response.headers()["usher-authentication"].as_bytes()),
+        (StatusCode::OK, &b"invalid"[..])
+    );
 }
 
 #[tokio::test]

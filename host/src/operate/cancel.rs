@@ -58,13 +58,16 @@ impl Operator {
             let settled = store::settle(&mut tx, job.tier, &[&settlement]).await?;
             if without_journal {
                 alerts::resolve(&mut tx, "unknown-outcome", &format!("job/{id}")).await?;
-                audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), json!({})).await?;
             }
+            let detail = json!({ "outcome": "cancelled" });
+            audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
             tx.commit().await?;
             self.bell.settled(&settled);
             return Ok(Cancelled::Done);
         }
         let ready = store::request_cancel(&mut tx, job.tier, id).await?;
+        let detail = json!({ "outcome": "requested" });
+        audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
         notify(&mut tx, CANCEL, &id.to_string()).await?;
         tx.commit().await?;
         self.bell.ready(&ready.into_iter().collect::<Vec<_>>());

@@ -11,6 +11,7 @@ mod alerts;
 mod bulk;
 mod cancel;
 mod effects;
+mod flush;
 mod keys;
 mod limits;
 mod moved;
@@ -26,6 +27,7 @@ pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
     effects::Resolution,
+    flush::Flush,
     keys::RotatedKey,
     queues::Cleared,
     releases::{Asked, Changed, Target},
@@ -43,6 +45,9 @@ use crate::{
 pub const CANCEL: &str = "usher_cancel";
 /// Channel: the name of a queue that goes on.
 pub const RESUME: &str = "usher_resume";
+
+/// Channel: "NODE CACHE …", what that node was told to forget.
+pub const FLUSH: &str = "usher_flush";
 
 /// Channel: a bulk redrive begins.
 pub const REDRIVE: &str = "usher_redrive";

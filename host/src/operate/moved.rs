@@ -4,14 +4,14 @@ use sqlx::PgConnection;
 
 use super::{OperateError, Operator};
 use crate::{
-    alerts, audit,
+    alerts,
     ids::JobId,
     queue::{Ready, store},
 };
 
 impl Operator {
     /// A job that came over under way from another queue is parked, and no journal says how far it came. An admin who retries
-    /// it says that it did not happen: it runs. `None`: it is no such job.
+    /// it says that it did not happen: it runs. `None`: it is no such job. The caller writes down who said so.
     pub(super) async fn run_parked(
         &self,
         db: &mut PgConnection,
@@ -22,7 +22,6 @@ impl Operator {
         let Some(job) = parked else { return Ok(None) };
         let note = json!({ "kind": "resolved", "message": format!("it did not happen, says {by}"), "at": Utc::now() });
         let Some(ready) = store::unpark(db, job.tier, id, 1, &note).await? else { return Ok(None) };
-        audit::write(db, by, Some(&job.tenant), "job.retry", &format!("job/{id}"), json!({})).await?;
         alerts::resolve(db, "unknown-outcome", &format!("job/{id}")).await?;
         Ok(Some(ready))
     }

@@ -51,6 +51,11 @@ impl Book {
         &self.configured
     }
 
+    /// Limits that count.
+    pub fn len(&self) -> usize {
+        self.limits.len()
+    }
+
     pub fn limits_submits(&self) -> bool {
         self.limits_submits
     }

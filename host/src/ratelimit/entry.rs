@@ -264,12 +264,11 @@ fn seconds(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ratelimit::{book::Book, pots::Pots};
 
     fn state(rate: &str, burst: u32) -> State {
         let limit = RateLimit { rate: rate.parse().expect("a rate"), burst: Some(burst) };
         let configured = BTreeMap::from([("submit/tenant/*".to_owned(), limit)]);
-        State { book: Book::new(configured), pots: Pots::default(), rooms: Rooms::default() }
+        State::new(configured)
     }
 
     fn told(local: &Local) -> Option<Entry> {

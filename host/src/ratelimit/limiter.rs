@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,12 @@ use super::{
     store,
     terms::Terms,
 };
-use crate::{clock::Boottime, config::RateLimits, db::Pool, ids::EffectId};
+use crate::{
+    clock::Boottime,
+    config::{RateLimit, RateLimits},
+    db::Pool,
+    ids::EffectId,
+};
 
 /// Calls that wait for this node's statement; those beyond wait for a place here.
 const WAITING: usize = 4_096;
@@ -43,8 +49,20 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub book: Book,
     pub pots: Pots,
+    pub counts: Counts,
     /// Of buckets of submits.
     pub rooms: entry::Rooms,
+}
+
+/// How often what is here was enough.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Tokens that were here, and that had to be asked for.
+    taken: u64,
+    asked: u64,
+    /// Limits that were looked up, and readings of them all.
+    looked_up: u64,
+    read: u64,
 }
 
 /// What a call needs beyond what this node has.
@@ -65,8 +83,7 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state =
-            State { book: Book::new(config.buckets.clone()), pots: Pots::default(), rooms: entry::Rooms::default() };
+        let state = State::new(config.buckets.clone());
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
@@ -155,6 +172,14 @@ impl Limiter {
         self.shared.state().book.version()
     }
 
+    /// Of the tokens that this node has ahead, and of the limits as it knows them: how often they were here, how often the
+    /// database had to be asked, and how many there are.
+    pub fn stats(&self) -> ((u64, u64, usize), (u64, u64, usize)) {
+        let state = self.shared.state();
+        let counts = &state.counts;
+        ((counts.taken, counts.asked, state.pots.len()), (counts.looked_up, counts.read, state.book.len()))
+    }
+
     /// Reads the limits that were set at run time, and what is held.
     pub async fn refresh(&self) -> sqlx::Result<()> {
         self.shared.refresh().await
@@ -175,11 +200,21 @@ impl Shared {
             state.rooms.clear();
         }
         state.book.learn(news, Boottime::now());
+        state.counts.read += 1;
         Ok(())
     }
 }
 
 impl State {
+    pub fn new(configured: BTreeMap<String, RateLimit>) -> Self {
+        Self {
+            book: Book::new(configured),
+            pots: Pots::default(),
+            counts: Counts::default(),
+            rooms: entry::Rooms::default(),
+        }
+    }
+
     fn need(&mut self, effect: EffectId, buckets: &[Bucket], now: Boottime) -> Need {
         let mut limited: Vec<(Bucket, Terms)> = Vec::new();
         for bucket in buckets {
@@ -194,6 +229,7 @@ impl State {
         }
         let is_held = |(bucket, _): &(Bucket, Terms)| self.book.held(bucket, now).is_some();
         let is_any_held = limited.iter().any(is_held);
+        self.counts.looked_up += buckets.len() as u64;
         let (mut missing, mut taken) = (Vec::new(), Vec::new());
         for (bucket, terms) in limited {
             match self.pots.take(&bucket, 1, now).filter(|_| !is_any_held) {
@@ -201,6 +237,8 @@ impl State {
                 None => missing.push((bucket, terms)),
             }
         }
+        self.counts.taken += taken.len() as u64;
+        self.counts.asked += missing.len() as u64;
         if missing.is_empty() { Need::Nothing } else { Need::Ask { missing, taken } }
     }
 
@@ -229,12 +267,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::RateLimit;
 
     fn state(limited: &[&str]) -> State {
         let limit = RateLimit { rate: "100/s".parse().expect("a rate"), burst: None };
         let configured = limited.iter().map(|name| ((*name).to_owned(), limit)).collect();
-        State { book: Book::new(configured), pots: Pots::default(), rooms: entry::Rooms::default() }
+        State::new(configured)
     }
 
     fn effect(n: u128) -> EffectId {

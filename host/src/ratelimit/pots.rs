@@ -68,6 +68,11 @@ impl Pots {
         }
     }
 
+    /// Buckets that have tokens here, or had some lately.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn spill(&mut self, bucket: &Bucket) {
         self.0.remove(bucket);
     }

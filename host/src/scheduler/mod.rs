@@ -28,7 +28,7 @@ use tokio::{sync::Notify, task::JoinSet};
 
 pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
-    auth::ServiceKeys,
+    auth::{ServiceKeys, Verifier},
     config::{Alerts, Cluster, Queues},
     db::Pool,
     ids::NodeId,
@@ -71,6 +71,9 @@ pub struct Scheduler {
     pub releases_wanted: Arc<Notify>,
     /// Rings when rate limits may have changed, or a bucket may be held.
     pub rates_changed: Arc<Notify>,
+    pub verifier: Arc<Verifier>,
+    /// Rings when tokens may have been revoked.
+    pub revocations_changed: Arc<Notify>,
     /// Rings when a key of a service may have been made, rotated or revoked.
     pub keys_changed: Arc<Notify>,
 }
@@ -95,6 +98,7 @@ impl Scheduler {
         duties.spawn(releases::quarantine(Arc::clone(&self)));
         duties.spawn(releases::make_good(Arc::clone(&self)));
         duties.spawn(news::refresh_rates(Arc::clone(&self)));
+        duties.spawn(news::refresh_revocations(Arc::clone(&self)));
         duties.spawn(news::refresh_keys(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));

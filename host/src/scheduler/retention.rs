@@ -4,7 +4,11 @@ use chrono::Utc;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use super::{Scheduler, store};
-use crate::{alerts, auth::service, idempotency, inbound, journal, ratelimit, releases};
+use crate::{
+    alerts,
+    auth::{self, service},
+    idempotency, inbound, journal, ratelimit, releases,
+};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// A node that does this duty is left to it for so long after its last sign.
@@ -46,6 +50,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     idempotency::imported::purge(&mut db, KEYS).await?;
     releases::store::clear_usage(&mut db, USAGE_DAYS, SLOTS).await?;
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
+    auth::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
     service::forget_nonces(&mut db, SLOTS, BATCHES).await?;
     inbound::clear_up(&mut db, SLOTS).await?;

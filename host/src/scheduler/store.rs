@@ -44,6 +44,8 @@ pub struct Beat {
     pub limits: BTreeMap<String, i32>,
     /// Of the rate limits and what is held.
     pub rates: i64,
+    /// Of the tokens that are revoked.
+    pub revocations: i64,
     /// Of the keys of services.
     pub keys: i64,
     /// Types that have imported keys: their names here, and in the old service.
@@ -79,6 +81,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
                (SELECT version FROM rate_news) AS "rates!",
+               (SELECT version FROM revocation_news) AS "revocations!",
                (SELECT version FROM key_news) AS "keys!",
                ARRAY(SELECT job_type FROM imported_types ORDER BY job_type, old_type) AS "imported!: Vec<String>",
                ARRAY(SELECT old_type FROM imported_types ORDER BY job_type, old_type) AS "old!: Vec<String>"
@@ -102,6 +105,7 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
         outcomes: row.outcomes,
         limits,
         rates: row.rates,
+        revocations: row.revocations,
         keys: row.keys,
         imported,
     })

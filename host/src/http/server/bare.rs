@@ -37,6 +37,7 @@ fn whole(status: StatusCode, slug: &str, detail: &str, more: &str) -> String {
     let reason = status.canonical_reason().unwrap_or("Error");
     let body = json!({
         "type": format!("urn:usher:problem:{slug}"), "title": reason, "status": status.as_u16(), "detail": detail,
+        "errors": [],
     });
     let body = body.to_string();
     format!(
