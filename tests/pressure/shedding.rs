@@ -26,11 +26,11 @@ fn of_bytes(bytes: usize) -> String {
 async fn told(host: &Host, length: usize) -> Option<String> {
     let mut stream = connect(host).await;
     stream.write_all(submit_head(length).as_bytes()).await.unwrap();
-    tokio::time::timeout(Duration::from_millis(500), answer(&mut stream)).await.ok()
+    tokio::time::timeout(Duration::from_millis(500), told_by(&mut stream)).await.ok()
 }
 
 /// A problem, however long the connection is left open for the rest of the body.
-async fn answer(stream: &mut TcpStream) -> String {
+async fn told_by(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"}") && stream.read_buf(&mut bytes).await.unwrap() > 0 {}
     String::from_utf8_lossy(&bytes).into_owned()
@@ -64,7 +64,7 @@ async fn bodies_beyond_the_budget_are_turned_away_until_others_are_gone() {
     let mut chunked = connect(&host).await;
     let head = submit_head(0).replace("Content-Length: 0", "Transfer-Encoding: chunked");
     chunked.write_all(format!("{head}{:x}\r\n{}\r\n", 60_000, " ".repeat(60_000)).as_bytes()).await.unwrap();
-    assert_told(&answer(&mut chunked).await);
+    assert_told(&told_by(&mut chunked).await);
 
     drop(holder);
     eventually("there is room again", async || told(&host, 100_000).await.is_none().then_some(())).await;

@@ -24,9 +24,9 @@ use std::sync::Arc;
 pub(crate) use self::verify::{is_jti, is_tenant};
 pub use self::{
     mint::{MintClaims, mint},
-    revoke::{AuthStats, CacheStats, RevokeError},
+    revoke::{CacheStats, RevokeError},
     service::{Scope, ServiceError, ServiceKeys},
-    verify::{KeySet, Verifier},
+    verify::Verifier,
 };
 
 /// Channel: a token was revoked.
