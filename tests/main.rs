@@ -9,6 +9,7 @@ mod arrows;
 mod author;
 mod batch;
 mod cards;
+mod cli;
 mod compat;
 mod config;
 mod contract;

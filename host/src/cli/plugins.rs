@@ -100,12 +100,8 @@ fn line(plugin: &Value, now: DateTime<Utc>) -> Line {
         age(&plugin["activatedAt"], now),
         types.join(","),
     ];
-    let tone = match text(&plugin["state"]) {
-        "retired" | "retiring" => Tone::Faint,
-        _ if ready != of => Tone::Bad,
-        _ => Tone::Plain,
-    };
-    Line { cells, tone }
+    let is_well = plugin["state"] == "active" && ready == of;
+    Line { cells, tone: if is_well { Tone::Plain } else { Tone::Bad } }
 }
 
 fn refusal(refusal: &Value, now: DateTime<Utc>) -> Line {
