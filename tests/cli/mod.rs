@@ -81,7 +81,7 @@ fn venue_admin() -> String {
 struct Terminal {
     child: Child,
     shown: Arc<Mutex<Vec<u8>>>,
-    reader: std::thread::JoinHandle<()>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -111,7 +111,7 @@ impl Terminal {
                 into.lock().unwrap().extend_from_slice(&some[..n]);
             }
         });
-        Self { child, shown, reader }
+        Self { child, shown, reader: Some(reader) }
     }
 
     fn shown(&self) -> String {
@@ -132,8 +132,15 @@ impl Terminal {
     async fn end(mut self) -> (Option<i32>, String) {
         let status =
             within(crate::support::PATIENCE, "the command ends", async || self.child.try_wait().unwrap()).await;
-        self.reader.join().unwrap();
-        let shown = String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned();
-        (status.code(), shown)
+        self.reader.take().unwrap().join().unwrap();
+        (status.code(), self.shown())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // With the terminal goes what is on it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
