@@ -189,8 +189,6 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Plugin(command) => command.run(),
-        Command::Jobs(command) => command.run(),
-        Command::Effects(effects) => effects.run(),
         Command::Plugins(plugins) => plugins.run(),
         Command::Queues(queues) => queues.run(),
         Command::Audit(audit) => audit.run(),
@@ -198,6 +196,8 @@ pub fn main() -> ExitCode {
             completions::print(shell);
             Ok(())
         }
+        Command::Jobs(command) => command.run(),
+        Command::Effects(command) => command.run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };
