@@ -11,6 +11,7 @@ mod auth;
 mod author;
 mod batch;
 mod cards;
+mod cli;
 mod compat;
 mod config;
 mod contract;

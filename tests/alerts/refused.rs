@@ -6,7 +6,7 @@ use crate::support::{scratch, usher};
 fn check(config: &str) -> (Option<i32>, String) {
     let dir = scratch("rules");
     fs::write(dir.join("usher.toml"), config).unwrap();
-    let output = usher().args(["config", "check"]).current_dir(&dir).output().unwrap();
+    let output = usher().args(["config", "check", "--dev"]).current_dir(&dir).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code(), said)
 }

@@ -161,7 +161,7 @@ fn secrets_that_cannot_be_and_jobs_that_never_begin_are_refused_at_the_start() {
         let file = dir.join(format!("{n}.toml"));
         std::fs::write(&file, text).unwrap();
         let mut command = usher();
-        command.args(["config", "check", "--config"]).arg(&file);
+        command.args(["config", "check", "--dev", "--config"]).arg(&file);
         command.env("ONE", "sk_test_canary1").env("TWO", "sk_test_canary2").env("WHSEC", "whsec_canary_long_enough");
         for n in 0..17 {
             command.env(format!("WHSEC{n}"), format!("whsec_canary_long_enough_{n}"));

@@ -76,7 +76,7 @@ enum Role {
     User,
 }
 
-fn humantime(text: &str) -> Result<Duration, String> {
+pub(super) fn humantime(text: &str) -> Result<Duration, String> {
     humantime_serde::re::humantime::parse_duration(text).map_err(|e| e.to_string())
 }
 

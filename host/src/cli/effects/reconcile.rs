@@ -1,21 +1,16 @@
 use anyhow::{Context, anyhow};
 use chrono::{Days, NaiveDate, TimeDelta};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::{Common, Failure, runtime};
 use crate::{
+    cli::{Common, Failure, progress, runtime},
     db,
     effects::stripe::{Difference, Stripe},
     journal::ledger,
     telemetry,
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Compare a day of the ledger with what the provider shows, and name what only one side has (exit code 1).
-    Reconcile(Reconcile),
-}
-
+/// Compare a day of the ledger with what the provider shows, and name what only one side has (exit code 1).
 #[derive(Debug, Args)]
 pub(super) struct Reconcile {
     #[command(flatten)]
@@ -35,15 +30,8 @@ enum Provider {
     Stripe,
 }
 
-impl Command {
-    pub fn run(self) -> Result<(), Failure> {
-        let Self::Reconcile(reconcile) = self;
-        reconcile.run()
-    }
-}
-
 impl Reconcile {
-    fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), Failure> {
         let config = self.common.load()?;
         telemetry::init(&config.log).map_err(Failure::Usage)?;
         let Some(url) = config.database.direct_url.as_ref().or(config.database.url.as_ref()) else {
@@ -56,18 +44,21 @@ impl Reconcile {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let day = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN).and_utc();
         let (from, to) = (day(self.day), day(self.day + Days::new(1)));
-        let done = runtime()?.block_on(async {
+        let compare = async {
             let pool = db::straight(url.expose()).await.context("cannot use the database")?;
             let mut db = pool.acquire().await.context("cannot use the database")?;
             // What was made just before midnight may have been written down after it.
             let edge = TimeDelta::hours(1);
             let mut lines = ledger::between(&mut db, "stripe", from - edge, to + edge).await.context("the ledger")?;
-            let stripe = Stripe::new(&config.stripe)?;
+            let stripe = Stripe::new(&config.stripe).map_err(anyhow::Error::new)?;
             let shown = stripe.day(from, to, &lines).await.map_err(|e| anyhow!(e))?;
             let late = ledger::of_effects(&mut db, &shown.effects()).await.context("the ledger")?;
             lines.extend(late);
             stripe.reconcile(shown, &lines).await.map_err(|e| anyhow!(e))
-        })?;
+        };
+        // Exit code 1 is for differences alone.
+        let done = runtime()?.block_on(progress::spinner("asking Stripe", compare));
+        let done = done.map_err(|error| Failure::from(error).unasked())?;
         for difference in &done.differences {
             if self.json {
                 println!("{}", serde_json::json!(difference));

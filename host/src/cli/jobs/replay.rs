@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use chrono::{TimeDelta, Utc};
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::{Common, Failure, database, runtime, verify};
 use crate::{
+    cli::{Common, Failure, database, progress, runtime, verify},
     config::Config,
     db::{Database, Pool},
     ids::{Digest, JobId},
@@ -17,16 +17,11 @@ use crate::{
     },
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Run a finished job again with its journal as the world: no effect leaves, nothing is written. Exit code 1 where it asks or
-    /// ends otherwise than it did.
-    Replay(Replay),
-}
-
+/// Run a finished job again with its journal as the world: no effect leaves, nothing is written. Exit code 1 where it asks or
+/// ends otherwise than it did.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
-pub(super) struct Replay {
+pub(in crate::cli) struct Replay {
     #[arg(group = "which")]
     id: Option<JobId>,
     /// The last N finished jobs in its place, each with the release that ended it
@@ -44,18 +39,11 @@ pub(super) struct Replay {
     common: Common,
 }
 
-impl Command {
-    pub fn run(self) -> Result<(), Failure> {
-        let Self::Replay(replay) = self;
-        replay.run()
-    }
-}
-
 impl Replay {
-    fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), Failure> {
         let config = self.common.load()?;
         runtime()?.block_on(async {
-            let database = database(&config).await?;
+            let database = database(&config).await.map_err(Failure::unasked)?;
             let done = match (self.id, self.last) {
                 (Some(id), _) => self.one(&config, &database, id).await,
                 (None, last) => self.many(&config, &database, last.unwrap_or_default()).await,
@@ -66,11 +54,11 @@ impl Replay {
     }
 
     async fn one(&self, config: &Config, database: &Database, id: JobId) -> Result<(), Failure> {
-        let record = recorded(&database.pool, id).await?;
+        let record = recorded(&database.pool, id).await.map_err(Failure::unasked)?;
         let release = self.release.unwrap_or(record.release);
-        let candidate = Some(Arc::new(stored(&database.pool, config, release).await?));
+        let candidate = Some(Arc::new(stored(&database.pool, config, release).await.map_err(Failure::unasked)?));
         let verifier = Verifier::new(&database.pool, Shelf::of_database(&database.pool, config), candidate, 1);
-        match verifier.judge(&record).await.context("the job cannot be run")? {
+        match verifier.judge(&record).await.context("the job cannot be run").map_err(unasked)? {
             Verdict::Same { end, .. } => {
                 let effects = record.scene().journal.len();
                 let how = match &record.open {
@@ -94,7 +82,7 @@ impl Replay {
 
     async fn many(&self, config: &Config, database: &Database, last: u64) -> Result<(), Failure> {
         let candidate = match self.release {
-            Some(release) => Some(Arc::new(stored(&database.pool, config, release).await?)),
+            Some(release) => Some(Arc::new(stored(&database.pool, config, release).await.map_err(Failure::unasked)?)),
             None => None,
         };
         // Another release knows its own types only.
@@ -105,7 +93,9 @@ impl Replay {
         };
         let width = candidate.as_ref().map_or(2 * config.runtime.threads, |stage| stage.width());
         let verifier = Verifier::new(&database.pool, Shelf::of_database(&database.pool, config), candidate, width);
-        let report = verifier.run(&types, last).await.context("recorded jobs cannot be run")?;
+        let done = || verifier.done();
+        let report = progress::bar("recorded jobs", last, done, verifier.run(&types, last)).await;
+        let report = report.context("recorded jobs cannot be run").map_err(unasked)?;
         if self.json {
             println!("{}", report.to_json());
         } else {
@@ -114,6 +104,11 @@ impl Replay {
         }
         verify::verdict(&report)
     }
+}
+
+/// Exit code 1 is for what does otherwise alone.
+fn unasked(error: anyhow::Error) -> Failure {
+    Failure::from(error).unasked()
 }
 
 async fn recorded(pool: &Pool, id: JobId) -> Result<Record, Failure> {
