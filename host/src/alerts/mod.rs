@@ -38,8 +38,9 @@ impl Severity {
 }
 
 /// As people see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Alert)]
 pub struct Raised {
     pub id: Uuid,
     pub kind: String,

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod effects;
 mod jobs;
+mod openapi;
 mod plugin;
 mod releases;
 mod serve;
@@ -60,6 +61,8 @@ enum Command {
     /// Effects: compare the ledger with a provider.
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Print the HTTP API as OpenAPI 3.1.
+    Openapi,
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Jobs(command) => command.run(),
         Command::Effects(command) => command.run(),
+        Command::Openapi => openapi::run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

@@ -12,6 +12,7 @@ mod effects;
 pub mod health;
 mod jobs;
 mod limits;
+pub mod openapi;
 mod plugins;
 mod problem;
 mod providers;
@@ -22,7 +23,7 @@ mod webhooks;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -31,7 +32,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, problem::Problem};
+use self::{health::Health, openapi::Routes, problem::Problem};
 use crate::{
     auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
     submit::Submitter, webhooks::Webhooks,
@@ -66,8 +67,10 @@ impl Deref for State {
 /// A body that stands still for this long is given up.
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
-pub fn router(rooms: Rooms) -> Router {
-    Router::new()
+/// Each has its description in `openapi`: a test holds one against the other.
+fn routes() -> Routes {
+    let served = openapi::Served::default();
+    Routes::new()
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
@@ -105,9 +108,16 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
+        .route("/openapi.json", get(openapi::json).layer(Extension(served.clone())))
+        .route("/docs", get(openapi::docs).layer(Extension(served)))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+}
+
+pub fn router(rooms: Rooms) -> Router {
+    routes()
+        .into_router()
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(

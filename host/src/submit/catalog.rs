@@ -47,6 +47,11 @@ impl Catalog {
         self.types.load().get(job_type).cloned()
     }
 
+    /// All, as they are at this moment.
+    pub fn entries(&self) -> Arc<BTreeMap<String, Arc<CatalogEntry>>> {
+        self.types.load_full()
+    }
+
     pub fn known(&self) -> Vec<String> {
         self.types.load().keys().cloned().collect()
     }

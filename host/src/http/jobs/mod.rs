@@ -9,6 +9,7 @@ mod resource;
 mod retry;
 mod submit;
 
+pub(super) use self::resource::Job;
 pub(super) use self::{
     batch::batch,
     bulk::{bulk, bulk_retry},
