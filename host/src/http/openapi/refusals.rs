@@ -96,10 +96,12 @@ pub(super) const PUBLISH: [Refusal; 11] = [
 ];
 
 /// Why a release that is stored is not made the one that serves.
-pub(super) const ACTIVATE: [Refusal; 4] = [
+pub(super) const ACTIVATE: [Refusal; 6] = [
     refusal(409, "release-cannot-run", "Nothing was changed: it does not link."),
     refusal(409, "verify-failed", "Nothing was changed: recorded jobs end differently with it."),
     refusal(409, "already-active", "This release serves already."),
+    refusal(409, "plugin-retiring", "The plugin is being retired."),
+    refusal(409, "release-quarantined", "The release is in quarantine."),
     refusal(409, "just-changed", "Another change came first; look, and ask again."),
 ];
 

@@ -1,11 +1,12 @@
 use serde_json::json;
 
-use crate::http::openapi::{
-    describe::{Op, name, number, some_id, uuid, words},
-    refusals::{ADMIN, NO_JOB, NO_PROVIDER, refusal},
+use crate::{
+    effects::PROVIDERS,
+    http::openapi::{
+        describe::{Op, name, number, some_id, uuid, words},
+        refusals::{ADMIN, NO_JOB, NO_PROVIDER, refusal},
+    },
 };
-
-const PROVIDERS: [&str; 6] = ["stripe", "solana", "email", "sms", "push", "upstream"];
 
 pub(super) fn all() -> Vec<Op> {
     vec![

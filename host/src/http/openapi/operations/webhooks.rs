@@ -50,7 +50,7 @@ pub(super) fn all() -> Vec<Op> {
             .answers(202, "It is on its way.", "Pinged"),
         one(Op::post("/webhook-endpoints/{id}/replay", "webhooks", "replayDeliveries", "Send deliveries again"))
             .about("One, or what failed since a time (with `delivered`, all since then).")
-            .body("Replay", &[("since", json!({ "since": "2026-01-01T00:00:00Z" }))])
+            .body("Replay", &[("since", json!({ "since": "2025-01-01T00:00:00Z" }))])
             .refuses(refusal(404, "not-found", "This endpoint has no such delivery."))
             .refuses(DISABLED)
             .answers(202, "So many are on their way.", "Replayed"),

@@ -41,7 +41,7 @@ pub(in crate::http::openapi) fn job_fields() -> Value {
         "priority": reference("Priority"),
         "runAt": { "type": "string", "format": "date-time", "description": "Not before; at most a year ahead." },
         "expiresIn": { "type": "string", "pattern": DURATION, "description": "From now on; at most 30 days." },
-        "metadata": { "type": "object", "description": "Kept verbatim; at most 16 KiB." },
+        "metadata": { "type": "object", "additionalProperties": true, "description": "Kept verbatim; at most 16 KiB." },
         "tenant": name(128, "For admins and services; the caller's own if it is left out."),
         "orderingKey": name(255, "Jobs of one key, tenant and queue run one after another. Not with runAt."),
     })

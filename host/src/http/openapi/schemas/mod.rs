@@ -56,7 +56,10 @@ pub(super) fn written() -> Map<String, Value> {
     let mut all = Map::new();
     all.insert("Problem".to_owned(), problem());
     // A document that describes documents would be longer than all the rest.
-    all.insert("OpenApi".to_owned(), json!({ "type": "object", "required": ["openapi", "info", "paths"] }));
+    all.insert(
+        "OpenApi".to_owned(),
+        json!({ "type": "object", "required": ["openapi", "info", "paths"], "additionalProperties": true }),
+    );
     all.extend(bodies::all());
     all.extend(pages::all());
     all

@@ -124,7 +124,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
                 json!({
                     "name": text(), "version": text(), "digest": reference("Digest"), "generation": nullable("integer"),
                     "state": { "type": "string", "enum": ["active", "waiting", "stored"] },
-                    "verified": nullable("object"), "waiting": {}, "warnings": {},
+                    "verified": report(), "waiting": {}, "warnings": {},
                 }),
             ),
         ),
@@ -134,7 +134,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
                 &["name", "version", "digest", "generation", "state"],
                 json!({
                     "name": text(), "version": text(), "digest": reference("Digest"), "generation": { "type": "integer" },
-                    "state": { "type": "string", "enum": ["active", "waiting"] }, "verified": nullable("object"),
+                    "state": { "type": "string", "enum": ["active", "waiting"] }, "verified": report(),
                 }),
             ),
         ),
@@ -202,6 +202,11 @@ fn list(member: &str, of: &str) -> Value {
     object(&[member], json!({ member: { "type": "array", "items": reference(of) } }))
 }
 
+/// Of recorded jobs that were run with a release, where somebody asked for it.
+fn report() -> Value {
+    json!({ "type": ["object", "null"], "additionalProperties": true })
+}
+
 fn parts() -> Value {
     json!({ "type": "object", "additionalProperties": reference("HealthPart") })
 }
@@ -238,8 +243,8 @@ fn plugin() -> Value {
             "activatedAt": { "type": "string", "format": "date-time" },
             "state": { "type": "string", "enum": ["active", "quarantined", "retiring"] },
             "ready": ready,
-            "next": { "type": "object", "description": "What waits for the nodes." },
-            "nodes": { "type": "array", "items": { "type": "object" }, "description": "For admins." },
+            "next": { "type": "object", "additionalProperties": true, "description": "What waits for the nodes." },
+            "nodes": { "type": "array", "items": { "type": "object", "additionalProperties": true }, "description": "For admins." },
         }),
     )
 }
@@ -254,9 +259,8 @@ fn replay() -> Value {
             "since": { "type": "string", "format": "date-time" },
             "delivered": { "type": "boolean", "description": "Also what arrived." },
         },
-        "oneOf": [
-            { "required": ["delivery"], "not": { "anyOf": [{ "required": ["since"] }, { "required": ["delivered"] }] } },
-            { "required": ["since"], "not": { "required": ["delivery"] } },
-        ],
+        "minProperties": 1,
+        "dependentRequired": { "delivered": ["since"] },
+        "not": { "required": ["delivery", "since"] },
     })
 }
