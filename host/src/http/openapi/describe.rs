@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::openapi::{
     Content, ContentBuilder, Header, HeaderBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema, SchemaFormat, SecurityRequirement, Type,
+    ResponseBuilder, Schema, SchemaFormat, SecurityRequirement, Type,
     example::{Example, ExampleBuilder},
     path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
@@ -13,11 +13,14 @@ use super::refusals::{self, Refusal};
 
 pub(super) const BEARER: &str = "bearer";
 pub(super) const SIGNATURE: &str = "signature";
+const PROBLEM: &str = "application/problem+json";
 
 /// Who may call it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Anyone,
+    /// Anyone, and a caller is told more.
+    Optional,
     Caller,
 }
 
@@ -49,7 +52,7 @@ impl Op {
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            refusals: vec![refusals::INTERNAL],
+            refusals: refusals::ANY.to_vec(),
         }
     }
 
@@ -81,7 +84,14 @@ impl Op {
     /// Any authenticated caller.
     pub fn caller(mut self) -> Self {
         self.who = Who::Caller;
-        self.refuses(refusals::UNAUTHENTICATED)
+        self.refuses(refusals::UNAUTHENTICATED).refuses_all(&refusals::CALLER)
+    }
+
+    /// Anyone; a stranger is told less.
+    pub fn optional_caller(mut self) -> Self {
+        self.who = Who::Optional;
+        // One who is known badly is a stranger, or refused where `auth.optional` is strict.
+        self.refuses(refusals::UNAUTHENTICATED).refuses_all(&refusals::CALLER)
     }
 
     /// Only some callers.
@@ -99,7 +109,7 @@ impl Op {
         self
     }
 
-    /// It needs the database, which may be away.
+    /// It needs the database, which may be away, or a host that is not short of memory.
     pub fn database(self) -> Self {
         self.refuses(refusals::UNAVAILABLE)
     }
@@ -125,16 +135,16 @@ impl Op {
             .description(Some(about))
             .schema(Some(schema));
         self.parameters.push(parameter.build());
-        if self.refusals.contains(&refusals::QUERY) { self } else { self.refuses(refusals::QUERY) }
+        self
     }
 
-    /// `limit` and `cursor`, as most lists have them.
+    /// `limit` and `cursor`, as lists have them.
     pub fn paged(self) -> Self {
-        self.query("limit", "Entries of a page.", number(1, 200)).cursor()
-    }
-
-    pub fn cursor(self) -> Self {
-        self.query("cursor", "Where the page before ended: its `nextCursor`.", text(0, 512))
+        self.query("limit", "Entries of a page.", number(1, 200)).query(
+            "cursor",
+            "Where the page before ended: its `nextCursor`.",
+            text(0, 512),
+        )
     }
 
     pub fn header(mut self, name: &'static str, about: &'static str, schema: ObjectBuilder, required: bool) -> Self {
@@ -216,13 +226,24 @@ impl Op {
         operation = operation.request_body(self.body);
         operation = match self.who {
             Who::Anyone => operation.securities(Some(Vec::new())),
+            Who::Optional => operation.securities(Some([
+                SecurityRequirement::default(),
+                requirement(BEARER),
+                requirement(SIGNATURE),
+            ])),
             Who::Caller => operation.securities(Some([BEARER, SIGNATURE].map(requirement))),
         };
-        for (status, answer) in self.answers {
+        let mut refused = refused(&self.refusals);
+        for (status, mut answer) in self.answers {
+            // One status may be both: readiness says 503 with its parts.
+            if let Some(at) = refused.iter().position(|(of_it, ..)| *of_it == status) {
+                let (_, _, content) = refused.remove(at);
+                answer = answer.content(PROBLEM, content);
+            }
             operation = operation.response(status.to_string(), answer);
         }
-        for (status, response) in refused(&self.refusals) {
-            operation = operation.response(status.to_string(), response);
+        for (status, slugs, content) in refused {
+            operation = operation.response(status.to_string(), refusing(status, &slugs, content));
         }
         (self.path, PathItem::new(self.method, operation))
     }
@@ -232,28 +253,31 @@ fn requirement(scheme: &str) -> SecurityRequirement {
     SecurityRequirement::new(scheme, Vec::<String>::new())
 }
 
-/// One answer for each status; its examples are what `type` may say there.
-fn refused(all: &[Refusal]) -> Vec<(u16, Response)> {
+/// Of each status its slugs and its problem, whose examples are what `type` may say there.
+fn refused(all: &[Refusal]) -> Vec<(u16, String, Content)> {
     let mut statuses: Vec<_> = all.iter().map(|refusal| refusal.status).collect();
     statuses.sort_unstable();
     statuses.dedup();
-    let response = |status: u16| {
+    let of_status = |status: u16| {
         let of_it: Vec<_> = all.iter().filter(|refusal| refusal.status == status).collect();
-        let slugs: Vec<_> = of_it.iter().map(|refusal| format!("`{}`", refusal.slug)).collect();
+        let mut slugs: Vec<_> = of_it.iter().map(|refusal| format!("`{}`", refusal.slug)).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
         let examples = of_it.iter().map(|refusal| (refusal.slug, example(refusal.slug, refusal.as_problem())));
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples);
-        let mut response = ResponseBuilder::new()
-            .description(format!("{}: {}.", refusals::title(status), slugs.join(", ")))
-            .content("application/problem+json", content.build());
-        if status == 401 {
-            response = response.header("WWW-Authenticate", described("What would be taken (RFC 6750)."));
-        }
-        if status == 429 || status == 503 {
-            response = response.header("Retry-After", described("Seconds."));
-        }
-        (status, response.build())
+        (status, slugs.join(", "), content.build())
     };
-    statuses.into_iter().map(response).collect()
+    statuses.into_iter().map(of_status).collect()
+}
+
+fn refusing(status: u16, slugs: &str, content: Content) -> ResponseBuilder {
+    let response =
+        ResponseBuilder::new().description(format!("{}: {slugs}.", refusals::title(status))).content(PROBLEM, content);
+    match status {
+        401 => response.header("WWW-Authenticate", described("What would be taken (RFC 6750).")),
+        429 | 503 => response.header("Retry-After", described("Seconds.")),
+        _ => response,
+    }
 }
 
 fn described(about: &str) -> Header {
@@ -288,6 +312,10 @@ pub(super) fn flag() -> ObjectBuilder {
 
 pub(super) fn uuid() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uuid".to_owned())))
+}
+
+pub(super) fn time() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("date-time".to_owned())))
 }
 
 /// A thing that is surely not there.

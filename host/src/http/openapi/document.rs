@@ -23,15 +23,17 @@ const OF_SIGNATURE: &str = "An HTTP message signature (RFC 9421) of a service ke
     `idempotency-key` where they are there; parameters `created`, `keyid`, and `nonce` for what changes something. \
     The clients in `clients/` sign so.";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("jobs", "Submit, look, cancel, begin again."),
+    ("events", "What happens to jobs, as it happens."),
     ("queues", "What waits where."),
     ("effects", "Calls of providers, and those whose outcome is in doubt."),
     ("plugins", "Components and their releases."),
     ("webhooks", "Where tenants want their events."),
     ("limits", "How much at once, and how often."),
     ("alerts", "What a person should know."),
-    ("audit", "What people did."),
+    ("keys", "With which services sign."),
+    ("audit", "What people did, and tokens that are let in no more."),
     ("host", "This host, and this document."),
 ];
 

@@ -30,13 +30,32 @@ pub(super) const fn refusal(status: u16, slug: &'static str, detail: &'static st
     Refusal { status, slug, detail }
 }
 
-pub(super) const INTERNAL: Refusal = refusal(500, "internal", "The host failed to answer this request.");
+/// Of every operation.
+pub(super) const ANY: [Refusal; 5] = [
+    refusal(400, "invalid-query", "limit: must be a number from 1 to 200"),
+    refusal(400, "malformed-request", "The request cannot be read."),
+    refusal(414, "uri-too-long", "Path and query may have at most 8192 bytes."),
+    refusal(431, "headers-too-large", "A request may have at most 100 header fields of 16384 bytes together."),
+    refusal(500, "internal", "The host failed to answer this request."),
+];
+
+/// Of every one that wants a caller, who may sign.
+pub(super) const CALLER: [Refusal; 3] = [
+    refusal(
+        400,
+        "ambiguous-credentials",
+        "The request has a signature and an Authorization header: which one says who asks?",
+    ),
+    refusal(400, "invalid-request", "There is more than one X-Tenant-ID."),
+    refusal(400, "tenant-needed", "This key is for more than one tenant: say which by X-Tenant-ID, and sign it."),
+];
+
 pub(super) const UNAVAILABLE: Refusal = refusal(503, "unavailable", "The database could not answer.");
 pub(super) const UNAUTHENTICATED: Refusal = refusal(401, "unauthenticated", "Not let in: a bearer token is needed.");
 pub(super) const ADMIN: Refusal = refusal(403, "forbidden", "Only an admin may do this.");
 pub(super) const CHANGES: Refusal = refusal(403, "forbidden", "Only an admin or a venue admin may do this.");
+pub(super) const MANY: Refusal = refusal(403, "forbidden", "Only an admin, a venue admin or a service may do this.");
 pub(super) const OTHER_TENANT: Refusal = refusal(403, "forbidden", "Only an admin may name another tenant.");
-pub(super) const QUERY: Refusal = refusal(400, "invalid-query", "limit: must be a number from 1 to 200");
 
 pub(super) const NO_JOB: Refusal = refusal(404, "not-found", "There is no such job.");
 pub(super) const NO_QUEUE: Refusal = refusal(404, "not-found", "There is no queue \"x\" on this host.");

@@ -16,7 +16,7 @@ pub(super) fn all() -> Vec<Op> {
             .query("state", "Only those in this state.", words(&["started", "deferred", "doubt", "ended"]))
             .query("provider", "Only those of this provider.", name(64))
             .query("job", "Only those of this job.", uuid())
-            .cursor()
+            .paged()
             .database()
             .answers(200, "A page.", "EffectPage"),
         Op::post("/effects/{job}/{seq}/resolve", "effects", "resolveEffect", "Say what became of an effect in doubt")
@@ -42,18 +42,6 @@ pub(super) fn all() -> Vec<Op> {
         provider(Op::post("/providers/{name}/pause", "effects", "pauseProvider", "Pause a provider"))
             .about("Everywhere, or for one tenant. It binds all nodes at once; jobs wait."),
         provider(Op::post("/providers/{name}/resume", "effects", "resumeProvider", "Resume a provider")),
-        Op::get("/audit", "audit", "listAudit", "What people did, newest first")
-            .only(ADMIN)
-            .query("target", "Only what was done to this.", name(512))
-            .cursor()
-            .database()
-            .answers(200, "A page.", "AuditPage"),
-        Op::get("/alerts", "alerts", "listAlerts", "Alerts, newest first")
-            .about("Of the caller's own tenant; an admin sees all.")
-            .caller()
-            .query("state", "Only those in this state.", words(&["open", "acknowledged", "resolved"]))
-            .database()
-            .answers(200, "The newest 200.", "AlertList"),
     ]
 }
 

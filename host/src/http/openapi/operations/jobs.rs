@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::http::openapi::{
     describe::{Op, name, some_id, text, uuid, words},
-    refusals::{ADMIN, CHANGES, NO_JOB, OTHER_TENANT, RETRY, SUBMIT, refusal},
+    refusals::{ADMIN, CHANGES, MANY, NO_JOB, OTHER_TENANT, RETRY, Refusal, SUBMIT, refusal},
 };
 
 pub(super) const STATES: [&str; 7] = ["scheduled", "blocked", "ready", "running", "completed", "cancelled", "dead"];
@@ -10,6 +10,17 @@ pub(super) const STATES: [&str; 7] = ["scheduled", "blocked", "ready", "running"
 pub(super) fn all() -> Vec<Op> {
     vec![submit(), list(), batch(), get(), cancel(), retry(), bulk_retry(), bulk()]
 }
+
+const RATES: &str = "What is left (draft-ietf-httpapi-ratelimit-headers), where submits are limited.";
+
+const PRESSURE: [Refusal; 2] = [
+    refusal(
+        429,
+        "rate-limited",
+        "There were too many submits lately; nothing was written. See RateLimit and Retry-After.",
+    ),
+    refusal(429, "too-many-live-jobs", "The tenant has 1000 live jobs in the queue \"x\", which is as many as it may."),
+];
 
 fn job(op: Op) -> Op {
     op.path("id", "Of the job.", uuid(), some_id()).refuses(NO_JOB)
@@ -23,6 +34,7 @@ fn submit() -> Op {
         )
         .caller()
         .refuses(refusal(403, "forbidden", "Only an admin may name a tenant."))
+        .header("Prefer", "`wait=30`: the answer comes when the job has ended, or after so many seconds.", text(1, 255), false)
         .header(
             "Idempotency-Key",
             "The same key with the same payload is the same job.",
@@ -47,13 +59,20 @@ fn submit() -> Op {
             ],
         )
         .refuses_all(&SUBMIT)
+        .refuses_all(&PRESSURE)
         .refuses(refusal(422, "idempotency-key-reused", "This Idempotency-Key was used before with another payload."))
         .database()
         .answers(202, "It is taken, and durable as its queue's tier says.", "Submitted")
         .with_header("Location", "The job.")
-        .answers(200, "The first job of this key.", "Submitted")
+        .with_header("Preference-Applied", "`wait=30`: it was waited for.")
+        .with_header("RateLimit", RATES)
+        .with_header("RateLimit-Policy", RATES)
+        .answers(200, "The first job of this key, or one that was waited for and has ended.", "Submitted")
         .with_header("Location", "The job.")
-        .with_header("Idempotency-Replayed", "`true`.")
+        .with_header("Idempotency-Replayed", "`true`: the first job of this key.")
+        .with_header("Preference-Applied", "`wait=30`: it was waited for.")
+        .with_header("RateLimit", RATES)
+        .with_header("RateLimit-Policy", RATES)
 }
 
 fn list() -> Op {
@@ -76,7 +95,7 @@ fn batch() -> Op {
             "All are checked before anything is written; then those of a tier are committed together. The answer names \
              each in its order.",
         )
-        .only(CHANGES)
+        .only(MANY)
         .body(
             "Batch",
             &[(
@@ -87,6 +106,7 @@ fn batch() -> Op {
                 ] }),
             )],
         )
+        .refuses_all(&PRESSURE)
         .refuses(refusal(422, "invalid-batch", "Some of these jobs are not sound; nothing was written."))
         .database()
         .answers(200, "What became of each.", "BatchAnswer")
@@ -96,8 +116,15 @@ fn get() -> Op {
     job(Op::get("/jobs/{id}", "jobs", "getJob", "A job"))
         .about("Another tenant's job is not there.")
         .caller()
+        .header(
+            "Prefer",
+            "`wait=30`: the answer comes when the job has ended, or after so many seconds.",
+            text(1, 255),
+            false,
+        )
         .database()
-        .answers(200, "As it is.", "Job")
+        .answers(200, "As it is; with `Prefer: wait`, it has ended.", "Job")
+        .answers(202, "It was waited for, and has not ended.", "Job")
 }
 
 fn cancel() -> Op {

@@ -9,8 +9,9 @@ pub(super) fn all() -> Vec<Op> {
     vec![
         Op::get("/limits", "limits", "listLimits", "Limits of concurrency, and how much of each is taken")
             .only(ADMIN)
+            .paged()
             .database()
-            .answers(200, "All there are.", "LimitList"),
+            .answers(200, "A page.", "LimitList"),
         Op::put("/limits/{scope}", "limits", "setLimit", "Set a limit of concurrency, or take it away")
             .about(
                 "In the whole cluster: `queue/NAME`, `type/NAME`; on each node: `node`, `node/queue/NAME`, \
@@ -25,8 +26,9 @@ pub(super) fn all() -> Vec<Op> {
         Op::get("/rate-limits", "limits", "listRateLimits", "Rate limits, and what is held or waited for")
             .about("Of tenants' buckets, the caller's own; an admin sees all.")
             .caller()
+            .paged()
             .database()
-            .answers(200, "All there are.", "RateLimitList"),
+            .answers(200, "A page.", "RateLimitList"),
         Op::put("/rate-limits/{bucket}", "limits", "setRateLimit", "Set a rate limit, or take it away")
             .about(
                 "A rate of `null` takes away what was set, and the configuration's limit counts again. Binds all nodes \

@@ -3,15 +3,16 @@ use utoipa::openapi::{ObjectBuilder, Type};
 
 use crate::http::openapi::{
     describe::{Op, flag, name, number, text},
-    refusals::{ACTIVATE, ADMIN, COMPONENT, NO_PLUGIN, NO_RELEASE, PUBLISH, QUERY, refusal},
+    refusals::{ACTIVATE, ADMIN, COMPONENT, NO_PLUGIN, NO_RELEASE, PUBLISH, refusal},
 };
 
 pub(super) fn all() -> Vec<Op> {
     vec![
         Op::get("/plugins", "plugins", "listPlugins", "What serves, and what was refused and why")
             .caller()
+            .paged()
             .database()
-            .answers(200, "All there are.", "PluginList"),
+            .answers(200, "A page.", "PluginList"),
         publish(),
         one(Op::get("/plugins/{name}", "plugins", "getPlugin", "A plugin")).caller().answers(
             200,
@@ -25,7 +26,7 @@ pub(super) fn all() -> Vec<Op> {
             "Who activated what and when, newest first",
         ))
         .caller()
-        .cursor()
+        .paged()
         .answers(200, "A page.", "ReleasePage"),
         delete_release(),
         usage(),
@@ -127,7 +128,6 @@ fn migrate() -> Op {
     ))
     .only(ADMIN)
     .query("unverified", "Also to a release that has never served.", flag())
-    .refuses(QUERY)
     .body("Migrate", &[("versions", json!({ "from": "0.1.0", "to": "0.2.0" }))])
     .refuses(NO_RELEASE)
     .refuses(refusal(409, "release-cannot-run", "Nothing was changed: it does not link."))

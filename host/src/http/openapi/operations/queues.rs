@@ -10,8 +10,9 @@ pub(super) fn all() -> Vec<Op> {
         Op::get("/queues", "queues", "listQueues", "Queues, and which are paused")
             .about("For admins with the number of jobs in each state.")
             .caller()
+            .paged()
             .database()
-            .answers(200, "All that this host has.", "QueueList"),
+            .answers(200, "A page of those that this host has.", "QueueList"),
         one(Op::get("/queues/{name}", "queues", "getQueue", "A queue")).caller().answers(200, "As it is.", "Queue"),
         one(Op::post("/queues/{name}/pause", "queues", "pauseQueue", "Pause a queue"))
             .about("No node claims from it any more; what runs, runs on.")

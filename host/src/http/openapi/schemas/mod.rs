@@ -1,6 +1,7 @@
 //! What goes in and out. What is serialised as it is, is derived from its type; what handlers read and write by hand is written
 //! down beside it. A test validates answers of a real host against both.
 
+mod access;
 pub(super) mod bodies;
 mod pages;
 
@@ -60,6 +61,7 @@ pub(super) fn written() -> Map<String, Value> {
         "OpenApi".to_owned(),
         json!({ "type": "object", "required": ["openapi", "info", "paths"], "additionalProperties": true }),
     );
+    all.extend(access::all());
     all.extend(bodies::all());
     all.extend(pages::all());
     all

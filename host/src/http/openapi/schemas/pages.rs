@@ -28,7 +28,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
         ("ReleasePage", page("ReleaseInHistory")),
         ("EndpointPage", page("Endpoint")),
         ("DeliveryPage", page("Delivery")),
-        ("AlertList", page("Alert")),
+        ("AlertPage", page("Alert")),
         ("BatchAnswer", object(&["jobs"], json!({ "jobs": { "type": "array", "items": reference("BatchOutcome") } }))),
         (
             "BatchOutcome",
@@ -103,6 +103,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
                 json!({
                     "plugins": { "type": "array", "items": reference("Plugin") },
                     "refusals": { "type": "array", "items": reference("Refusal") },
+                    "nextCursor": nullable("string"),
                 }),
             ),
         ),
@@ -179,16 +180,13 @@ pub(super) fn all() -> Vec<(String, Value)> {
         ("Ready", object(&["status", "parts"], json!({ "status": reference("HealthStatus"), "parts": parts() }))),
         (
             "Health",
-            object(
-                &["status", "version", "parts"],
-                json!({ "status": reference("HealthStatus"), "version": text(), "parts": parts() }),
-            ),
+            object(&["status"], json!({ "status": reference("HealthStatus"), "version": text(), "parts": parts() })),
         ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-fn page(of: &str) -> Value {
+pub(super) fn page(of: &str) -> Value {
     object(
         &["items"],
         json!({
@@ -199,7 +197,8 @@ fn page(of: &str) -> Value {
 }
 
 fn list(member: &str, of: &str) -> Value {
-    object(&[member], json!({ member: { "type": "array", "items": reference(of) } }))
+    let next = json!({ "type": ["string", "null"], "description": "There is more: `cursor` of the next request." });
+    object(&[member], json!({ member: { "type": "array", "items": reference(of) }, "nextCursor": next }))
 }
 
 /// Of recorded jobs that were run with a release, where somebody asked for it.
