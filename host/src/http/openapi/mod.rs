@@ -55,7 +55,7 @@ impl Served {
             tracing::error!(error = %error, "the page of the API could not be made");
             Problem::internal()
         })?;
-        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&json)[..16]));
+        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&json).as_slice()[..16]));
         let made = Arc::new(Made {
             of: stand,
             json: Bytes::from(json),

@@ -90,15 +90,15 @@ fn names() -> Value {
 }
 
 fn new_key() -> Value {
-    let mut names = names();
-    names["description"] = "null: all.".into();
+    let mut some = names();
+    some["description"] = "null: all.".into();
     closed(
         &["name", "tenants", "jobTypes"],
         json!({
             "name": name(128, "For people."),
             "role": { "type": "string", "enum": ["service", "venue_admin", "admin"], "default": "service", "description": ROLES },
-            "tenants": names,
-            "jobTypes": names,
+            "tenants": some,
+            "jobTypes": some,
         }),
     )
 }
