@@ -23,7 +23,7 @@ mod webhooks;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Router,
+    Router,
     extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -32,7 +32,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
-use self::{health::Health, openapi::Routes, problem::Problem};
+use self::{health::Health, problem::Problem};
 use crate::{
     auth::Verifier, config::Queues, db::Pool, operate::Operator, ratelimit::Limiter, runtime::Registry,
     submit::Submitter, webhooks::Webhooks,
@@ -68,9 +68,11 @@ impl Deref for State {
 const SLOW_BODY: Duration = Duration::from_secs(15);
 
 /// Each has its description in `openapi`: a test holds one against the other.
-fn routes() -> Routes {
-    let served = openapi::Served::default();
-    Routes::new()
+fn routes() -> openapi::Routes {
+    let served = axum::Extension(openapi::Served::default());
+    openapi::Routes::new()
+        .route("/openapi.json", get(openapi::json).layer(served.clone()))
+        .route("/docs", get(openapi::docs).layer(served))
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
@@ -108,8 +110,6 @@ fn routes() -> Routes {
         .route("/webhook-endpoints/{id}/ping", post(webhooks::ping))
         .route("/webhook-endpoints/{id}/replay", post(webhooks::replay))
         .route("/webhook-endpoints/{id}/rotate", post(webhooks::rotate))
-        .route("/openapi.json", get(openapi::json).layer(Extension(served.clone())))
-        .route("/docs", get(openapi::docs).layer(Extension(served)))
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
