@@ -86,8 +86,9 @@ impl Source {
         match tenants.first() {
             None => None,
             Some(only) if tenants.len() == 1 && *only != "*" => Some(*only),
+            // The star is nobody's name.
             Some(_) => mark.filter(|mark| {
-                tenants.contains(mark) || tenants.contains("*") && *mark != "*" && !self.named.contains(*mark)
+                *mark != "*" && (tenants.contains(mark) || tenants.contains("*") && !self.named.contains(*mark))
             }),
         }
     }
