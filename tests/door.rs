@@ -322,6 +322,15 @@ async fn lists_are_filtered_and_paged_newest_first() {
         let page = client.get(&format!("/jobs?{query}")).await.body;
         assert_eq!(page["items"].as_array().unwrap().len(), count, "{query}");
     }
+    // Long ones: fewer on a page than it may have, and none is passed by.
+    for n in 0..18 {
+        client.submit("guest", json!({"do": "ok", "echo": n, "more": "x".repeat(250_000)})).await;
+    }
+    let first = client.get("/jobs?limit=200").await.body;
+    let count = first["items"].as_array().unwrap().len();
+    assert!((10..18).contains(&count), "{count}");
+    let rest = client.get(&format!("/jobs?limit=200&cursor={}", first["nextCursor"].as_str().unwrap())).await.body;
+    assert_eq!((count + rest["items"].as_array().unwrap().len(), &rest["nextCursor"]), (25, &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{TimeDelta, Utc};
 use jsonwebtoken::Algorithm;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Event, Stream, idle, kept, refused, sorted, told};
@@ -159,6 +159,26 @@ async fn a_tenant_hears_of_its_own_jobs_and_of_those_it_asks_for() {
     let off = Host::start(&db, None, HostOptions { config, plugins: Vec::new(), ..idle() }).await;
     let refused = super::refused(&off.client(), "/events", None).await;
     assert_eq!(refused, (StatusCode::NOT_FOUND, json!("urn:usher:problem:events-off")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_is_revoked() {
+    let db = Db::new().await;
+    let host = Host::start(&db, None, idle()).await;
+    let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3_600;
+    let with_id = |jti: &str| {
+        let claims = json!({"userId": "u9", "role": "user", "tenantId": "t1", "exp": exp, "jti": jti});
+        host.client().with_token(forged_token(claims, Algorithm::HS256, SECRET.as_bytes()))
+    };
+    let mut bad = Stream::open(&with_id("bad"), "/events", None).await;
+    let mut good = Stream::open(&with_id("good"), "/events", None).await;
+    let revoked = host.admin().send(Method::POST, "/revocations", Some(json!({"jti": "bad", "exp": exp}))).await;
+    assert_eq!(revoked.status, StatusCode::CREATED, "{}", revoked.body);
+    // Nothing is submitted: a sign of life is when it is seen.
+    let over = async { while bad.next().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, over).await.expect("the stream ends with its token");
+    let id = host.client().submit("guest", json!({"do": "ok"})).await;
+    good.until(&id, "job.ready").await;
 }
 
 /// Nobody is owed it, so a few jobs are let talk until one is heard.

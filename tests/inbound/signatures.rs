@@ -6,8 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{NEXT, SECRET, event, header, now, options, send, sign, slug, told};
 use crate::support::{Db, Host, HostOptions, env, scratch, usher};
@@ -171,5 +172,29 @@ fn secrets_that_cannot_be_and_jobs_that_never_begin_are_refused_at_the_start() {
         assert_eq!(output.status.code(), Some(if said.is_some() { 2 } else { 0 }), "{text}: {told}");
         assert!(said.is_none_or(|said| told.contains(said)), "{text}: {told}");
         assert!(!told.contains("canary"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_strangers_take_no_room_from_submits() {
+    let db = Db::new().await;
+    let config = "[pressure]\nbodies = 200000\nbody_timeout = \"10m\"\n";
+    let host = Host::start(&db, None, options("http://127.0.0.1:1", config)).await;
+    let mut holders = Vec::new();
+    for _ in 0..2 {
+        let mut holder = TcpStream::connect(host.base.strip_prefix("http://").unwrap()).await.unwrap();
+        let head = format!(
+            "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 180000\r\nStripe-Signature: t={},v1={}\r\n\r\n",
+            now(),
+            "0".repeat(64)
+        );
+        holder.write_all(head.as_bytes()).await.unwrap();
+        holder.write_all(&vec![b' '; 150_000]).await.unwrap();
+        holders.push(holder);
+    }
+    let job = json!({"type": "guest-money", "payload": {"do": "ok", "echo": "x".repeat(100_000)}}).to_string();
+    for _ in 0..20 {
+        let answer = host.client().post(job.clone()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     }
 }

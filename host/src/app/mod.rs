@@ -161,7 +161,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         pressure,
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
-        health: Health { pool: pool.clone(), parts },
+        health: Health::new(&pool, parts),
         scrapes: Scrapes::new(host.metrics.clone(), config.metrics.auth),
         events: host.scheduler.events.clone(),
         webhooks: host.webhooks.clone(),

@@ -68,6 +68,7 @@ impl Verifier {
 
     /// Reads what was revoked since the last time.
     pub async fn refresh(&self, pool: &Pool) -> sqlx::Result<()> {
+        let _turn = self.refreshing.lock().await;
         let mut db = pool.read().await?;
         let (version, new) = store::news(&mut db, self.revoked.version()).await?;
         drop(db);

@@ -39,6 +39,8 @@ pub struct Verifier {
     /// One change of the book at a time.
     changing: Mutex<()>,
     pub(super) revoked: Revoked,
+    /// One look at the revocations at a time, so that an older one never comes after a newer one.
+    pub(super) refreshing: tokio::sync::Mutex<()>,
     is_strict: bool,
     pub(super) counts: Counts,
 }
@@ -104,6 +106,7 @@ impl Verifier {
             book: ArcSwap::from_pointee(book),
             changing: Mutex::new(()),
             revoked: Revoked::default(),
+            refreshing: tokio::sync::Mutex::default(),
             is_strict: config.optional == OptionalAuth::Strict,
             counts: Counts::default(),
         })

@@ -27,6 +27,9 @@ use crate::{
 const STATES: [&str; 7] = ["scheduled", "blocked", "ready", "running", "completed", "cancelled", "dead"];
 /// A stream whose token does not say when it ends, or says a later time.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Whether a caller is still let in is asked this often, when there is something to tell them; a sign of life comes every
+/// 15 s.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// `GET /events?type=&state=&tenant=`: of the caller's own tenant; an admin sees all, or the one that is named.
 pub(super) async fn all(
@@ -69,9 +72,10 @@ async fn follow(
         // After the stream has begun, so that nothing falls between the two.
         stream.say_first(look(state, job, tenant.as_deref()).await?.snapshot());
     }
-    let frames = stream::unfold(stream, |mut stream| async move {
+    let pass = Pass::of(state, caller, headers);
+    let frames = stream::unfold((stream, pass), |(mut stream, mut pass)| async move {
         let frame = stream.next().await?;
-        Some((Ok::<_, Infallible>(frame), stream))
+        pass.is_good().then_some((Ok::<_, Infallible>(frame), (stream, pass)))
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -79,6 +83,39 @@ async fn follow(
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, Body::from_stream(frames)).into_response())
+}
+
+/// What a caller was let in by. Their token or key may be revoked while they listen.
+struct Pass {
+    state: State,
+    caller: Caller,
+    /// `None`: the request was signed.
+    token: Option<String>,
+    asked: Instant,
+}
+
+impl Pass {
+    fn of(state: &State, caller: &Caller, headers: &HeaderMap) -> Self {
+        let token = token(headers).map(str::to_owned);
+        Self { state: state.clone(), caller: caller.clone(), token, asked: Instant::now() }
+    }
+
+    /// By what this node knows at this moment: the database is not asked.
+    fn is_good(&mut self) -> bool {
+        if self.asked.elapsed() < AGAIN {
+            return true;
+        }
+        self.asked = Instant::now();
+        match &self.token {
+            Some(token) => self.state.verifier.verify(token).is_ok_and(|now| now == self.caller),
+            None => self.state.services.lets_in(&self.caller),
+        }
+    }
+}
+
+/// The bearer's, which was verified with this request.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    Some(headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim())
 }
 
 /// How a job is at this moment.
@@ -140,8 +177,7 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<Mark>, Problem> {
 /// of itself can be read.
 fn lasts(headers: &HeaderMap) -> Duration {
     let claims = || {
-        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim();
-        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let claims = URL_SAFE_NO_PAD.decode(token(headers)?.split('.').nth(1)?).ok()?;
         serde_json::from_slice::<Value>(&claims).ok()?["exp"].as_f64()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -9,7 +13,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::{State, caller::OptionalCaller};
 use crate::{
@@ -23,8 +27,16 @@ const PROBE: Duration = Duration::from_secs(1);
 /// The parts of a host, as last seen; the database is asked at the moment.
 #[derive(Clone, Debug)]
 pub struct Health {
-    pub pool: Pool,
-    pub parts: watch::Receiver<BTreeMap<String, Part>>,
+    pool: Pool,
+    parts: watch::Receiver<BTreeMap<String, Part>>,
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+/// What the database said, and when it was asked. `None`: nothing, in time.
+#[derive(Debug)]
+struct Answer {
+    began: Instant,
+    seen: Option<Arc<Seen>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -46,19 +58,36 @@ pub enum Status {
 }
 
 impl Health {
+    pub fn new(pool: &Pool, parts: watch::Receiver<BTreeMap<String, Part>>) -> Self {
+        Self { pool: pool.clone(), parts, last: Arc::default() }
+    }
+
+    /// Strangers may ask, too, as often as they like: so one asks at a time, and all who came before it began share its answer.
+    async fn asked(&self) -> Option<Arc<Seen>> {
+        let came = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some(answer) = last.as_ref().filter(|answer| answer.began >= came) {
+            return answer.seen.clone();
+        }
+        let began = Instant::now();
+        let asked = async { seen(&mut *self.pool.read().await?).await };
+        let seen = tokio::time::timeout(PROBE, asked).await.ok().and_then(Result::ok).map(Arc::new);
+        *last = Some(Answer { began, seen: seen.clone() });
+        seen
+    }
+
     async fn look(&self, verifier: &Verifier) -> (Status, BTreeMap<String, Part>) {
         let mut parts = self.parts.borrow().clone();
         parts.insert("pool".to_owned(), self.connections());
-        let asked = async { seen(&mut *self.pool.read().await?).await };
         let down = |detail: &str| Part { status: Status::Down, detail: Some(detail.to_owned()) };
-        let database = match tokio::time::timeout(PROBE, asked).await {
-            Ok(Ok(seen)) => {
+        let database = match self.asked().await {
+            Some(seen) => {
                 parts.insert("schema".to_owned(), seen.schema());
                 parts.extend(seen.paused.iter().map(|name| (format!("provider.{name}"), degraded("is paused"))));
                 // In the midst of a failover the way may lead there too early.
                 if seen.is_standby { down("is a standby, which takes nothing") } else { OK }
             }
-            Ok(Err(_)) | Err(_) => down("does not answer"),
+            None => down("does not answer"),
         };
         parts.insert("database".to_owned(), database);
         for set in verifier.sets() {
@@ -82,6 +111,7 @@ impl Health {
 }
 
 /// What the database says of itself, and what is paused in it, in one look.
+#[derive(Debug)]
 struct Seen {
     is_standby: bool,
     newest_migration: i64,

@@ -98,7 +98,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         pressure: Pressure::new(&config::Pressure::default()),
         queues,
         pool: pool.clone(),
-        health: Health { pool, parts },
+        health: Health::new(&pool, parts),
         scrapes: Scrapes::new(Metrics::default(), MetricsAuth::None),
         events,
         webhooks: None,

@@ -19,6 +19,8 @@ const BATCHES: usize = 10;
 /// Rate slots that nobody came back for, unused buckets, what was signed for mints long ago, old events of Stripe, and old alerts,
 /// of one round.
 const SLOTS: i64 = 10_000;
+/// Statements of one round for nonces: one comes with each signed request that changes something, ten thousand a second at most.
+const NONCES: usize = 60;
 /// What plugins used is kept for so many days.
 const USAGE_DAYS: i32 = 92;
 
@@ -52,7 +54,7 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
     auth::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
-    service::forget_nonces(&mut db, SLOTS, BATCHES).await?;
+    service::forget_nonces(&mut db, SLOTS, NONCES).await?;
     inbound::clear_up(&mut db, SLOTS).await?;
     alerts::store::clear_up(&mut db, s.alerts.keep, SLOTS).await?;
     db.done().await?;

@@ -2,7 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
 
-use super::{ServiceError, ServiceKeys, keys::Key, nonces::Nonce, store};
+use super::{
+    ServiceError, ServiceKeys,
+    keys::{Key, SUBJECT},
+    nonces::Nonce,
+    store,
+};
 use crate::{
     auth::{Caller, is_tenant},
     clock,
@@ -122,7 +127,7 @@ fn caller(key: &Key, named: Option<String>) -> Result<Caller, ServiceError> {
         Some(_) => return Err(ServiceError::Tenant),
         None => key.scope.only_tenant().cloned(),
     };
-    Ok(Caller { tenant, subject: format!("key/{}", key.id), role: key.role, scope: Some(Arc::clone(&key.scope)) })
+    Ok(Caller { tenant, subject: format!("{SUBJECT}{}", key.id), role: key.role, scope: Some(Arc::clone(&key.scope)) })
 }
 
 /// Lets go nonces whose time is over, a bounded number in each statement and round.

@@ -11,8 +11,17 @@ use super::{
     nonces::Nonces,
     store::{self, Live},
 };
-use crate::{auth::Role, clock::Boottime, config::Services, db::Pool, ids::KeyId, signature::ServiceSecret};
+use crate::{
+    auth::{Caller, Role},
+    clock::Boottime,
+    config::Services,
+    db::Pool,
+    ids::KeyId,
+    signature::ServiceSecret,
+};
 
+/// Callers' subjects are this and the key's id.
+pub(super) const SUBJECT: &str = "key/";
 /// When a key was used is written down this often by a node.
 const USED_EVERY: Duration = Duration::from_secs(60);
 
@@ -125,6 +134,11 @@ impl ServiceKeys {
             current: self.secret(live.id, live.generation)?,
             previous,
         })
+    }
+
+    /// Whether the key of a caller who was let in by one is still good.
+    pub fn lets_in(&self, caller: &Caller) -> bool {
+        caller.subject.strip_prefix(SUBJECT).is_some_and(|id| self.find(id).is_some())
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Key>> {

@@ -25,14 +25,10 @@ pub(in crate::http) async fn list(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let mut filter = filter(&caller, query.as_deref().unwrap_or_default())?;
-    let limit = filter.limit;
-    // One more than asked for tells whether there is a next page.
-    filter.limit += 1;
+    let filter = filter(&caller, query.as_deref().unwrap_or_default())?;
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
-    let mut jobs = queue::store::list(&mut db, &filter).await.map_err(|e| Problem::database(&e))?;
-    let more = i64::try_from(jobs.len()).unwrap_or(i64::MAX) > limit;
-    jobs.truncate(usize::try_from(limit).unwrap_or(0));
+    let (jobs, more) = queue::store::list(&mut db, &filter).await.map_err(|e| Problem::database(&e))?;
+    drop(db);
     let next = jobs.last().filter(|_| more).map(|job| URL_SAFE_NO_PAD.encode(job.id.0.as_bytes()));
     let items: Vec<_> = jobs.into_iter().map(Job::from).collect();
     let mut page = json!({ "items": items });

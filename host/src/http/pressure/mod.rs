@@ -37,14 +37,22 @@ pub struct Pressure(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bodies: Arc<Budget>,
+    /// Of senders who are known only when the whole body is there: what they hold takes nothing from the others.
+    strangers: Arc<Budget>,
     memory: Memory,
     body_timeout: Duration,
 }
+
+/// What strangers have beside the budget, as a part of it, and at least: some of the longest events.
+const OF_STRANGERS: u64 = 8;
+const LEAST: u64 = 1 << 20;
 
 /// In the order in which they are turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Submit,
+    /// What is let in by a signature over its body.
+    Event,
     Other,
     /// What tells how the host is.
     Probe,
@@ -54,6 +62,7 @@ impl Pressure {
     pub fn new(settings: &config::Pressure) -> Self {
         Self(Arc::new(Inner {
             bodies: Arc::new(Budget::new(settings.bodies)),
+            strangers: Arc::new(Budget::new((settings.bodies / OF_STRANGERS).max(LEAST))),
             memory: Memory::new(settings.memory),
             body_timeout: settings.body_timeout,
         }))
@@ -69,6 +78,10 @@ impl Pressure {
         self.0.memory.watch(lifecycle).await;
     }
 
+    fn budget(&self, class: Class) -> &Arc<Budget> {
+        if class == Class::Event { &self.0.strangers } else { &self.0.bodies }
+    }
+
     /// What is short for this class, in words for the caller.
     fn shed(&self, class: Class, request: &Request) -> Option<&'static str> {
         if class == Class::Probe {
@@ -78,12 +91,12 @@ impl Pressure {
             return Some("All connections of this host are busy; nothing was read.");
         }
         match (self.0.memory.shortage(), class) {
-            (Shortage::None, _) | (Shortage::Some, Class::Other) => {}
+            (Shortage::None, _) | (Shortage::Some, Class::Event | Class::Other) => {}
             _ => return Some("This host is short of memory; nothing was read."),
         }
         // What is announced and surely has no room need not be sent.
         let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
-        let has_room = self.0.bodies.has_room(length, class == Class::Submit);
+        let has_room = self.budget(class).has_room(length, class == Class::Submit);
         (!has_room).then_some("This host has too many request bodies in hand; nothing was read.")
     }
 }
@@ -91,6 +104,7 @@ impl Pressure {
 fn class(method: &Method, path: &str) -> Class {
     match path {
         "/jobs" | "/jobs/batch" if method == Method::POST => Class::Submit,
+        "/webhooks/stripe" => Class::Event,
         "/metrics" | "/health" => Class::Probe,
         path if path.starts_with("/health/") => Class::Probe,
         _ => Class::Other,
@@ -115,7 +129,7 @@ pub(super) async fn guard(Shared(pressure): Shared<Pressure>, request: Request, 
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let charge = Arc::new(pressure.0.bodies.charge(class == Class::Submit));
+    let charge = Arc::new(pressure.budget(class).charge(class == Class::Submit));
     let patience = pressure.0.body_timeout;
     let request = request.map(|body| Body::new(Counted::new(body, Arc::clone(&charge), patience)));
     let response = next.run(request).await;
@@ -147,10 +161,11 @@ mod tests {
 
     #[test]
     fn submits_go_first_and_probes_last() {
-        assert!(Class::Submit < Class::Other && Class::Other < Class::Probe);
+        assert!(Class::Submit < Class::Event && Class::Event < Class::Other && Class::Other < Class::Probe);
         for (method, path, wanted) in [
             (Method::POST, "/jobs", Class::Submit),
             (Method::POST, "/jobs/batch", Class::Submit),
+            (Method::POST, "/webhooks/stripe", Class::Event),
             (Method::GET, "/jobs", Class::Other),
             (Method::POST, "/jobs/bulk/retry", Class::Other),
             (Method::GET, "/health", Class::Probe),

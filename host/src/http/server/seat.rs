@@ -74,7 +74,7 @@ impl Seats {
 impl Taken {
     fn send_one_away(&self) -> bool {
         let idle = self.seats.values().filter(|state| state.is_idle() && !state.leaves.load(Ordering::Relaxed));
-        let Some(longest) = idle.min_by_key(|state| state.idle_since.load(Ordering::Relaxed)) else { return false };
+        let Some(longest) = idle.min_by_key(|state| state.idle_from()) else { return false };
         longest.leaves.store(true, Ordering::Relaxed);
         longest.wanted.notify_one();
         true
@@ -129,6 +129,11 @@ impl State {
 
     fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
+    }
+
+    /// By the clock that all connections share: each counts from its own beginning.
+    fn idle_from(&self) -> Instant {
+        self.began + Duration::from_millis(self.idle_since.load(Ordering::Relaxed))
     }
 }
 
@@ -252,6 +257,17 @@ mod tests {
         assert_eq!(spare.kind, Kind::Spare);
         drop((busy, also_busy, spare, two, three));
         assert_eq!(seats.take().expect("free again").kind, Kind::Ordinary);
+    }
+
+    #[test]
+    fn a_connection_that_has_just_come_does_not_make_room_for_the_next() {
+        let seats = Seats::new(2);
+        let old = seats.take().expect("free");
+        drop(Seat::begin(&old));
+        std::thread::sleep(Duration::from_millis(20));
+        let new = seats.take().expect("free");
+        seats.take().expect("in place of the old one");
+        assert!(old.state.leaves.load(Ordering::Relaxed) && !new.state.leaves.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -112,9 +113,13 @@ pub async fn over(db: &mut PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<Job
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// Newest first, live and archived together. Each side is cut to the limit before they are merged.
-pub async fn list(db: &mut PgConnection, filter: &ListFilter) -> sqlx::Result<Vec<JobView>> {
-    let rows = sqlx::query_as!(
+/// What the jobs of a page carry, in bytes: it ends with the job that reaches this. A page of the longest jobs would be more
+/// memory than a reader should cost.
+const PAGE: usize = 4 << 20;
+
+/// Newest first, live and archived together, and whether there are more. Each side is cut to the limit before they are merged.
+pub async fn list(db: &mut PgConnection, filter: &ListFilter) -> sqlx::Result<(Vec<JobView>, bool)> {
+    let mut rows = sqlx::query_as!(
         Row,
         r#"
         (SELECT id AS "id!", tenant AS "tenant!", job_type AS "job_type!", queue AS "queue!", tier AS "tier!",
@@ -142,9 +147,18 @@ pub async fn list(db: &mut PgConnection, filter: &ListFilter) -> sqlx::Result<Ve
         filter.queue,
         filter.state,
         filter.before.map(|id| id.0),
-        filter.limit,
+        // One more tells whether there is a next page.
+        filter.limit + 1,
     )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(JobView::from).collect())
+    .fetch(db);
+    let (mut jobs, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        if bytes >= PAGE || i64::try_from(jobs.len()).is_ok_and(|count| count >= filter.limit) {
+            return Ok((jobs, true));
+        }
+        let long = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bytes += row.payload.len() + long(&row.metadata) + long(&row.result);
+        jobs.push(JobView::from(row));
+    }
+    Ok((jobs, false))
 }
