@@ -13,6 +13,9 @@ async fn a_stolen_key_of_one_tenant_and_type_does_nothing_for_another() {
     let theirs = host.client().with_token(token("user", Some("t2"))).submit("guest", json!({"do": "ok"})).await;
     let key = Key::new(&host, "service", json!(["t1"]), json!(["guest"])).await;
     let batch = |jobs: Vec<Value>| request(&host, "POST", "/jobs/batch", &[], &json!({"jobs": jobs}).to_string());
+    let atomic = |jobs: Vec<Value>| {
+        request(&host, "POST", "/jobs/batch", &[], &json!({"jobs": jobs, "atomic": true}).to_string())
+    };
     let sound = || job("guest", json!({}));
 
     let forbidden = [
@@ -22,6 +25,7 @@ async fn a_stolen_key_of_one_tenant_and_type_does_nothing_for_another() {
         submit(&host, "ghost", &[], json!({})),
         batch(vec![sound(), job("guest", json!({"tenant": "t2"}))]),
         batch(vec![sound(), job("guest-money", json!({})), sound()]),
+        atomic(vec![sound(), job("guest", json!({"tenant": "t2"}))]),
         get(&host, "/jobs?tenant=t2", &[]),
         get(&host, "/jobs", &[("x-tenant-id", "t2")]),
         request(&host, "DELETE", &format!("/jobs/{theirs}"), &[], ""),
@@ -63,6 +67,8 @@ async fn a_key_of_several_tenants_says_for_which_and_one_of_a_higher_role_does_m
     let host = Host::start(&db, None, options()).await;
     let key = Key::new(&host, "service", json!(["t1", "t2"]), Value::Null).await;
     let batch = json!({"jobs": [job("guest", json!({"tenant": "t1"})), job("guest", json!({"tenant": "t2"}))]});
+    let mut atomic = batch.clone();
+    atomic["atomic"] = json!(true);
     let headed = json!({"jobs": [job("guest", json!({})), job("guest", json!({}))]});
     let t2 = [("x-tenant-id", "t2")];
     let asked = [
@@ -74,6 +80,7 @@ async fn a_key_of_several_tenants_says_for_which_and_one_of_a_higher_role_does_m
         (202, submit(&host, "guest", &t2, json!({}))),
         (200, request(&host, "POST", "/jobs/batch", &[], &batch.to_string())),
         (200, request(&host, "POST", "/jobs/batch", &t2, &headed.to_string())),
+        (200, request(&host, "POST", "/jobs/batch", &[], &atomic.to_string())),
         (200, get(&host, "/jobs", &t2)),
     ];
     let (statuses, requests): (Vec<u16>, Vec<_>) = asked.into_iter().unzip();
@@ -83,9 +90,9 @@ async fn a_key_of_several_tenants_says_for_which_and_one_of_a_higher_role_does_m
     }
     assert_eq!(answers[1].body["errors"][0]["pointer"], "/tenant");
     assert_eq!(answers[3].body["type"], "urn:usher:problem:tenant-needed");
-    let seen = answers[8].body["items"].as_array().unwrap();
-    assert!(seen.len() == 5 && seen.iter().all(|job| job["tenant"] == "t2"), "{seen:?}");
-    assert_eq!(db.count("SELECT count(*) FROM jobs WHERE tenant = 't1'").await, 1);
+    let seen = answers[9].body["items"].as_array().unwrap();
+    assert!(seen.len() == 6 && seen.iter().all(|job| job["tenant"] == "t2"), "{seen:?}");
+    assert_eq!(db.count("SELECT count(*) FROM jobs WHERE tenant = 't1'").await, 2);
 
     // For all tenants: each is named all the same.
     let all = Key::new(&host, "service", Value::Null, json!(["guest"])).await;

@@ -43,6 +43,17 @@ impl Problem {
         self
     }
 
+    /// In other words.
+    #[must_use]
+    pub fn saying(mut self, detail: &str) -> Self {
+        detail.clone_into(&mut self.detail);
+        self
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Whether it is about who asks, and not about what.
     pub fn is_forbidden(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
@@ -61,13 +72,13 @@ impl Problem {
     }
 
     /// The findings of a problem with one part of a request, each with its place in the whole.
-    pub fn findings(self, part: &str, within: &str) -> Vec<Value> {
+    pub fn findings(&self, part: &str, within: &str) -> Vec<Value> {
         match self.members.get("errors") {
             Some(Value::Array(errors)) => {
                 let place = |error: &Value| format!("{part}{within}{}", error["pointer"].as_str().unwrap_or_default());
                 errors.iter().map(|e| json!({ "pointer": place(e), "message": e["message"] })).collect()
             }
-            _ => vec![json!({ "pointer": part, "message": self.detail })],
+            _ => vec![json!({ "pointer": format!("{part}{within}"), "message": self.detail })],
         }
     }
 

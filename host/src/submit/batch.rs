@@ -1,4 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
@@ -18,7 +22,7 @@ const BULKS: usize = 3;
 /// A caller hears this soon, also of a database that does not answer.
 const SOON: Duration = Duration::from_secs(3);
 /// How long a bulk may wait for the bulks before it.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 type Answer = Result<Accepted, SubmitError>;
 
@@ -79,19 +83,14 @@ impl Committer {
         self.sizes.observe(jobs.len() as f64);
         let mut ready = Vec::new();
         let results = self.commit_short(jobs, &mut ready).await;
-        self.bell.ready(&ready);
-        self.bell.changed();
-        for (job, result) in jobs.iter().zip(&results) {
-            if let (Ok(Accepted::New(_)), Some(delay)) = (result, job.due_in()) {
-                self.bell.due_in(delay);
-            }
-        }
+        let new = jobs.iter().zip(&results).filter(|(_, result)| matches!(result, Ok(Accepted::New(_))));
+        tell(&self.bell, &ready, new.map(|(job, _)| *job));
         results
     }
 
     /// The short way for what can go it, the long way for the rest.
     async fn commit_short(&self, jobs: &[&PreparedJob], ready: &mut Vec<Ready>) -> Vec<Answer> {
-        let simple: Vec<_> = jobs.iter().copied().filter(|job| store::is_simple(job)).collect();
+        let simple = simple(jobs);
         let mut answers: HashMap<JobId, Answer> = HashMap::with_capacity(jobs.len());
         match self.insert(&simple).await {
             Ok(taken) => {
@@ -170,6 +169,30 @@ impl Committer {
         tx.commit().await?;
         Ok(done)
     }
+}
+
+/// Tells the claimer, and whoever follows, of what was committed.
+pub(super) fn tell<'a>(bell: &Bell, ready: &[Ready], new: impl Iterator<Item = &'a PreparedJob>) {
+    bell.ready(ready);
+    bell.changed();
+    for delay in new.filter_map(PreparedJob::due_in) {
+        bell.due_in(delay);
+    }
+}
+
+/// Those that can go the short way. Of one key the first is the job: where one goes the long way, the others follow it.
+fn simple<'a>(jobs: &[&'a PreparedJob]) -> Vec<&'a PreparedJob> {
+    let (mut simple, rest): (Vec<_>, Vec<_>) = jobs.iter().copied().partition(|job| store::is_simple(job));
+    let held: HashSet<_> = rest.into_iter().flat_map(places).collect();
+    if !held.is_empty() {
+        simple.retain(|job| !places(job).any(|place| held.contains(&place)));
+    }
+    simple
+}
+
+/// Of its keys.
+fn places(job: &PreparedJob) -> impl Iterator<Item = (&str, &str, [u8; 32])> {
+    job.keys.iter().map(|key| (job.tenant(), job.job_type(), key.hash))
 }
 
 /// A bounded wait for locks: a batch must not stand behind somebody's forgotten transaction.

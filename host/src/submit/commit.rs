@@ -32,8 +32,8 @@ pub async fn enqueue(
     let mut before = done_before(db, tier, jobs).await?;
     let mut wanted: Vec<_> =
         jobs.iter().filter(|job| !before.contains_key(&job.row.id)).flat_map(|job| wants(job)).collect();
-    // One lock order for all batches.
-    wanted.sort_unstable_by(|a, b| (a.tenant, a.job_type, a.hash).cmp(&(b.tenant, b.job_type, b.hash)));
+    // One lock order for all batches; of one key the first job comes first.
+    wanted.sort_by(|a, b| (a.tenant, a.job_type, a.hash).cmp(&(b.tenant, b.job_type, b.hash)));
 
     let mut missed: HashSet<JobId> = HashSet::new();
     if !wanted.is_empty() {

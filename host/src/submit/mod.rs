@@ -8,6 +8,7 @@
 
 mod admit;
 mod alarm;
+mod atomic;
 mod batch;
 pub mod catalog;
 mod check;
@@ -22,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{
     admit::Admitted,
     alarm::{Notice, Trouble},
+    atomic::Undone,
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
@@ -29,7 +31,7 @@ pub use self::{
     payload::{MAX_DEPTH, MAX_PAYLOAD, parse as parse_json},
     quota::{Full, Quotas},
 };
-use self::{batch::Batcher, check::Origin};
+use self::{atomic::Atomic, batch::Batcher, check::Origin};
 use crate::{
     config::{AlertMail, Queues},
     db::Pool,
@@ -132,6 +134,7 @@ pub struct Submitter {
     money: Batcher,
     communication: Batcher,
     background: Batcher,
+    atomic: Atomic,
     sizes: Histogram,
 }
 
@@ -149,6 +152,7 @@ impl Submitter {
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
             background: batcher(Tier::Background),
+            atomic: Atomic::new(pool, bell, lanes, &sizes),
             sizes,
         }
     }
@@ -205,6 +209,11 @@ impl Submitter {
             }
         }
         answers
+    }
+
+    /// Commits all of these checked jobs together, whatever their tiers, or none; one answer each, in order.
+    pub async fn submit_atomic(&self, jobs: Vec<PreparedJob>) -> Result<Vec<Accepted>, Undone> {
+        self.atomic.submit(&jobs).await
     }
 
     fn batcher(&self, tier: Tier) -> &Batcher {

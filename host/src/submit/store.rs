@@ -61,8 +61,8 @@ pub(super) async fn insert(
             INSERT INTO idempotency_keys (tier, tenant, job_type, key_hash, job_id, payload_hash)
             SELECT $1, w.tenant, w.job_type, w.key_hash, w.id, w.payload_hash
             FROM w WHERE w.key_hash IS NOT NULL
-            -- The lock order of all batches, which sort by bytes.
-            ORDER BY w.tenant COLLATE "C", w.job_type COLLATE "C", w.key_hash
+            -- The lock order of all batches, which sort by bytes; of one key the first job comes first.
+            ORDER BY w.tenant COLLATE "C", w.job_type COLLATE "C", w.key_hash, w.n
             ON CONFLICT DO NOTHING
             RETURNING job_id
         ), i AS (

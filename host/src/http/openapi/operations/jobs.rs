@@ -92,24 +92,35 @@ fn list() -> Op {
 fn batch() -> Op {
     Op::post("/jobs/batch", "jobs", "submitJobs", "Submit up to 1,000 jobs")
         .about(
-            "All are checked before anything is written; then those of a tier are committed together. The answer names \
-             each in its order.",
+            "At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with the status \
+             that it would have had alone; where none is taken, the answer is an `invalid-batch`. With `atomic`, all are taken \
+             in one commit, or one that is refused refuses all. Of jobs of one key in a request the first is the job. `tenant` \
+             is for admins, and for services within their key's tenants.",
         )
         .only(MANY)
         .body(
             "Batch",
-            &[(
-                "two",
-                json!({ "jobs": [
-                    { "type": "analytics-track", "payload": { "event": "ticket.viewed" } },
-                    { "type": "analytics-track", "payload": { "event": "ticket.sold" }, "idempotencyKey": "sold-1" },
-                ] }),
-            )],
+            &[
+                (
+                    "two",
+                    json!({ "jobs": [
+                        { "type": "analytics-track", "payload": { "event": "ticket.viewed" } },
+                        { "type": "analytics-track", "payload": { "event": "ticket.sold" }, "idempotencyKey": "sold-1" },
+                    ] }),
+                ),
+                (
+                    "all-or-none",
+                    json!({ "atomic": true, "jobs": [
+                        { "type": "analytics-track", "payload": { "event": "order.paid" }, "idempotencyKey": "paid-2" },
+                        { "type": "analytics-track", "payload": { "event": "ticket.sold" }, "idempotencyKey": "sold-2" },
+                    ] }),
+                ),
+            ],
         )
         .refuses_all(&PRESSURE)
-        .refuses(refusal(422, "invalid-batch", "Some of these jobs are not sound; nothing was written."))
+        .refuses(refusal(422, "invalid-batch", "Jobs of this batch are refused; nothing was written."))
         .database()
-        .answers(200, "What became of each.", "BatchAnswer")
+        .answers(200, "What became of each; with `atomic`, all were taken.", "BatchAnswer")
 }
 
 fn get() -> Op {

@@ -70,7 +70,10 @@ pub(in crate::http::openapi) fn job(fields: Value) -> Value {
 fn batch() -> Value {
     closed(
         &["jobs"],
-        json!({ "jobs": { "type": "array", "minItems": 1, "maxItems": 1_000, "items": reference("BatchItem") } }),
+        json!({
+            "jobs": { "type": "array", "minItems": 1, "maxItems": 1_000, "items": reference("BatchItem") },
+            "atomic": { "type": "boolean", "default": false, "description": "All of the jobs in one commit, or none." },
+        }),
     )
 }
 

@@ -33,9 +33,12 @@ pub(super) fn all() -> Vec<(String, Value)> {
         (
             "BatchOutcome",
             object(
-                &["outcome"],
+                &["outcome", "status"],
                 json!({
                     "id": id(),
+                    "status": {
+                        "type": "integer", "description": "What `POST /jobs` would have said: 202 or 200, or the problem's.",
+                    },
                     "outcome": { "type": "string", "enum": ["created", "replayed", "deduplicated", "failed"] },
                     "problem": reference("Problem"),
                 }),
