@@ -12,6 +12,7 @@ mod effects;
 pub mod health;
 mod jobs;
 mod limits;
+mod planted;
 mod plugins;
 mod problem;
 mod providers;
