@@ -119,6 +119,7 @@ impl Tool {
             "victim": {"name": "order-rust", "version": "0.1.0"},
             "component": rig::published(),
             "webhook": rig.webhook(),
+            "endpoint": rig.things.endpoint,
             "config": here("schemathesis.toml"),
             "counts": dir.join("counts.json"),
             "limited": limited,

@@ -1,6 +1,6 @@
 """What `st run` leaves too few of: successful answers. usage: more.py URL LEAST CALLER
 
-Draws further requests that the document allows, operation by operation, until each that can succeed has done so LEAST times, and
+An answer of 304 is one of them: it says that the caller has it already. Draws further requests that the document allows, operation by operation, until each that can succeed has done so LEAST times, and
 checks every answer as `st run` does. An operation without parameters has one request only: it is sent again and again.
 Prints a JSON object: {"cases", "failures": [...], "few": {operation: successes}}.
 """
@@ -27,7 +27,7 @@ cases, failures, few = 0, [], {}
 
 def successes(label):
     both = [before.get(label, {}), hooks.COUNTS[label]]
-    return sum(n for counts in both for status, n in counts.items() if status.startswith("2"))
+    return sum(n for counts in both for status, n in counts.items() if status[0] in "23")
 
 
 def draw(operation, want, round):

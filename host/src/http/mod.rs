@@ -12,6 +12,8 @@ mod effects;
 pub mod health;
 mod jobs;
 mod limits;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod parsers;
 mod planted;
 mod plugins;
 mod problem;
