@@ -8,14 +8,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     document::Document,
     report::Report,
     rig::{self, Rig},
     roles,
-    support::{Host, env, token},
+    support::{Host, env},
 };
 
 const KIND: &str = "schemathesis";
@@ -85,37 +85,42 @@ fn excluded(report: &mut Report) {
         report.fail(KIND, &format!("{} checks and operations are left out", out.len()));
     }
     for n in out {
-        // The line above it is the section; the reason stands above that.
-        if n < 2 || !lines[n - 2].starts_with('#') {
+        // The reason stands above the section that the line belongs to.
+        let section = (0..n).rev().find(|&above| lines[above].starts_with('['));
+        let has_reason = section.is_some_and(|at| at > 0 && lines[at - 1].starts_with('#'));
+        if !has_reason {
             report.fail(KIND, &format!("line {} of schemathesis.toml leaves something out without a reason", n + 1));
         }
     }
 }
 
 fn here(name: &str) -> PathBuf {
-    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned()))
-        .join("fuzz")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(name)
 }
 
 /// `st`, told about one host.
 struct Tool {
     dir: PathBuf,
+    /// Of the document. A host that is short of memory would not tell it.
     url: String,
+    base: String,
 }
 
 impl Tool {
     fn new(rig: &Rig, name: &str, base: &str, limited: bool) -> Self {
         let dir = rig.dir.join(name);
         fs::create_dir_all(&dir).unwrap();
-        let callers: Vec<_> =
-            CALLERS.iter().map(|(name, role, tenant)| (name, role, token(role, Some(tenant)))).collect();
+        let (mut callers, mut auth) = (Map::new(), Vec::new());
+        for (name, role, tenant) in CALLERS {
+            let token = rig::lasting(role, Some(tenant));
+            let header = json!({"name": "Authorization", "value": format!("Bearer {token}")});
+            auth.push(json!({"name": name, "fixedHeaders": [header]}));
+            callers.insert(name.to_owned(), json!({"role": role, "token": token}));
+        }
         let context = json!({
             "base": base,
-            "callers": callers.iter().map(|(name, role, token)| ((**name).to_owned(), json!({"role": role, "token": token})))
-                .collect::<serde_json::Map<_, _>>(),
-            "roles": roles::table().into_iter().map(|(label, lowest)| (label, Value::from(lowest)))
-                .collect::<serde_json::Map<_, _>>(),
+            "callers": callers,
+            "roles": roles::table(),
             "victim": {"name": "order-rust", "version": "0.1.0"},
             "component": rig::published(),
             "webhook": rig.webhook(),
@@ -126,14 +131,8 @@ impl Tool {
         });
         fs::write(dir.join("context.json"), context.to_string()).unwrap();
         // YAML takes JSON.
-        let auth: Vec<_> = callers
-            .iter()
-            .map(|(name, _, token)| {
-                json!({"name": name, "fixedHeaders": [{"name": "Authorization", "value": format!("Bearer {token}")}]})
-            })
-            .collect();
         fs::write(dir.join("callers.yaml"), json!({ "auth": auth }).to_string()).unwrap();
-        Self { dir, url: format!("{base}/openapi.json") }
+        Self { dir, url: format!("{}/openapi.json", rig.base), base: base.to_owned() }
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -160,7 +159,7 @@ impl Tool {
             .arg(here("schemathesis.toml"))
             .args(["--no-color", "run"])
             .arg(&self.url)
-            .args(["--auth-wfc-user", caller, "--report", "json", "--report-json-path"])
+            .args(["--url", &self.base, "--auth-wfc-user", caller, "--report", "json", "--report-json-path"])
             .arg(&told)
             .args(args)
             .env("FUZZ_SEED", name)

@@ -7,9 +7,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use jsonwebtoken::Algorithm;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -17,7 +18,8 @@ use tokio::task::JoinHandle;
 use crate::{
     Options,
     support::{
-        Client, Db, Host, HostOptions, Receiver, Say, component, host, postgres::Postgres, scratch, token, twilio,
+        Client, Db, Host, HostOptions, Receiver, SECRET, Say, component, forged_token, host, postgres::Postgres,
+        scratch, twilio,
     },
 };
 
@@ -80,7 +82,7 @@ impl Rig {
         settings.data_dir = Some(dir.join("host"));
         settings.env.extend(options.plant.map(|plant| ("USHER_PLANT", plant.to_owned())));
         let host = Host::start(&db, None, settings).await;
-        let (base, admin) = (host.base.clone(), Client::new(&host.base, token("admin", Some("t1"))));
+        let (base, admin) = (host.base.clone(), Client::new(&host.base, lasting("admin", Some("t1"))));
         let things = Things::make(&admin, &receiver).await;
         let (began, host) = (Instant::now(), Mutex::new(host));
         Self { options, dir, began, db, base, admin, things, receiver, postgres, host }
@@ -93,7 +95,7 @@ impl Rig {
     }
 
     pub fn client(&self, role: &str, tenant: Option<&str>) -> Client {
-        self.admin.with_token(token(role, tenant))
+        self.admin.with_token(lasting(role, tenant))
     }
 
     /// A private place that the host may call.
@@ -344,6 +346,13 @@ delay = "200ms"
 backoff = "fixed"
 expiry = "6h"
 "#;
+
+/// A token that outlives the campaign.
+pub fn lasting(role: &str, tenant: Option<&str>) -> String {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
+    let claims = json!({"userId": "u1", "role": role, "tenantId": tenant, "exp": expires});
+    forged_token(claims, Algorithm::HS256, SECRET.as_bytes())
+}
 
 /// A component that is published.
 pub fn published() -> PathBuf {

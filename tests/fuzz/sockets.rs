@@ -191,7 +191,7 @@ fn heads() -> Vec<Attack> {
 
 /// Other protocols, several requests at once, and those that go early.
 fn others() -> Vec<Attack> {
-    let mut hello = vec![0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
+    let mut hello = vec![0x16_u8, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
     hello.resize(205, 7);
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let frame = |length: u32, kind: u8, flags: u8, stream: u32| {
@@ -231,7 +231,7 @@ fn others() -> Vec<Attack> {
             "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
             Refused,
         ),
-        attack("zeros", vec![0; 100_000], Refused),
+        attack("zeros", vec![0_u8; 100_000], Refused),
         attack("all bytes there are", (0..=255_u8).cycle().take(100_000).collect::<Vec<_>>(), Refused),
         attack("empty lines, then a request", format!("\r\n\r\n\r\n{HIDDEN}"), Most(1)),
         attack("nothing", "", Most(0)),
