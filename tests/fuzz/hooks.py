@@ -13,7 +13,7 @@ config    schemathesis.toml
 counts    where to leave what was answered, by operation and status
 limited   whether limits are on: only then may an answer be 429 or 503
 """
-import atexit, json, os, random, re, threading, time
+import atexit, copy, json, os, random, re, threading, time
 from collections import Counter, defaultdict
 
 import requests
@@ -276,20 +276,25 @@ def before_call(context, case, kwargs):
         values = make()
         if values and None not in values:
             case.path_parameters = dict(zip(re.findall(r"\{(\w+)\}", case.operation.path), values))
+    # Copies: what was drawn may be an example of the document itself.
     if isinstance(case.body, dict) and not is_negative(case, At.BODY) and label in BODIES:
-        BODIES[label](case.body)
+        body = copy.deepcopy(case.body)
+        BODIES[label](body)
+        case.body = body
     # The strategy of a media type knows no bad values.
     if label == "POST /plugins" and case.meta is not None and case.meta.generation.mode.is_negative:
         if isinstance(case.body, bytes):
             case.body = RANDOM.randbytes(100)
     if case.query and not is_negative(case, At.QUERY):
-        fix_query(label, case.query)
-    if case.headers and not is_negative(case, At.HEADER):
-        for name in list(case.headers):
-            if name.lower() == "idempotency-key":
-                case.headers[name] = unique()
-    # Nobody waits a minute for each of thousands of cases, whatever else the header says.
+        case.query = fixed_query(label, dict(case.query))
     for name in list(case.headers or {}):
+        if name.lower() == "idempotency-key" and not is_negative(case, At.HEADER):
+            case.headers[name] = unique()
+        # A signature is none by its form alone.
+        if name.lower() == "usher-signature" and not is_negative(case, At.HEADER):
+            case.headers.pop(name)
+            continue
+        # Nobody waits a minute for each of thousands of cases, whatever else the header says.
         if name.lower() == "prefer" and "wait" in str(case.headers[name]):
             case.headers[name] = "wait=0"
     if label == "POST /webhook-endpoints":
@@ -305,7 +310,7 @@ def make_room():
             as_admin("DELETE", f"/webhook-endpoints/{item['id']}")
 
 
-def fix_query(label, query):
+def fixed_query(label, query):
     if "cursor" in query:
         if CURSORS[label]:
             query["cursor"] = RANDOM.choice(CURSORS[label])
@@ -314,6 +319,7 @@ def fix_query(label, query):
     # A user may name none but its own.
     if "tenant" in query:
         query["tenant"] = "t1"
+    return query
 
 
 @schemathesis.hook

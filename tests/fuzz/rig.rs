@@ -98,9 +98,9 @@ impl Rig {
         self.admin.with_token(lasting(role, tenant))
     }
 
-    /// A private place that the host may call.
+    /// Where webhooks go.
     pub fn webhook(&self) -> String {
-        self.receiver.url()
+        webhook(&self.receiver)
     }
 
     fn with_host<T>(&self, what: impl FnOnce(&mut Host) -> T) -> T {
@@ -166,7 +166,7 @@ impl Things {
         admin.wait(&parked, "dead").await;
         let job = admin.submit("guest", json!({"do": "ok"})).await;
         admin.wait(&job, "completed").await;
-        let endpoint = made("/webhook-endpoints", json!({"url": receiver.url()})).await;
+        let endpoint = made("/webhook-endpoints", json!({"url": webhook(receiver)})).await;
         let key = json!({"name": "fuzz", "role": "service", "tenants": ["t1"], "jobTypes": ["guest"]});
         let key = made("/keys", key).await;
         Self { job, parked, endpoint: text(&endpoint, "id"), key: text(&key, "id"), secret: text(&key, "secret") }
@@ -346,6 +346,11 @@ delay = "200ms"
 backoff = "fixed"
 expiry = "6h"
 "#;
+
+/// A private place that the host may call, and a URL as the document wants it. The receiver speaks no TLS: nothing gets there.
+fn webhook(receiver: &Receiver) -> String {
+    format!("https://{}/hook", receiver.place())
+}
 
 /// A token that outlives the campaign.
 pub fn lasting(role: &str, tenant: Option<&str>) -> String {
