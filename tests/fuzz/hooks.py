@@ -4,7 +4,7 @@ Loaded by `st run` (SCHEMATHESIS_HOOKS) and by more.py. FUZZ_CONTEXT names a JSO
 
 base      where the host listens
 callers   by role: {"role", "token"}
-roles     the table of roles.txt: "METHOD path" -> lowest role
+roles     the table of tests/roles/table.rs: "METHOD path" -> lowest role
 endpoint  one of t1's webhook endpoints, which stays
 victim    a plugin, its name and version, that serves no job here
 component the file of a component that is published
@@ -31,8 +31,6 @@ MAY = {
     "caller": {"user", "venue_admin", "admin"},
     "venue_admin": {"venue_admin", "admin"},
     "admin": {"admin"},
-    # By a signature that is none of ours, which schemathesis cannot make.
-    "stripe": set(),
 }
 COUNTS = defaultdict(Counter)
 LOCK = threading.Lock()
@@ -353,7 +351,7 @@ def role_is_checked(ctx, response, case):
         return
     lowest = ROLES.get(case.operation.label)
     if lowest is None:
-        raise AssertionError(f"{case.operation.label} is not in tests/fuzz/roles.txt: who may do it?")
+        raise AssertionError(f"{case.operation.label} is not in tests/roles/table.rs: who may do it?")
     role = ROLE_OF.get(response.request.headers.get("Authorization"), "stranger")
     if role not in MAY[lowest]:
         raise AssertionError(f"{case.operation.label} is for {lowest}, and {role} got {response.status_code}")

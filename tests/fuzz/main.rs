@@ -27,6 +27,9 @@ mod sockets;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod support;
+#[path = "../roles/table.rs"]
+#[expect(dead_code, reason = "the walk of the table asks as everybody")]
+mod table;
 mod tokens;
 
 use std::{process::ExitCode, sync::Arc};

@@ -1,4 +1,4 @@
-//! Who may do what, by the table in `roles.txt`; and what belongs to another tenant.
+//! Who may do what, by the table of `tests/roles`, which is written by hand; and what belongs to another tenant.
 
 use std::collections::BTreeMap;
 
@@ -9,78 +9,66 @@ use crate::{
     report::Report,
     rig::Rig,
     support::{Answer, Client, read},
+    table::{Fate, Rule, TABLE, Who, fate},
 };
 
 const KIND: &str = "roles";
-/// From the least on.
-const ROLES: [&str; 4] = ["anyone", "caller", "venue_admin", "admin"];
 
-/// "METHOD path" -> lowest role.
-pub fn table() -> BTreeMap<String, String> {
-    let lines = include_str!("roles.txt").lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let words: Vec<_> = line.split(' ').collect();
-            let [method, path, lowest] = words.as_slice() else { panic!("roles.txt: {line}") };
-            (format!("{method} {path}"), (*lowest).to_owned())
-        })
-        .collect()
+/// "METHOD path" -> the lowest role, in the words of `hooks.py`.
+pub fn table() -> BTreeMap<String, &'static str> {
+    let lowest = |rule: Rule| match rule {
+        Rule::Anyone => "anyone",
+        Rule::Caller => "caller",
+        Rule::Changes | Rule::ChangesAndServices => "venue_admin",
+        Rule::Admin => "admin",
+    };
+    TABLE.iter().map(|(method, path, rule, _)| (format!("{method} {path}"), lowest(*rule))).collect()
 }
 
 /// The table and the document know of the same operations.
 pub fn listed(document: &Document, report: &mut Report) {
     let (table, labels) = (table(), document.operations.iter().map(Operation::label).collect::<Vec<_>>());
     for label in labels.iter().filter(|label| !table.contains_key(*label)) {
-        report.fail(KIND, &format!("{label} is in the document and not in roles.txt: who may do it?"));
+        report.fail(KIND, &format!("{label} is in the document and not in the table: who may do it?"));
     }
     for label in table.keys().filter(|label| !labels.contains(label)) {
-        report.fail(KIND, &format!("{label} is in roles.txt and not in the document"));
+        report.fail(KIND, &format!("{label} is in the table and not in the document"));
     }
 }
 
+/// Whoever is not let in, is told so; whoever is, was schemathesis's part.
 pub async fn all(rig: &Rig, document: &Document, report: &mut Report) {
-    let table = table();
     let callers = [
-        ("anyone", rig.admin.with_token(String::new())),
-        ("caller", rig.client("user", Some("t1"))),
-        ("caller", rig.client("no such role", Some("t1"))),
-        ("venue_admin", rig.client("venue_admin", Some("t1"))),
+        (Who::Nobody, rig.admin.with_token(String::new())),
+        (Who::User, rig.client("user", Some("t1"))),
+        (Who::UnknownRole, rig.client("no such role", Some("t1"))),
+        (Who::VenueAdmin, rig.client("venue_admin", Some("t1"))),
+        (Who::OtherUser, rig.client("user", Some("t2"))),
+        (Who::OtherVenueAdmin, rig.client("venue_admin", Some("t2"))),
     ];
     for operation in &document.operations {
-        let label = operation.label();
-        let Some(lowest) = table.get(&label) else { continue };
-        let Some(needed) = ROLES.iter().position(|role| role == lowest) else { continue };
+        let row = TABLE.iter().find(|(method, path, ..)| *method == operation.method && *path == operation.path);
+        let Some((_, _, rule, about)) = row else { continue };
         let path = rig.things.path(&operation.path);
-        for (role, client) in &callers {
-            let has = ROLES.iter().position(|known| known == role).unwrap_or_default();
-            if has >= needed {
-                continue;
-            }
+        for (who, client) in &callers {
+            let expected = match fate(*rule, *about, *who) {
+                Fate::In => continue,
+                Fate::Stranger => 401,
+                Fate::Forbidden => 403,
+                Fate::Hidden => 404,
+            };
+            let name = format!("{} as {who:?}", operation.label());
             let answer = sent(client, operation, &path).await;
-            let expected = if *role == "anyone" { 401 } else { 403 };
-            report.refused(KIND, &format!("{label} as {role}"), &answer, &[expected]);
+            report.refused(KIND, &name, &answer, &[expected]);
+            // Only that it is not there, and nothing of what it is.
+            for field in ["payload", "url", "tenant"] {
+                if !answer.body[field].is_null() {
+                    report.fail(KIND, &format!("{name} is told {field}"));
+                }
+            }
         }
-        others(rig, operation, &path, report).await;
     }
     lists(rig, document, report).await;
-}
-
-/// What is there, asked for by callers of another tenant: as if it were not there.
-async fn others(rig: &Rig, operation: &Operation, path: &str, report: &mut Report) {
-    let owned = ["/jobs/{id}", "/effects/{job}", "/webhook-endpoints/{id}", "/keys/{id}"];
-    if !owned.iter().any(|beginning| operation.path.starts_with(beginning)) {
-        return;
-    }
-    for role in ["user", "venue_admin"] {
-        let answer = sent(&rig.client(role, Some("t2")), operation, path).await;
-        report.refused("tenants", &format!("{} as {role} of t2", operation.label()), &answer, &[403, 404]);
-        // Only that it is not there, and nothing of what it is.
-        for name in ["payload", "url", "tenant"] {
-            if !answer.body[name].is_null() {
-                report.fail("tenants", &format!("{} tells {name} to another tenant", operation.label()));
-            }
-        }
-    }
 }
 
 /// No list of another tenant holds what is of t1; and nobody may ask for it by name.
