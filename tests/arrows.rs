@@ -8,20 +8,21 @@ use std::{
 
 /// From the ground up. A room uses rooms of lower levels only.
 const LEVELS: [&[&str]; 6] = [
-    &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle"],
-    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "audit", "webhooks"],
+    &["config", "db", "clock", "ids", "signature", "egress", "telemetry", "lifecycle", "audit"],
+    &["auth", "idempotency", "queue", "journal", "releases", "ratelimit", "outbox", "alerts", "webhooks"],
     &["submit", "effects"],
-    &["runtime", "operate"],
+    &["runtime", "operate", "inbound", "import"],
     &["http", "worker", "scheduler", "delivery"],
     &["cli", "app"],
 ];
 
 /// Edges within a level, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 7] = [
+const SIDEWAYS: [(&str, &str, &str); 8] = [
     ("cli", "app", "the command line starts what the composition root builds"),
     ("config", "ids", "settings are typed: a tier is a Tier"),
     ("db", "ids", "a commit is as durable as its tier"),
     ("telemetry", "config", "the log's settings are a section of the configuration"),
+    ("telemetry", "clock", "the clocks of the process are read in one place"),
     ("lifecycle", "clock", "a pulse is read on the clock that counts suspend"),
     ("releases", "idempotency", "a manifest is refused for a bad key template, whose parser lives there"),
     ("scheduler", "worker", "strays are what the table says we run and the worker's list does not"),

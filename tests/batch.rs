@@ -80,7 +80,7 @@ async fn one_bad_job_is_shown_with_its_place_and_nothing_is_written() {
     for (bad, pointer) in [
         (json!(7), "/jobs/1"),
         (json!({"payload": {}}), "/jobs/1/type"),
-        (with(json!({"type": "ghost"})), "/jobs/1"),
+        (with(json!({"type": "ghost"})), "/jobs/1/type"),
         (with(json!({"colour": "red"})), "/jobs/1/colour"),
         (with(json!({"priority": "urgent"})), "/jobs/1/priority"),
         (with(json!({"idempotencyKey": ""})), "/jobs/1/idempotencyKey"),

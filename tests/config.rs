@@ -47,13 +47,24 @@ async fn faults_of_the_configuration_are_told_with_their_place() {
 
 #[tokio::test]
 async fn show_and_check_name_where_secrets_come_from_and_not_what_they_are() {
-    let env = [("KEY", LONG), ("USHER_WORKER__CONCURRENCY", "7")];
+    let url = "postgres://u@127.0.0.1:1/x";
+    let env = [("KEY", LONG), ("USHER_WORKER__CONCURRENCY", "7"), ("DATABASE_URL", url)];
     let (code, said) = run(&["config", "show"], Some(HS256), &env);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("KEY") && said.contains("concurrency = 7") && !said.contains(LONG), "{said}");
     let (code, said) = run(&["config", "check"], Some(HS256), &env);
     assert_eq!(code, Some(0));
     assert!(said.contains("sound") && !said.contains(LONG), "{said}");
+    // What `serve` would refuse is not sound: no database, no issuer, a log that is not understood.
+    let (code, said) = run(&["config", "check"], Some(HS256), &env[..2]);
+    assert!(code == Some(2) && said.contains("DATABASE_URL") && !said.contains("is sound"), "{said}");
+    let (code, said) = run(&["config", "check"], None, &env[2..]);
+    assert!(code == Some(2) && said.contains("no default secret"), "{said}");
+    let (code, said) = run(&["config", "check"], Some(&format!("{HS256}[log]\nfilter = \"usher_host=loud\"\n")), &env);
+    assert_eq!(code, Some(2), "{said}");
+    // But `serve --dev` makes both.
+    let (code, said) = run(&["config", "check", "--dev"], None, &[]);
+    assert!(code == Some(0) && said.contains("sound"), "{said}");
 }
 
 #[tokio::test]
@@ -85,7 +96,7 @@ async fn migrate_is_idempotent_and_refuses_a_newer_database() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("newer Usher"), "{said}");
     let (code, said) = run(&["migrate"], None, &[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(3));
     assert!(said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");
     assert_eq!(run(&["migrate"], None, &[]).0, Some(2));
 }

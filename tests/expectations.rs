@@ -6,12 +6,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 /// Components, as `build.list` and `languages.list` name them, and a test that uses each.
-const GUESTS: [(&str, &str); 16] = [
+const GUESTS: [(&str, &str); 17] = [
     ("guest.wasm", "runtime.rs"),
     ("guest-effects.wasm", "runtime.rs"),
     ("guest-ungranted.wasm", "plugins.rs"),
     ("guest-webhook.wasm", "webhooks/mod.rs"),
     ("guest-money.wasm", "stripe/mod.rs"),
+    ("guest-inbound.wasm", "inbound/mod.rs"),
     ("guest-messages.wasm", "messages/mod.rs"),
     ("guest-ticket.wasm", "upstreams/minting.rs"),
     ("guest-shop.wasm", "verify/mod.rs"),

@@ -11,7 +11,13 @@ async fn an_idle_host_asks_less_than_once_a_second_and_uses_less_than_a_hundredt
     let mut db = Db::new().await;
     let proxy = Proxy::start(&db.url).await;
     db.url = proxy.url.clone();
-    let options = HostOptions { cluster: Some(String::new()), filter: "info", ..HostOptions::default() };
+    let options = HostOptions {
+        cluster: Some(String::new()),
+        filter: "info",
+        // The product's own rules are looked at.
+        config: "[alerts]\n".to_owned(),
+        ..HostOptions::default()
+    };
     let host = Host::start(&db, None, options).await;
     // Past the first round of everything.
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -20,6 +20,8 @@ async fn cancel(host: &Host, id: &str) -> StatusCode {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_cancelled_at_once() {
     let db = Db::new().await;
+    // As if somebody followed.
+    db.execute("UPDATE event_log SET until = 'infinity'").await;
     let host = Host::start(&db, None, idle()).await;
     let client = host.client();
     let ready = client.submit("guest-money", json!({"do": "ok"})).await;

@@ -24,6 +24,7 @@ const DATABASE: &str = "canary_database_4713_password";
 const DIRECT: &str = "canary_database_4714_of_the_direct_url";
 const STRIPE: &str = "sk_test_canary4715ofstripe";
 const WEBHOOKS: &str = "canary-webhooks-4716-key-of-all-endpoints";
+const SERVICES: &str = "canary-services-4722-key-of-all-service-keys";
 const NODE: &str = "canary4717tokenofthenode";
 const MINT_KEY: &str = "canary-mint-4718-key-of-the-mints-long-enough";
 const BASIC: &str = "canary-basic-4719-password";
@@ -116,6 +117,7 @@ impl Rig {
             ("CANARY_MINT_KEY", MINT_KEY.to_owned()),
             ("CANARY_NODE", format!("{}/{NODE}?api-key={NODE}", cluster.url())),
             ("CANARY_NODE_AWAY", format!("http://127.0.0.1:1/{NODE}")),
+            ("CANARY_SERVICES", SERVICES.to_owned()),
             ("CANARY_SIGNATURE", SIGNATURE.to_owned()),
             ("CANARY_STRIPE", STRIPE.to_owned()),
             ("CANARY_WALLET", wallet.secret),
@@ -134,7 +136,7 @@ impl Rig {
             config: format!(
                 "{}[stripe.profiles.main]\nkey = {{ env = \"CANARY_STRIPE\" }}\ntenants = [\"t1\"]\nbase_url = \"{}\"\n\
                  [email.profiles.default.dkim]\ndomain = \"example.com\"\nselector = \"s\"\nkey = {{ env = \"CANARY_DKIM\" }}\n\
-                 [webhooks]\nkey = {{ env = \"CANARY_WEBHOOKS\" }}\nallow_private = [{:?}]\n",
+                 [auth.services]\nkey = {{ env = \"CANARY_SERVICES\" }}\n[webhooks]\nkey = {{ env = \"CANARY_WEBHOOKS\" }}\nallow_private = [{:?}]\n",
                 CONFIG.replace("RECEIVER", &echo.place()),
                 stripe.base,
                 receiver.place()
@@ -278,7 +280,7 @@ async fn no_secret_shows_in_logs_database_answers_or_guests() {
     let rig = Rig::start(&mut db).await;
     let endpoint = rig.endpoint().await;
     let secrets: Vec<_> =
-        [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, NODE, MINT_KEY, BASIC, SIGNATURE, HEADER, SECRET]
+        [SMTP, BEARER, DATABASE, DIRECT, STRIPE, WEBHOOKS, SERVICES, NODE, MINT_KEY, BASIC, SIGNATURE, HEADER, SECRET]
             .into_iter()
             .chain([&*endpoint, &*rig.dkim])
             .chain(rig.wallet.iter().map(String::as_str))

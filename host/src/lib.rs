@@ -16,6 +16,7 @@ pub mod audit;
 mod auth;
 pub mod idempotency;
 pub mod journal;
+pub mod outbox;
 pub mod queue;
 pub mod ratelimit;
 pub mod releases;
@@ -24,6 +25,8 @@ pub mod webhooks;
 pub mod effects;
 pub mod submit;
 // L3
+pub mod import;
+pub mod inbound;
 pub mod operate;
 pub mod runtime;
 // L4

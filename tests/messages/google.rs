@@ -125,6 +125,7 @@ async fn a_key_file_that_is_none_stops_the_start_and_is_not_repeated() {
             .env("USHER_TEST_GOOGLE", file)
             .env("USHER_TEST_JWT", crate::support::SECRET)
             .env("USHER_TEST_SMTP_PASSWORD", "x")
+            .env("DATABASE_URL", "postgres://u@127.0.0.1:1/x")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&command.stdout).into_owned() + &String::from_utf8_lossy(&command.stderr);

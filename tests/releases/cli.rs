@@ -110,9 +110,9 @@ async fn a_command_that_is_refused_ends_with_1_and_one_that_is_wrong_with_2() {
     let (code, said) = without(&["releases", "analytics", "--host", "x"], &[("USHER_TOKEN", "x")]);
     assert!(code == Some(2) && said.contains("no address"), "{said}");
     let (code, said) = without(&["releases", "analytics", "--host", &host.base], &[("USHER_TOKEN", "x")]);
-    assert!(code == Some(1) && said.contains("usher token mint"), "{said}");
+    assert!(code == Some(3) && said.contains("usher token mint"), "{said}");
     let (code, said) = without(&["releases", "analytics", "--host", "http://127.0.0.1:1"], &[("USHER_TOKEN", "x")]);
-    assert!(code == Some(1) && said.contains("does not answer"), "{said}");
+    assert!(code == Some(3) && said.contains("does not answer"), "{said}");
     for bad in ["", "two words"] {
         let (code, said) = without(&["releases", "analytics", "--host", &host.base], &[("USHER_TOKEN", bad)]);
         assert!(code == Some(2) && said.contains("the token is empty, or"), "{said}");

@@ -179,6 +179,22 @@ async fn a_body_of_a_hundred_megabytes_is_refused_unread() {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
     assert!(host.rss() < before + (200 << 20));
+    // One who is refused before all is sent sends on, and is answered all the same.
+    let mut door = TcpStream::connect(host.base.trim_start_matches("http://")).await.unwrap();
+    let (token, size) = (token("user", Some("t1")), 8 << 20);
+    let head = format!(
+        "POST /plugins HTTP/1.1\r\nhost: usher\r\nauthorization: Bearer {token}\r\ncontent-type: application/wasm\r\ncontent-length: {size}\r\n\r\n"
+    );
+    door.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    door.read_exact(&mut answer).await.unwrap();
+    door.write_all(&vec![0; size]).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 403");
+    door.write_all(b"GET /health/live HTTP/1.1\r\nhost: usher\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    while !String::from_utf8_lossy(&rest).contains("HTTP/1.1 200") {
+        assert!(door.read_buf(&mut rest).await.unwrap() > 0, "the connection serves on");
+    }
     let json = offer(&admin, "/plugins", Vec::new(), &[]).await;
     is(&json, StatusCode::UNPROCESSABLE_ENTITY, "not-wasm");
     let other = admin.send(Method::POST, "/plugins", Some(json!({}))).await;

@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod corpus;
+mod debian;
 mod demo;
 mod fuzz;
 mod guests;
@@ -11,6 +12,7 @@ mod languages;
 mod node;
 mod pgbouncer;
 mod postgres;
+mod promtool;
 mod python;
 mod setup;
 mod sh;
@@ -26,7 +28,8 @@ const USAGE: &str = "\
 cargo xtask setup [--check]        find or install what is missing
 cargo xtask plugins                build the plugins, and the tests' guests
 cargo xtask test [FILTER...]       all that CI runs; filters narrow the integration tests
-                                   (USHER_REPLAYED=1000: at least so many recorded jobs of the ten types are replayed)
+                                   (USHER_REPLAYED=1000: at least so many recorded jobs of the ten types are replayed;
+                                   USHER_IMPORTED=10000: so many jobs and keys come over from pg-boss)
 cargo xtask demo [--once]          the main job, on an embedded Postgres, by a host without Solana
 cargo xtask demo --all             all ten job types, against real peers and named stand-ins
 cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them

@@ -9,7 +9,7 @@ use crate::sh::{self, Failure, OrFail, Result};
 /// Node, and packages that are pinned here.
 pub struct Node {
     pub version: String,
-    /// Of `bench/peers`: the queues we are measured against, and the driver that tests submit with. Scripts that use them are run from
+    /// Of `bench/peers`: the queues we are measured against and import from, and the driver that tests submit with. Scripts that use them are run from
     /// here.
     pub dir: PathBuf,
     /// Of `plugins/sdk-js`: what makes components of TypeScript and JavaScript.
@@ -21,7 +21,7 @@ pub fn setup(check_only: bool) -> Result<Node> {
         return Err(Failure::Missing("Node 20 or newer is missing: install it (https://nodejs.org)".to_owned()));
     };
     let peers = sh::root().join("bench/peers");
-    let dir = install(&peers, "node", "graphile-worker, pg-boss, pg", check_only)?;
+    let dir = install(&peers, "node", "graphile-worker, pg-boss 9 and 10, pg", check_only)?;
     let toolchain = install(&sh::root().join("plugins/sdk-js"), "sdk-js", "componentize-qjs, typescript", check_only)?;
     Ok(Node { version, dir, toolchain })
 }

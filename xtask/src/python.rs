@@ -7,7 +7,7 @@ use std::{
 use crate::sh::{self, Failure, OrFail, Result};
 
 /// The peers of the tests, pinned, with what localstripe and google-auth stand on. A change makes a new environment.
-const PINS: [&str; 20] = [
+const PINS: [&str; 22] = [
     "aiohttp==3.14.5",
     "aiosmtpd==1.4.6",
     "cryptography==50.0.2",
@@ -25,8 +25,10 @@ const PINS: [&str; 20] = [
     "pyasn1-modules==0.4.2",
     "pynacl==1.6.2",
     "python-dateutil==4.0.0",
+    "requests==2.34.2",
     "solders==0.29.0",
     "standardwebhooks==1.1.0",
+    "stripe==16.1.0",
     "typing_extensions==4.16.0",
 ];
 

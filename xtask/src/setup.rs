@@ -5,6 +5,7 @@ use crate::{
     node::{self, Node},
     pgbouncer,
     postgres::{self, Binaries},
+    promtool,
     python::{self, Python},
     sh::Result,
     solana::{self, Solana},
@@ -21,6 +22,7 @@ pub struct Tools {
     pub schemathesis: Python,
     pub node: Node,
     pub pgbouncer: PathBuf,
+    pub promtool: PathBuf,
     pub stripe: Stripe,
     pub solana: Solana,
 }
@@ -43,12 +45,14 @@ pub fn run(check_only: bool) -> Result<Tools> {
     say("plugins", &format!("{}  (componentize-qjs, TypeScript)", node.toolchain.display()));
     let pgbouncer = pgbouncer::setup(check_only)?;
     say("pgbouncer", &pgbouncer.display().to_string());
+    let promtool = promtool::setup(check_only)?;
+    say("promtool", &promtool.display().to_string());
     let stripe = stripe::setup(check_only, &python)?;
     say("stripe", &format!("{}  (Stripe World, Stripe's API)", stripe.dir.display()));
     let solana = solana::setup(check_only, &python)?;
     say("solana", &format!("{}  (Metaplex, wallets' libraries)", solana.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, componentize, schemathesis, node, pgbouncer, stripe, solana })
+    Ok(Tools { postgres, compiler, python, componentize, schemathesis, node, pgbouncer, promtool, stripe, solana })
 }
 
 fn say(what: &str, found: &str) {

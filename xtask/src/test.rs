@@ -73,6 +73,7 @@ pub fn run(filters: &[&str]) -> Result<()> {
         .env("USHER_TEST_SOLANA", &tools.solana.dir)
         .env("USHER_TEST_METAPLEX", tools.solana.metaplex())
         .env("USHER_TEST_PGBOUNCER", &tools.pgbouncer)
+        .env("USHER_TEST_PROMTOOL", &tools.promtool)
         .env("USHER_PLUGINS", &built.plugins)
         .env("USHER_GUESTS", &built.guests);
     if let Some(newest) = &newest {

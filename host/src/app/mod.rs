@@ -7,6 +7,7 @@
 //! Tables: none.
 
 mod health;
+mod metrics;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::Verifier,
+    auth::{ServiceKeys, Verifier},
     config::{Config, Pooler, SynchronousCommit},
     db::{self, Database, Durable, Place, Pool, embedded::Embedded},
     delivery::Sender,
@@ -37,15 +38,19 @@ use crate::{
         upstream::{Http, Targets},
     },
     egress::{self, Egress},
-    http::{self, health::Health},
+    http::{self, health::Health, metrics::Scrapes, pressure::Pressure},
+    idempotency,
     ids::NodeId,
+    inbound::Inbound,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Folder, Registry, Runtime},
     scheduler::{self, Scheduler},
-    submit::{Catalog, Submitter},
+    submit::{Catalog, Quotas, Submitter},
+    telemetry::metrics::Metrics,
     webhooks::{self, Webhooks},
     worker::{Running, Worker},
 };
@@ -112,7 +117,11 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let host = Host::build(config, &database)?;
     host.scheduler.register().await.context("this node could not be registered")?;
     host.registry.bring_up(&pool).await.context("the active releases could not be loaded")?;
+    read_imported(&host.submitter, &pool).await.context("the types with imported keys could not be read")?;
     host.limiter.refresh().await.context("the rate limits could not be read")?;
+    host.verifier.refresh(&pool).await.context("the revoked tokens could not be read")?;
+    host.verifier.start(&host.lifecycle);
+    host.services.refresh().await.context("the keys of services could not be read")?;
     let duties = Arc::clone(&host.scheduler).start();
     if options.dev
         && let Some(dir) = &config.plugins.dir
@@ -129,6 +138,7 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     let worker = Arc::clone(&host.worker).start();
     config.queues.0.keys().for_each(|queue| host.bell.heard(queue));
     let delivery = host.sender(config).map(Sender::start);
+    let events = host.scheduler.events.start();
 
     let (health, parts) = watch::channel(BTreeMap::new());
     tokio::spawn(health::run(
@@ -138,26 +148,40 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         host.lifecycle.clone(),
         health,
     ));
+    let pressure = Pressure::new(&config.pressure);
+    tokio::spawn(pressure.clone().watch(host.lifecycle.clone()));
     let router = http::router(http::Rooms {
-        verifier: Arc::new(Verifier::new(&config.auth)?),
+        verifier: Arc::clone(&host.verifier),
+        services: host.services.clone(),
         submitter: host.submitter.clone(),
         operator: host.operator.clone(),
         registry: Arc::clone(&host.registry),
         limiter: host.limiter.clone(),
+        quotas: Quotas::start(&pool, &config.pressure.live_jobs),
+        pressure,
         queues: Arc::new(config.queues.clone()),
         pool: pool.clone(),
         health: Health { pool: pool.clone(), parts },
+        scrapes: Scrapes::new(host.metrics.clone(), config.metrics.auth),
+        events: host.scheduler.events.clone(),
         webhooks: host.webhooks.clone(),
+        inbound: Inbound::new(
+            &config.stripe,
+            &pool,
+            &host.bell,
+            &host.operator.lanes,
+            &host.submitter,
+            config.cluster.doubt_margin,
+        ),
     });
-    let lifecycle = host.lifecycle.clone();
-    let door = tokio::spawn(
-        axum::serve(listener, router).with_graceful_shutdown(async move { lifecycle.stopping().await }).into_future(),
-    );
+    let door = tokio::spawn(http::server::serve(listener, router, config.pressure.clone(), host.lifecycle.clone()));
     say_ready(&address.to_string());
 
     signals.wait().await;
     tracing::info!(running = host.running.count(), "stopping: nothing new is claimed");
     host.lifecycle.stop();
+    // Who waits for a job is told what is known.
+    host.bell.waits().close();
     let mut worker = worker;
     let finished = tokio::select! {
         done = tokio::time::timeout(config.server.grace, &mut worker) => done.is_ok(),
@@ -175,6 +199,9 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
         && tokio::time::timeout(LAST_WAIT, delivery).await.is_err()
     {
         tracing::warn!("some webhooks were still being sent; they will be sent again");
+    }
+    if tokio::time::timeout(LAST_WAIT, events).await.is_err() {
+        tracing::warn!("the reader of events did not end");
     }
     if tokio::time::timeout(LAST_WAIT, door).await.is_err() {
         tracing::warn!("some connections were still open");
@@ -194,6 +221,13 @@ async fn run(options: &Options, embedded: Option<&Embedded>, mut signals: Signal
     Ok(())
 }
 
+/// Before the first submit; later by every heartbeat.
+async fn read_imported(submitter: &Submitter, pool: &Pool) -> sqlx::Result<()> {
+    let mut db = pool.read().await?;
+    submitter.imported().replace(idempotency::imported::types(&mut db).await?);
+    Ok(())
+}
+
 /// How long each part may take to end after the grace.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
@@ -207,9 +241,12 @@ struct Host {
     submitter: Submitter,
     operator: Operator,
     limiter: Limiter,
+    verifier: Arc<Verifier>,
+    services: ServiceKeys,
     smtp: Arc<Smtp>,
     scheduler: Arc<Scheduler>,
     worker: Arc<Worker>,
+    metrics: Metrics,
     /// Absent: there is no key for them.
     webhooks: Option<Webhooks>,
 }
@@ -218,6 +255,7 @@ impl Host {
     fn build(config: &Config, database: &Database) -> anyhow::Result<Self> {
         let pool = &database.pool;
         let node = NodeId::random();
+        let metrics = Metrics::default();
         let lifecycle = Lifecycle::new();
         let bell = Bell::default();
         let pulse = Pulse::new(config.cluster.confirm_within);
@@ -226,6 +264,8 @@ impl Host {
 
         let lanes = Lanes::new(config.tenants.weights());
         let limiter = Limiter::start(pool, &config.rate_limits);
+        let verifier = Arc::new(Verifier::new(&config.auth)?);
+        let services = ServiceKeys::start(pool, &config.auth.services);
         let smtp = Arc::new(Smtp::new(&config.email)?);
         let targets = Targets::new(&config.upstreams)?;
         let providers = Providers {
@@ -238,10 +278,24 @@ impl Host {
             solana: Arc::new(crate::effects::solana::Mints::new(&config.solana, pool, &limiter)?),
         };
         let gate = Gate::new(providers, pool.clone(), &database.journal, pulse.clone(), limiter.clone());
+        metrics.show(gate.metrics());
         let catalog = Arc::new(Catalog::default());
         let submitter = Submitter::start(pool, Arc::clone(&catalog), Arc::clone(&queues), &bell, &lanes)
             .alarming(config.alerts.mail.clone());
-        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?);
+        metrics.show(submitter.metrics());
+        let live = Live::default();
+        let runtime = Arc::new(Runtime::new(config, gate, submitter.clone())?.telling(live.clone()));
+        let pools =
+            [("work", pool.clone()), ("duties", database.duties.clone()), ("journal", database.journal.clone())];
+        let shown = metrics::Node {
+            running: Arc::clone(&running),
+            concurrency: config.worker.concurrency,
+            runtime: Arc::clone(&runtime),
+            pulse: pulse.clone(),
+            pools,
+            queues: config.queues.0.keys().cloned().collect(),
+        };
+        shown.show(&metrics);
         let registry = Arc::new(Registry::new(Arc::clone(&runtime), Arc::clone(&catalog), config.clone(), node));
         let operator = Operator {
             pool: pool.clone(),
@@ -257,6 +311,7 @@ impl Host {
             direct: database.direct.clone(),
             node,
             cluster: config.cluster.clone(),
+            alerts: config.alerts.clone(),
             queues: Arc::clone(&queues),
             bell: bell.clone(),
             pulse: pulse.clone(),
@@ -265,12 +320,17 @@ impl Host {
             running: Arc::clone(&running),
             operator: operator.clone(),
             limiter: limiter.clone(),
+            services: services.clone(),
             submitter: submitter.clone(),
+            events: Hub::new(pool, &config.events, &lifecycle, &live),
             redrives: Arc::new(Notify::new()),
             peers: Arc::new(AtomicUsize::new(0)),
             releases_changed: Arc::new(Notify::new()),
             releases_wanted: Arc::new(Notify::new()),
             rates_changed: Arc::new(Notify::new()),
+            verifier: Arc::clone(&verifier),
+            revocations_changed: Arc::new(Notify::new()),
+            keys_changed: Arc::new(Notify::new()),
         });
         let published = webhooks::Bell::default();
         let webhooks = make_webhooks(config, pool, &published)?;
@@ -288,7 +348,9 @@ impl Host {
             runtime,
             submitter: submitter.clone(),
             running: Arc::clone(&running),
+            live,
             published,
+            metrics: Arc::clone(&metrics.jobs),
         });
         Ok(Self {
             lifecycle,
@@ -299,9 +361,12 @@ impl Host {
             submitter,
             operator,
             limiter,
+            verifier,
+            services,
             smtp,
             scheduler,
             worker,
+            metrics,
             webhooks,
         })
     }
@@ -313,6 +378,7 @@ impl Host {
             // What this node publishes rings; the look is for what others left behind.
             poll: config.cluster.poll * 3,
             lifecycle: self.lifecycle.clone(),
+            metrics: Arc::clone(&self.metrics.webhooks),
         })
     }
 }

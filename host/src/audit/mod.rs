@@ -46,22 +46,39 @@ pub async fn write(
     Ok(())
 }
 
+/// What is asked for; `None`: whatever it is.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    pub subject: Option<&'a str>,
+    pub action: Option<&'a str>,
+    pub target: Option<&'a str>,
+    pub tenant: Option<&'a str>,
+    pub since: Option<DateTime<Utc>>,
+    /// Not at this time any more.
+    pub until: Option<DateTime<Utc>>,
+    /// Older than this entry.
+    pub before: Option<i64>,
+}
+
 /// Newest first.
-pub async fn list(
-    db: &mut PgConnection,
-    target: Option<&str>,
-    before: Option<i64>,
-    limit: i64,
-) -> sqlx::Result<Vec<Entry>> {
+pub async fn list(db: &mut PgConnection, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Entry>> {
     sqlx::query_as!(
         Entry,
         r#"
         SELECT id, at, subject, tenant, action, target, detail FROM audit_log
-        WHERE ($1::text IS NULL OR target = $1) AND ($2::bigint IS NULL OR id < $2)
-        ORDER BY id DESC LIMIT $3
+        WHERE ($1::text IS NULL OR subject = $1) AND ($2::text IS NULL OR action = $2)
+          AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR tenant = $4)
+          AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
+          AND ($7::bigint IS NULL OR id < $7)
+        ORDER BY id DESC LIMIT $8
         "#,
-        target,
-        before,
+        filter.subject,
+        filter.action,
+        filter.target,
+        filter.tenant,
+        filter.since,
+        filter.until,
+        filter.before,
         limit,
     )
     .fetch_all(db)

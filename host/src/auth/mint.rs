@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::AuthError;
 use crate::config::{Algorithm, Issuer};
@@ -28,6 +29,8 @@ pub fn mint(issuer: &Issuer, claims: &MintClaims) -> Result<String, AuthError> {
     let mut body = json!({
         "userId": claims.subject,
         "role": claims.role,
+        // By which it can be revoked.
+        "jti": Uuid::new_v4(),
         "iat": now.as_secs(),
         "exp": now.saturating_add(claims.ttl).as_secs(),
     });

@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::Caller;
@@ -16,32 +16,40 @@ pub(super) struct Seen {
     callers: Mutex<HashMap<Box<str>, Known>>,
 }
 
-struct Known {
-    caller: Caller,
+/// Whose a token is that was good, and what a revocation would name it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub caller: Caller,
+    /// Its place in the configuration.
+    pub issuer: usize,
+    pub jti: Option<Arc<str>>,
     /// Seconds since the epoch, leeway included.
-    from: u64,
-    until: u64,
+    pub from: u64,
+    pub until: u64,
 }
 
 impl Seen {
     /// Whose token it is, if it was good before and is so at this moment.
-    pub fn get(&self, token: &str, now: u64) -> Option<Caller> {
+    pub fn get(&self, token: &str, now: u64) -> Option<Known> {
         let callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = callers.get(token).filter(|known| (known.from..known.until).contains(&now))?;
-        Some(known.caller.clone())
+        callers.get(token).filter(|known| (known.from..known.until).contains(&now)).cloned()
     }
 
-    /// Good from `from` (when it was checked) to before `until`.
-    pub fn put(&self, token: &str, caller: &Caller, from: u64, until: u64) {
+    /// Good from `known.from` (when it was checked) to before `known.until`.
+    pub fn put(&self, token: &str, known: Known) {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if callers.len() >= MOST {
-            callers.retain(|_, known| from < known.until);
+            callers.retain(|_, old| known.from < old.until);
         }
         // Full of good ones: those that come again will be there soon.
         if callers.len() >= MOST {
             callers.clear();
         }
-        callers.insert(token.into(), Known { caller: caller.clone(), from, until });
+        callers.insert(token.into(), known);
+    }
+
+    pub fn len(&self) -> usize {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -50,13 +58,17 @@ mod tests {
     use super::*;
     use crate::auth::Role;
 
+    fn known(from: u64, until: u64) -> Known {
+        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User, scope: None };
+        Known { caller, issuer: 0, jti: None, from, until }
+    }
+
     #[test]
     fn a_token_is_known_only_within_its_time_and_only_whole() {
         let seen = Seen::default();
-        let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::User };
-        seen.put("a.b.c", &caller, 100, 200);
-        assert_eq!(seen.get("a.b.c", 100), Some(caller.clone()));
-        assert_eq!(seen.get("a.b.c", 199), Some(caller));
+        seen.put("a.b.c", known(100, 200));
+        assert_eq!(seen.get("a.b.c", 100), Some(known(100, 200)));
+        assert_eq!(seen.get("a.b.c", 199), Some(known(100, 200)));
         assert_eq!(seen.get("a.b.c", 200), None, "expired");
         assert_eq!(seen.get("a.b.c", 99), None, "the clock was set back: checked anew");
         assert_eq!(seen.get("a.b.d", 150), None);
@@ -65,10 +77,9 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let seen = Seen::default();
-        let caller = Caller { tenant: None, subject: "u1".to_owned(), role: Role::Admin };
         for n in 0..3 * MOST {
-            seen.put(&n.to_string(), &caller, 100, 200);
+            seen.put(&n.to_string(), known(100, 200));
         }
-        assert!(seen.callers.lock().expect("a lock").len() <= MOST);
+        assert!(seen.len() <= MOST);
     }
 }

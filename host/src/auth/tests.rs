@@ -21,7 +21,7 @@ fn key_file(name: &str) -> PathBuf {
 fn issuer(algorithm: Algorithm, file: &str) -> Issuer {
     let secret = Some(Secret::from_file(&key_file(file)).expect("a test key"));
     let (secret, public_key) = if algorithm == Algorithm::HS256 { (secret, None) } else { (None, secret) };
-    Issuer { name: "test".to_owned(), algorithm, secret, public_key, kid: None, iss: None, aud: None }
+    Issuer { name: "test".to_owned(), algorithm, secret, public_key, jwks: None, kid: None, iss: None, aud: None }
 }
 
 /// The HS256 secret of these tests is the README's text.
@@ -34,7 +34,7 @@ fn hs_key() -> EncodingKey {
 }
 
 fn verifier(issuers: Vec<Issuer>) -> Verifier {
-    Verifier::new(&Auth { issuers }).expect("usable keys")
+    Verifier::new(&Auth { issuers, ..Auth::default() }).expect("usable keys")
 }
 
 fn in_seconds(seconds: i64) -> i64 {
@@ -52,7 +52,8 @@ fn sign(algorithm: jsonwebtoken::Algorithm, claims: &Value, key: &EncodingKey) -
 
 #[test]
 fn each_algorithm_lets_its_own_key_in() {
-    let caller = Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin };
+    let caller =
+        Caller { tenant: Some("t1".to_owned()), subject: "u1".to_owned(), role: Role::VenueAdmin, scope: None };
     let cases = [
         (hs(), jsonwebtoken::Algorithm::HS256, hs_key()),
         (

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use reqwest::{Method, StatusCode, Url};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::Failure;
 
@@ -52,26 +52,51 @@ impl Host {
         if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
     }
 
+    /// The same, as it came.
+    pub async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<Box<RawValue>, Failure> {
+        let (status, text) = self.read(request).await?;
+        if !status.is_success() {
+            return Err(self.refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)));
+        }
+        RawValue::from_string(text).map_err(|_| self.stranger(status))
+    }
+
     /// Whatever it answers; null where that is no JSON.
     pub async fn ask(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Value), Failure> {
-        let answer = request.send().await.with_context(|| format!("{} does not answer", self.base))?;
-        let status = answer.status();
-        let text = answer.text().await.with_context(|| format!("{} did not answer in whole", self.base))?;
+        let (status, text) = self.read(request).await?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, String), Failure> {
+        let away = |said: &str, error: reqwest::Error| {
+            Failure::NoAnswer(anyhow::Error::new(error).context(format!("{} {said}", self.base)))
+        };
+        let answer = request.send().await.map_err(|error| away("does not answer", error))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| away("did not answer in whole", error))?;
+        Ok((status, text))
+    }
+
+    fn stranger(&self, status: StatusCode) -> Failure {
+        Failure::NoAnswer(anyhow!("{} answered {status}; is it a host of Usher?", self.base))
     }
 
     /// In the host's words, with what to do about it.
     pub fn refused(&self, status: StatusCode, body: &Value) -> Failure {
-        let Some(detail) = body["detail"].as_str() else {
-            return anyhow!("{} answered {status}; is it a host of Usher?", self.base).into();
+        let Some(detail) = body["detail"].as_str() else { return self.stranger(status) };
+        let mut said = match body["title"].as_str() {
+            Some(title) => format!("{title}: {detail}"),
+            None => detail.to_owned(),
         };
-        let mut said = detail.to_owned();
         if let Some(line) = body["line"].as_u64() {
             said.push_str(&format!(" (line {line} of plugin.toml)"));
         }
         let slug = slug(body);
-        let groups = if slug == "verify-failed" { groups(&body["verify"]) } else { String::new() };
-        anyhow!("{said} [{slug}]{}{groups}", advice(slug)).into()
+        let more = if slug == "verify-failed" { groups(&body["verify"]) } else { findings(body) };
+        let error = anyhow!("{said} [{slug}]{}{more}", advice(slug));
+        // Not let in, and "come again": nothing is known of what was asked.
+        let is_answered = !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+        if is_answered && !status.is_server_error() { Failure::Failed(error) } else { Failure::NoAnswer(error) }
     }
 }
 
@@ -82,7 +107,12 @@ pub(super) fn slug(problem: &Value) -> &str {
 }
 
 pub(super) fn with_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
-    request.header("content-type", "application/json").body(body.to_string())
+    with_text(request, body.to_string())
+}
+
+/// JSON that is text already.
+pub(super) fn with_text(request: reqwest::RequestBuilder, json: String) -> reqwest::RequestBuilder {
+    request.header("content-type", "application/json").body(json)
 }
 
 /// What to do about it, where the host's own words do not say.
@@ -96,6 +126,12 @@ fn advice(slug: &str) -> &'static str {
         "version-taken" => "; raise plugin.version in plugin.toml and build again",
         _ => "",
     }
+}
+
+/// Which parts of the request are wrong, one a line.
+fn findings(problem: &Value) -> String {
+    let all = problem["errors"].as_array().into_iter().flatten();
+    all.map(|error| format!("\n    {} {}", text(&error["pointer"]), text(&error["message"]))).collect()
 }
 
 /// What recorded jobs do otherwise, one group a line, with its examples.

@@ -1,11 +1,18 @@
 use clap::Subcommand;
 
 use super::{Common, Failure};
+use crate::telemetry;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Say whether it is sound, and all that is not.
-    Check(Common),
+    /// Say whether it is sound and enough to serve, and all that is not. Exit code 0 where `usher serve` would take it, 2 where not.
+    Check {
+        #[command(flatten)]
+        common: Common,
+        /// For `serve --dev`, which makes an issuer and a database where none is named
+        #[arg(long)]
+        dev: bool,
+    },
     /// Print the effective configuration; secrets show as where they come from.
     Show(Common),
 }
@@ -13,12 +20,13 @@ pub(super) enum Command {
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Check(common) => {
+            Self::Check { common, dev } => {
                 let config = common.load()?;
-                println!("the configuration is sound");
-                if let Err(missing) = config.require_safe() {
-                    println!("but `usher serve` needs more:\n{missing}");
+                if !dev {
+                    config.require_safe()?;
                 }
+                telemetry::init(&config.log).map_err(Failure::Usage)?;
+                println!("the configuration is sound");
             }
             Self::Show(common) => {
                 let text = toml::to_string_pretty(&common.load()?).map_err(anyhow::Error::new)?;

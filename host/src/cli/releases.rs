@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     client::{Host, text, with_json},
-    runtime,
+    progress, runtime,
 };
 use crate::{releases::signing, runtime::compile::MAX_COMPONENT};
 
@@ -86,7 +86,7 @@ pub(super) struct Door {
     token_file: Option<PathBuf>,
     /// Print the host's answer as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// How long a change may take to reach all nodes before the command gives up looking.
@@ -117,7 +117,8 @@ impl Command {
                     if let Some(signature) = signature {
                         request = request.header("usher-signature", signature);
                     }
-                    let done = host.send(request).await?;
+                    // It compiles the component, tries it, and may run recorded jobs with it.
+                    let done = progress::spinner("the host looks at it", host.send(request)).await?;
                     host.follow(done, &door).await
                 })
             }
@@ -163,7 +164,7 @@ impl Command {
 }
 
 impl Door {
-    fn open(&self) -> Result<Host, Failure> {
+    pub(super) fn open(&self) -> Result<Host, Failure> {
         let said = self.host.clone().or_else(|| std::env::var("USHER_HOST").ok());
         let said = said.ok_or_else(|| Failure::Usage("which host? Say --host URL, or set USHER_HOST".to_owned()))?;
         let token = match &self.token_file {
@@ -202,7 +203,7 @@ fn target(said: &str) -> Value {
 }
 
 /// A plugin's name as part of a path.
-fn segment(name: &str) -> Result<&str, Failure> {
+pub(super) fn segment(name: &str) -> Result<&str, Failure> {
     let is_one = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if is_one { Ok(name) } else { Err(Failure::Usage(format!("\"{name}\" is no plugin's name (a-z, 0-9 and -)"))) }
 }
@@ -215,8 +216,8 @@ fn signature(key: &std::path::Path, bytes: &[u8]) -> Result<String, Failure> {
 }
 
 impl Host {
-    /// Until the change has reached all nodes.
-    async fn follow(&self, done: Value, door: &Door) -> Result<(), Failure> {
+    /// The state of a change, once it has reached all nodes.
+    async fn settled(&self, done: &Value) -> Result<String, Failure> {
         let (name, version) = (text(&done["name"]), text(&done["version"]));
         let mut state = text(&done["state"]).to_owned();
         let began = std::time::Instant::now();
@@ -238,6 +239,13 @@ impl Host {
                 Some(_) => "active".clone_into(&mut state),
             }
         }
+        Ok(state)
+    }
+
+    /// Until the change has reached all nodes.
+    async fn follow(&self, done: Value, door: &Door) -> Result<(), Failure> {
+        let (name, version) = (text(&done["name"]), text(&done["version"]));
+        let state = progress::spinner("waiting for all nodes", self.settled(&done)).await?;
         if door.json {
             let mut done = done.clone();
             done["state"] = state.as_str().into();

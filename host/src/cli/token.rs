@@ -3,9 +3,16 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 
-use super::{Common, Failure};
+use super::{
+    Common, Failure,
+    client::{text, with_json},
+    releases::Door,
+    runtime,
+};
 use crate::{
     auth::{self, MintClaims},
     config::{Algorithm, Config, DEV_ISSUER},
@@ -15,6 +22,27 @@ use crate::{
 pub(super) enum Command {
     /// Sign a token with an issuer's secret and print it.
     Mint(Mint),
+    /// Have a token let in nowhere any more.
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(super) struct Revoke {
+    /// The token's id, its claim jti.
+    #[arg(long, group = "which")]
+    jti: Option<String>,
+    /// The token itself, in a file; - is standard input.
+    #[arg(long, group = "which", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// When it expires, in seconds since 1970 [default: as the token in the file says; else it is kept out for a year]
+    #[arg(long, value_name = "SECONDS")]
+    exp: Option<u64>,
+    /// Only if this issuer signed it [default: whoever did]
+    #[arg(long)]
+    issuer: Option<String>,
+    #[command(flatten)]
+    door: Door,
 }
 
 #[derive(Debug, Args)]
@@ -48,13 +76,16 @@ enum Role {
     User,
 }
 
-fn humantime(text: &str) -> Result<Duration, String> {
+pub(super) fn humantime(text: &str) -> Result<Duration, String> {
     humantime_serde::re::humantime::parse_duration(text).map_err(|e| e.to_string())
 }
 
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
-        let Self::Mint(mint) = self;
+        let mint = match self {
+            Self::Mint(mint) => mint,
+            Self::Revoke(revoke) => return revoke.run(),
+        };
         let mut config = mint.common.load()?;
         let role = match mint.role {
             Role::Admin => "admin",
@@ -65,6 +96,55 @@ impl Command {
         println!("{}", sign(&mut config, &mint.data_dir, mint.issuer.as_deref(), &claims)?);
         Ok(())
     }
+}
+
+impl Revoke {
+    fn run(self) -> Result<(), Failure> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (jti, exp) = match (self.jti, &self.file) {
+            (Some(jti), _) => (jti, self.exp),
+            (None, Some(file)) => {
+                let (jti, exp) = named(&read(file)?).map_err(Failure::Usage)?;
+                (jti, self.exp.or(exp))
+            }
+            // clap demands one of them.
+            (None, None) => return Err(Failure::Usage("which token? Say --jti or --file".to_owned())),
+        };
+        let mut body = json!({ "jti": jti });
+        if let Some(exp) = exp {
+            body["exp"] = exp.into();
+        }
+        if let Some(issuer) = self.issuer {
+            body["issuer"] = issuer.into();
+        }
+        let host = self.door.open()?;
+        let done = runtime()?.block_on(async {
+            host.send(with_json(host.request(reqwest::Method::POST, "/revocations")?, &body)).await
+        })?;
+        if self.door.json {
+            println!("{done}");
+        } else {
+            println!("{} is let in no more; kept until {}", text(&done["jti"]), text(&done["expiresAt"]));
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let read = match file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(file),
+    };
+    read.map_err(|e| Failure::Usage(format!("cannot read {}: {e}", file.display())))
+}
+
+/// What a token calls itself, and when it expires. Whether it is a good one does not matter here.
+fn named(token: &str) -> Result<(String, Option<u64>), String> {
+    let claims = token.trim().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = claims.and_then(|text| serde_json::from_slice::<Value>(&text).ok()).ok_or("this is no JWT")?;
+    let jti = claims["jti"].as_str().ok_or("the token has no id (jti), so it cannot be revoked")?;
+    // Rounded up: it is good in that second, too.
+    Ok((jti.to_owned(), claims["exp"].as_f64().map(|exp| exp.ceil() as u64)))
 }
 
 /// By the issuer of that name; where the configuration names none, by the secret of `usher serve --dev`.
@@ -95,5 +175,19 @@ fn pick<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a crate::config:
                 )),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_named_by_its_id_and_its_expiry() {
+        let token = |claims: Value| format!("x.{}.y\n", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        assert_eq!(named(&token(json!({ "jti": "a", "exp": 7.5 }))), Ok(("a".to_owned(), Some(8))));
+        assert_eq!(named(&token(json!({ "jti": "a" }))), Ok(("a".to_owned(), None)));
+        assert!(named(&token(json!({ "exp": 7 }))).is_err_and(|said| said.contains("jti")));
+        assert!(named("nonsense").is_err());
     }
 }

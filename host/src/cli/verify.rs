@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, Failure, database, runtime};
+use super::{Common, Failure, database, progress, runtime};
 use crate::runtime::{
     compile::MAX_COMPONENT,
     stage::Stage,
@@ -12,7 +12,8 @@ use crate::runtime::{
 };
 
 /// Run recorded jobs again with a component that is not published: each with its journal as the world, so that nothing leaves
-/// and nothing is written. Exit code 0: all do the same; 1: some do otherwise or fail; 2: the file cannot be loaded.
+/// and nothing is written. Exit code 0: all do the same; 1: some do otherwise or fail; 2: the file cannot be loaded; 3: the
+/// database does not answer, or no job could be run.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// A component, as for `usher plugin publish`.
@@ -40,7 +41,7 @@ impl Verify {
         if component.len() > MAX_COMPONENT {
             return Err(place(format!("has {} bytes, at most {MAX_COMPONENT} are taken", component.len())));
         }
-        let (stage, report, waiting) = runtime()?.block_on(async {
+        let asked = runtime()?.block_on(async {
             let stage = Arc::new(Stage::load(&component, &config).await.map_err(place)?);
             let owned = stage.release().manifest.jobs.iter().map(|job| job.job_type.clone());
             let types: Vec<_> =
@@ -52,12 +53,16 @@ impl Verify {
             let database = database(&config).await?;
             let shelf = Shelf::of_database(&database.pool, &config);
             let verifier = Verifier::new(&database.pool, shelf, Some(Arc::clone(&stage)), stage.width());
-            let report = verifier.run(&types, self.last).await.context("recorded jobs cannot be run")?;
+            let done = || verifier.done();
+            let report = progress::bar("recorded jobs", self.last, done, verifier.run(&types, self.last)).await;
+            let report = report.context("recorded jobs cannot be run")?;
             let waiting =
                 verify::unfit(&database.pool, stage.release()).await.context("waiting jobs cannot be read")?;
             database.close().await;
             Ok::<_, Failure>((stage, report, waiting))
-        })?;
+        });
+        // Exit code 1 is for what does otherwise alone.
+        let (stage, report, waiting) = asked.map_err(Failure::unasked)?;
         if self.json {
             let release = stage.release();
             let mut shown = report.to_json();

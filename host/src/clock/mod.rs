@@ -39,6 +39,11 @@ pub fn thread_cpu() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
 
+/// CPU time that the process has used.
+pub fn process_cpu() -> Duration {
+    read(ClockId::ProcessCPUTime)
+}
+
 /// Milliseconds since the Unix epoch, for guests and people.
 pub fn unix_ms() -> u64 {
     u64::try_from(read(ClockId::Realtime).as_millis()).unwrap_or(u64::MAX)

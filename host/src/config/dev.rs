@@ -14,8 +14,8 @@ use super::{Algorithm, Config, Issuer, Secret};
 pub const DEV_ISSUER: &str = "dev";
 
 impl Config {
-    /// Fills in what `--dev` promises: an issuer with a random secret of its own (0600), a key for webhooks (the same), a
-    /// plugins folder, an artifact cache. What the file says stays.
+    /// Fills in what `--dev` promises: an issuer with a random secret of its own (0600), keys for webhooks and
+    /// services (the same), a plugins folder, an artifact cache. What the file says stays.
     pub fn fill_dev(&mut self, data_dir: &Path) -> Result<(), String> {
         // Closed to readers, open to walk through: the server's own user lives in a folder below.
         make_dir(data_dir, 0o711)?;
@@ -24,6 +24,9 @@ impl Config {
         }
         if self.webhooks.key.is_none() {
             self.webhooks.key = Some(dev_secret(&data_dir.join("dev-webhooks-key"))?);
+        }
+        if self.auth.services.key.is_none() {
+            self.auth.services.key = Some(dev_secret(&data_dir.join("dev-services-key"))?);
         }
         let plugins = self.plugins.dir.get_or_insert_with(|| data_dir.join("plugins"));
         make_dir(plugins, 0o700)?;
@@ -38,6 +41,7 @@ fn dev_issuer(data_dir: &Path) -> Result<Issuer, String> {
         algorithm: Algorithm::HS256,
         secret: Some(dev_secret(&data_dir.join("dev-secret"))?),
         public_key: None,
+        jwks: None,
         kid: None,
         iss: None,
         aud: None,

@@ -13,13 +13,14 @@ use super::{Config, Secret, validate};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 22] = [
     "server",
     "database",
     "auth",
     "queues",
     "tenants",
     "rate_limits",
+    "pressure",
     "worker",
     "cluster",
     "runtime",
@@ -31,8 +32,10 @@ const SECTIONS: [&str; 19] = [
     "stripe",
     "solana",
     "webhooks",
+    "events",
     "alerts",
     "log",
+    "metrics",
 ];
 
 /// Reads the file (if any), lays `USHER_SECTION__KEY` variables over it, and validates the whole. All sections are
@@ -65,6 +68,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "queues", &mut config.queues, &mut findings);
     section(&figment, "tenants", &mut config.tenants, &mut findings);
     section(&figment, "rate_limits", &mut config.rate_limits, &mut findings);
+    section(&figment, "pressure", &mut config.pressure, &mut findings);
     section(&figment, "worker", &mut config.worker, &mut findings);
     section(&figment, "cluster", &mut config.cluster, &mut findings);
     section(&figment, "runtime", &mut config.runtime, &mut findings);
@@ -76,6 +80,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "stripe", &mut config.stripe, &mut findings);
     section(&figment, "solana", &mut config.solana, &mut findings);
     section(&figment, "webhooks", &mut config.webhooks, &mut findings);
+    section(&figment, "events", &mut config.events, &mut findings);
     section(&figment, "alerts", &mut config.alerts, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
     // The name that every hosting service uses.

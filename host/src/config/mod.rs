@@ -12,16 +12,20 @@ mod database;
 mod dev;
 mod dkim;
 mod email;
+mod events;
 mod google;
 mod load;
 mod log;
+mod metrics;
 mod plugins;
+mod pressure;
 mod push;
 mod queues;
 mod rate_limits;
 mod runtime;
 mod secret;
 mod server;
+mod services;
 mod sms;
 mod solana;
 mod stripe;
@@ -33,27 +37,32 @@ mod worker;
 
 use serde::{Deserialize, Serialize};
 
+use self::rate_limits::PROVIDERS;
 pub use self::{
-    alerts::{AlertMail, Alerts},
-    auth::{Algorithm, Auth, Issuer},
+    alerts::{AlertMail, AlertRule, Alerts, LONGEST_SILENCE, Rule, RuleKind, Severity, Unit},
+    auth::{Algorithm, Auth, Issuer, Jwks, OptionalAuth, RSA_BITS},
     cluster::Cluster,
     database::{Database, Pooler, SynchronousCommit},
     dev::DEV_ISSUER,
     dkim::Dkim,
     email::{Email, EmailProfile, OnDoubt, SmtpSecurity},
+    events::Events,
     google::{Google, ServiceAccount},
     load::{ConfigError, load},
     log::{Log, LogFormat},
+    metrics::{Metrics, MetricsAuth},
     plugins::{GrantSet, Plugins, Quarantine, RequireVerify, TrustedKey},
+    pressure::Pressure,
     push::{Push, PushAdapter, PushProfile},
     queues::{Backoff, Queue, Queues},
     rate_limits::{MOST, Rate, RateLimit, RateLimits, check_bucket},
     runtime::Runtime,
     secret::Secret,
     server::Server,
+    services::Services,
     sms::{Sms, SmsAdapter, SmsProfile},
     solana::{Solana, SolanaCommitment, SolanaEndpoint, SolanaProfile, TokenStandard},
-    stripe::{Stripe, StripeMode, StripeProfile},
+    stripe::{Stripe, StripeJob, StripeMode, StripeProfile},
     tenants::{Tenant, Tenants},
     upstreams::{Basic, Breaker, FixedHeader, Method, SignatureKey, Upstream, Upstreams},
     webhooks::Webhooks,
@@ -70,6 +79,7 @@ pub struct Config {
     pub queues: Queues,
     pub tenants: Tenants,
     pub rate_limits: RateLimits,
+    pub pressure: Pressure,
     pub worker: Worker,
     pub cluster: Cluster,
     pub runtime: Runtime,
@@ -81,8 +91,10 @@ pub struct Config {
     pub stripe: Stripe,
     pub solana: Solana,
     pub webhooks: Webhooks,
+    pub events: Events,
     pub alerts: Alerts,
     pub log: Log,
+    pub metrics: Metrics,
 }
 
 impl Config {

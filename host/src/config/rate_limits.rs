@@ -5,7 +5,7 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-/// How often providers are called, by the name of a bucket. Changes at run time go before these.
+/// How often providers are called and jobs are submitted, by the name of a bucket. Changes at run time go before these.
 #[derive(Clone, Debug, Serialize)]
 pub struct RateLimits {
     /// A call that has to wait no longer than this waits in place; for longer its job is put off.
@@ -154,7 +154,7 @@ impl<'de> Deserialize<'de> for RateLimits {
 }
 
 /// What calls are counted by. (Webhooks have bounds of their own: `webhooks.per_endpoint` and `webhooks.concurrency`.)
-const PROVIDERS: [&str; 6] = ["email", "push", "sms", "solana", "stripe", "upstream"];
+pub(super) const PROVIDERS: [&str; 6] = ["email", "push", "sms", "solana", "stripe", "upstream"];
 
 /// The longest name of a bucket, in bytes.
 const MAX_NAME: usize = 600;
@@ -162,13 +162,16 @@ const MAX_NAME: usize = 600;
 /// Whether a bucket of this name can be: what is wrong with it, otherwise.
 pub fn check_bucket(name: &str) -> Result<(), String> {
     let parts: Vec<_> = name.split('/').collect();
+    if let ["submit", rest @ ..] = parts.as_slice() {
+        return check_submits(name, rest);
+    }
     let (provider, named) = match parts.as_slice() {
         ["provider", provider] => (*provider, None),
         ["provider" | "destination", provider, name] => (*provider, Some(*name)),
         ["tenant", tenant, "provider", provider] => (*provider, Some(*tenant)),
         _ => {
             return Err(
-                "a bucket is provider/P, provider/P/PROFILE, destination/P/NAME or tenant/T/provider/P".to_owned()
+                "a bucket is provider/P, provider/P/PROFILE, destination/P/NAME, tenant/T/provider/P, submit/tenant/T or submit/caller/T/SUBJECT".to_owned()
             );
         }
     };
@@ -179,15 +182,29 @@ pub fn check_bucket(name: &str) -> Result<(), String> {
         return Err(format!("a name has at most {MAX_NAME} bytes"));
     }
     if named.is_some_and(|name| !is_encoded(name)) {
-        return Err(
-            "names are not empty, hold no control characters, and write / as %2F, % as %25, * as %2A; * alone is each"
-                .to_owned(),
-        );
+        return Err(NAMES.to_owned());
     }
     Ok(())
 }
 
+const NAMES: &str =
+    "names are not empty, hold no control characters, and write / as %2F, % as %25, * as %2A; * alone is each";
+
+/// Of submits: `submit/tenant/T`, and `submit/caller/T/SUBJECT`, where `-` stands for T of a caller without a tenant.
+fn check_submits(name: &str, parts: &[&str]) -> Result<(), String> {
+    let named = match parts {
+        ["tenant", tenant] => [*tenant, "*"],
+        ["caller", tenant, subject] => [*tenant, *subject],
+        _ => return Err("a bucket of submits is submit/tenant/T or submit/caller/T/SUBJECT".to_owned()),
+    };
+    if name.len() > MAX_NAME {
+        return Err(format!("a name has at most {MAX_NAME} bytes"));
+    }
+    if named.iter().all(|name| is_encoded(name)) { Ok(()) } else { Err(NAMES.to_owned()) }
+}
+
 fn is_encoded(name: &str) -> bool {
-    let escaped = name.split('%').skip(1).all(|rest| ["2F", "25", "2A"].iter().any(|code| rest.starts_with(code)));
+    let escaped =
+        name.split('%').skip(1).all(|rest| ["2F", "25", "2A", "2D"].iter().any(|code| rest.starts_with(code)));
     name == "*" || (!name.is_empty() && !name.contains('*') && !name.contains(char::is_control) && escaped)
 }

@@ -1,6 +1,6 @@
 use figment::Jail;
 
-use super::{Config, ConfigError, Pooler, RateLimits, load};
+use super::{Config, ConfigError, MetricsAuth, Pooler, RateLimits, load};
 
 mod messages;
 
@@ -124,6 +124,8 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[webhooks]\nuser_agent = \"a\\nb\"\n", "webhooks.user_agent"),
         ("[webhooks]\nallow_private = [\"10.0.0.1\"]\n", "is not host:port"),
         ("[webhooks]\nkey = { env = \"SHORT\" }\n", "SHORT is not set"),
+        ("[auth.services]\nkey = \"canary-4711\"\n", "a secret is not written here"),
+        ("[auth.services]\noverlap = \"91days\"\n", "auth.services.overlap: at most 90 days"),
         (
             "[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
             "queues.Money",
@@ -152,6 +154,9 @@ fn contradictions_and_weak_secrets_are_named() {
         jail.create_file("u.toml", "[webhooks]\nkey = { env = \"SHORT\" }\n")?;
         let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
         assert!(text.contains("webhooks.key: has 9 bytes, at least 32"), "{text}");
+        jail.create_file("u.toml", "[auth.services]\nkey = { env = \"SHORT\" }\n")?;
+        let text = load(Some(std::path::Path::new("u.toml"))).expect_err("short").to_string();
+        assert!(text.contains("auth.services.key: has 9 bytes, at least 32"), "{text}");
         Ok(())
     });
 }
@@ -359,4 +364,40 @@ fn what_would_empty_a_wallet_or_mint_twice_is_a_finding() {
             assert!(!text.contains(CANARY) && !text.contains("canary-4712"), "{text}");
         });
     }
+}
+
+#[test]
+fn metrics_are_for_everybody_unless_a_token_is_required() {
+    jailed("", |config| assert_eq!(config.expect("sound").metrics.auth, MetricsAuth::None));
+    jailed("[metrics]\nauth = \"required\"\n", |config| {
+        assert_eq!(config.expect("sound").metrics.auth, MetricsAuth::Required);
+    });
+    let text = findings("[metrics]\nauth = \"some\"\n");
+    assert!(text.contains("usher.toml: metrics.auth: "), "{text}");
+}
+
+#[test]
+fn bounds_of_what_comes_in_are_checked() {
+    let text = findings(
+        "[pressure]\nconnections = 0\nheader_timeout = \"1ms\"\nbodies = 1\nlive_jobs = { ghost = 1, money = 0, \"*\" = 5 }\n\
+         [rate_limits]\n\"submit/tenant\" = { rate = \"1/s\" }\n\"submit/caller/*/a*\" = { rate = \"1/s\" }\n",
+    );
+    for part in [
+        "pressure.connections: ",
+        "pressure.header_timeout: ",
+        "pressure.bodies: ",
+        "pressure.live_jobs.ghost: there is no queues.ghost",
+        "pressure.live_jobs.money: at least 1",
+        "rate_limits.\"submit/tenant\": a bucket of submits is submit/tenant/T",
+        "rate_limits.\"submit/caller/*/a*\": names",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("live_jobs.*"), "{text}");
+    jailed(
+        "[rate_limits]\n\"submit/caller/-/ops\" = { rate = \"5/m\" }\n\"submit/tenant/*\" = { rate = \"1/s\" }\n",
+        |config| {
+            assert_eq!(config.expect("sound").rate_limits.buckets.len(), 2);
+        },
+    );
 }

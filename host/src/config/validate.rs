@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Algorithm, Config, GrantSet, Issuer, Pooler, Stripe, StripeMode, Webhooks, check_bucket};
+use super::{Config, GrantSet, Pooler, Stripe, StripeMode, Webhooks, check_bucket};
 use crate::ids::{OPERATION_FAILED, is_event_type};
 
 /// What no single value shows: contradictions, and what is unsafe.
@@ -15,15 +15,17 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
     database(config, &mut out);
     cluster(config, &mut out);
     for (n, issuer) in config.auth.issuers.iter().enumerate() {
-        issuer_is_sound(issuer, &format!("auth.issuers.{n} ({})", issuer.name), &mut out);
+        issuer.findings(&format!("auth.issuers.{n} ({})", issuer.name), &mut out);
     }
     let names: BTreeSet<_> = config.auth.issuers.iter().map(|issuer| &issuer.name).collect();
     if names.len() < config.auth.issuers.len() {
         out.push("auth.issuers: two issuers share a name".to_owned());
     }
+    config.auth.services.findings(&mut out);
     queues(config, &mut out);
     tenants(config, &mut out);
     rate_limits(config, &mut out);
+    config.pressure.findings(config.queues.0.keys(), &mut out);
     for (name, profile) in &config.email.profiles {
         profile.findings(&format!("email.profiles.{name}"), &mut out);
     }
@@ -39,6 +41,7 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         upstream.findings(&format!("upstreams.{name}"), is_named, &mut out);
     }
     stripe(&config.stripe, &mut out);
+    config.stripe.inbound_findings(&mut out);
     solana::findings(&config.solana, &mut out);
     let quarantine = config.plugins.quarantine;
     if quarantine.bad > quarantine.of || quarantine.of > 1_000 {
@@ -51,7 +54,8 @@ pub(super) fn findings(config: &Config) -> Vec<String> {
         policy(config, grants, &format!("plugins.policy.{plugin}"), &mut out);
     }
     webhooks(&config.webhooks, &mut out);
-    config.alerts.findings(&config.email, &mut out);
+    config.events.findings(&mut out);
+    config.alerts.findings(&config.email, &config.queues, &mut out);
     bounds(config, &mut out);
     out
 }
@@ -109,29 +113,6 @@ fn cluster(config: &Config, out: &mut Vec<String>) {
     }
     if c.poll.is_zero() {
         out.push("cluster.poll: must be more than 0".to_owned());
-    }
-}
-
-fn issuer_is_sound(issuer: &Issuer, place: &str, out: &mut Vec<String>) {
-    match (issuer.algorithm, &issuer.secret, &issuer.public_key) {
-        (Algorithm::HS256, Some(secret), None) => {
-            if secret.expose().len() < 32 {
-                out.push(format!(
-                    "{place}.secret: has {} bytes, HS256 needs at least 32: openssl rand -base64 48",
-                    secret.expose().len()
-                ));
-            }
-        }
-        (Algorithm::HS256, _, _) => out.push(format!("{place}: HS256 takes a secret and no public_key")),
-        (_, None, Some(key)) => {
-            // A private key here would be a secret in the wrong place, and the verifier would not take it.
-            if !key.expose().contains("-----BEGIN PUBLIC KEY-----")
-                && !key.expose().contains("-----BEGIN RSA PUBLIC KEY-----")
-            {
-                out.push(format!("{place}.public_key: is no PEM public key (-----BEGIN PUBLIC KEY-----)"));
-            }
-        }
-        (_, _, _) => out.push(format!("{place}: RS256, ES256 and EdDSA take a public_key and no secret")),
     }
 }
 

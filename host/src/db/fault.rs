@@ -1,4 +1,8 @@
+use std::error::Error;
+
 use sqlx::error::DatabaseError;
+
+use super::DbError;
 
 /// What a refused batch calls for, by SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,3 +33,13 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
 
 /// `lock_not_available`.
 const LOCK_TIMEOUT: &str = "55P03";
+
+/// An error that says that the database cannot be reached, or does not let us in: nothing is known of what was asked.
+pub fn is_away(error: &(dyn Error + 'static)) -> bool {
+    use sqlx::Error as Sql;
+    let is_lost = |error: &Sql| {
+        matches!(error, Sql::Io(_) | Sql::Tls(_) | Sql::Protocol(_) | Sql::PoolTimedOut | Sql::PoolClosed)
+    };
+    matches!(error.downcast_ref::<DbError>(), Some(DbError::Connect { .. } | DbError::Version(_)))
+        || error.downcast_ref::<Sql>().is_some_and(is_lost)
+}

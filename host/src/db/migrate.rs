@@ -32,6 +32,11 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     }
 }
 
+/// The newest migration that this binary has.
+pub fn newest_migration() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 async fn run(pool: &PgPool) -> Result<(), MigrateError> {
     // A connection of its own: its settings and the advisory lock must not stay behind in the pool.
     let mut db = pool.acquire().await?.detach();

@@ -15,10 +15,10 @@ mod pool;
 
 pub use self::{
     connect::{Database, Place, straight},
-    fault::{Fault, is_lock_timeout},
+    fault::{Fault, is_away, is_lock_timeout},
     gather::{Commit, Full, Gather, Sizes},
-    migrate::migrate,
-    pool::{Durable, Pool, Session},
+    migrate::{migrate, newest_migration},
+    pool::{Durable, Load, Pool, Session},
 };
 
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,10 @@
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use sqlx::{
     AssertSqlSafe, PgPool, Postgres, Transaction,
@@ -29,11 +35,40 @@ pub struct Pool {
     connections: PgPool,
     is_pooled: bool,
     durable: Durable,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Most connections.
+    pub most: u32,
+    pub in_use: u32,
+    pub idle: u32,
+    /// Tasks that wait for a connection, or for the `BEGIN` on one.
+    pub waiting: usize,
+}
+
+impl Load {
+    /// Nobody gets a connection before somebody gives one back.
+    pub fn is_exhausted(&self) -> bool {
+        self.in_use >= self.most && self.waiting > 0
+    }
 }
 
 impl Pool {
     pub(super) fn new(connections: PgPool, is_pooled: bool, durable: Durable) -> Self {
-        Self { connections, is_pooled, durable }
+        Self { connections, is_pooled, durable, waiting: Arc::default() }
+    }
+
+    pub fn load(&self) -> Load {
+        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        Load {
+            most: self.connections.options().get_max_connections(),
+            in_use: self.connections.size().saturating_sub(idle),
+            idle,
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
     }
 
     /// Connects only when it is used; for what has a pool and does not use it.
@@ -88,6 +123,7 @@ impl Pool {
         Ok(Session(if self.is_pooled {
             Inner::Transaction(self.transaction(begin, None, "").await?)
         } else {
+            let _waits = Waits::begin(&self.waiting);
             Inner::Connection(self.connections.acquire().await?)
         }))
     }
@@ -100,8 +136,25 @@ impl Pool {
     ) -> sqlx::Result<Transaction<'static, Postgres>> {
         let forget = if self.is_pooled { " DEALLOCATE ALL;" } else { "" };
         let commit = commit.map_or_else(String::new, |value| format!("SET LOCAL synchronous_commit = {value};"));
+        let _waits = Waits::begin(&self.waiting);
         // All parts are ours, as their types say.
         self.connections.begin_with(AssertSqlSafe(format!("{begin};{forget} {commit} {settings}"))).await
+    }
+}
+
+/// One of `waiting`, also where whoever waits gives up.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

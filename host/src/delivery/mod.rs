@@ -9,7 +9,11 @@
 mod schedule;
 mod send;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,9 +24,10 @@ use crate::{
     config::Webhooks as Config,
     ids::{EndpointId, Tier},
     lifecycle::Lifecycle,
+    telemetry::metrics::{DeliveryEnd, Webhooks as Metrics},
     webhooks::{
         Webhooks,
-        store::{self, Claim, Disabled, Due, Sent},
+        store::{self, Claim, Disabled, Due, End, Sent},
     },
 };
 
@@ -44,6 +49,7 @@ pub struct Sender {
     /// The longest pause between looks at what other nodes left behind.
     pub poll: Duration,
     pub lifecycle: Lifecycle,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Sender {
@@ -131,8 +137,13 @@ impl Round {
     fn begin(&mut self, due: Due) {
         self.after = due.endpoint;
         *self.busy.entry(due.endpoint).or_default() += 1;
-        let (webhooks, schedule) = (self.sender.webhooks.clone(), self.schedule.clone());
-        self.sends.spawn(async move { send::send(&webhooks, &schedule, due).await });
+        let (sender, schedule) = (Arc::clone(&self.sender), self.schedule.clone());
+        self.sends.spawn(async move {
+            let began = Instant::now();
+            let sent = send::send(&sender.webhooks, &schedule, due).await;
+            sender.metrics.took(began.elapsed());
+            sent
+        });
     }
 
     /// One that ended, and those that end in the same moment, are written down. `None`: a fault of ours; its delivery
@@ -149,6 +160,7 @@ impl Round {
             }
         }
         for sent in &all {
+            self.sender.metrics.ended(as_counted(sent.end));
             if let Some(count) = self.busy.get_mut(&sent.endpoint) {
                 *count = count.saturating_sub(1);
             }
@@ -181,6 +193,15 @@ impl Round {
             tracing::warn!(endpoint = %endpoint.endpoint, reason = endpoint.reason, "a webhook endpoint is disabled");
         }
         Ok(())
+    }
+}
+
+fn as_counted(end: End) -> DeliveryEnd {
+    match end {
+        End::Delivered => DeliveryEnd::Delivered,
+        End::Again { .. } => DeliveryEnd::Again,
+        End::Failed => DeliveryEnd::Failed,
+        End::Gone => DeliveryEnd::Gone,
     }
 }
 

@@ -7,10 +7,10 @@ use axum::{
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::problem::Problem;
+use super::{pressure::Overdrawn, problem::Problem};
 
 /// The longest body that is read: a payload, metadata and the rest.
-const MAX_BODY: usize = 512 * 1024;
+pub(super) const MAX_BODY: usize = 512 * 1024;
 
 /// The top level of a JSON object body, each field verbatim.
 #[derive(Debug)]
@@ -84,6 +84,11 @@ pub async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes,
     to_bytes(body, most).await.map_err(|error| unreadable(error, most))
 }
 
+/// Whatever it is, as it came.
+pub async fn read_any(body: Body, most: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, most).await.map_err(|error| unreadable(error, most))
+}
+
 /// A component of at most `most` bytes.
 pub async fn read_wasm(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -114,13 +119,27 @@ fn no_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json.")
 }
 
-fn unreadable(error: axum::Error, most: usize) -> Problem {
+pub(super) fn unreadable(error: axum::Error, most: usize) -> Problem {
     let source = error.into_inner();
     if source.is::<http_body_util::LengthLimitError>() {
         too_large(most)
+    } else if caused_by::<Overdrawn>(source.as_ref()) {
+        Problem::busy("This host has too many request bodies in hand; nothing was written.")
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
     }
+}
+
+/// Whether there is such an error behind this one: each layer that a body passes wraps what it hands on.
+fn caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 struct FieldsVisitor;

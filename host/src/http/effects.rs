@@ -2,7 +2,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, RawQuery, State as Shared},
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use super::{
     body::Fields,
     caller::{admin, reads},
     problem::Problem,
+    query::{Query, bad, page},
 };
 use crate::{auth::Caller, ids::JobId, journal::store::Filter, operate::Resolution};
 
@@ -20,40 +21,33 @@ const STATES: [&str; 4] = ["started", "deferred", "doubt", "ended"];
 /// Longest word of a person, in bytes.
 const MAX_EVIDENCE: usize = 2_000;
 
-/// `GET /effects?state=doubt&job=…&provider=…&cursor=…`: of live jobs, newest first, and of the one that is named also
-/// after its end; the caller's own tenant, an admin sees all.
+/// `GET /effects?state=doubt&job=…&provider=…&limit=&cursor=…`: of live jobs, newest first, and of the one that is named
+/// also after its end; the caller's own tenant, an admin sees all.
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let query: Vec<_> = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).collect();
-    let mut filter = Filter { tenant: reads(&caller)?, ..Filter::default() };
-    for (name, value) in &query {
-        let bad = |message: String| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid-query", message).with("parameter", name.as_ref())
-        };
-        if value.contains('\0') {
-            return Err(bad(format!("{name}: holds a NUL")));
-        }
-        match name.as_ref() {
-            "state" if STATES.contains(&value.as_ref()) => filter.state = Some(value),
-            "state" => return Err(bad(format!("state: must be one of {}", STATES.join(", ")))),
-            "provider" => filter.provider = Some(value),
-            "job" => filter.job = Some(value.parse().map_err(|_| bad("job: is no id of a job".to_owned()))?),
-            "cursor" => {
-                let cursor = value
-                    .split_once('.')
-                    .and_then(|(job, seq)| Some((job.parse::<Uuid>().ok()?, seq.parse::<i32>().ok()?)));
-                filter.before = Some(cursor.ok_or_else(|| bad("cursor: is none of ours".to_owned()))?);
-            }
-            other => return Err(bad(format!("{other}: there is no such parameter"))),
-        }
-    }
-    let items = state.operator.effects(&filter, PAGE).await?;
-    let full = i64::try_from(items.len()).is_ok_and(|n| n == PAGE);
-    let next = items.last().filter(|_| full).map(|last| format!("{}.{}", last.job, last.seq));
-    Ok(Json(json!({ "items": items, "nextCursor": next })))
+    let query = Query::read(query.as_deref(), &["state", "job", "provider", "limit", "cursor"])?;
+    let job = match query.get("job") {
+        Some(job) => Some(job.parse::<Uuid>().map_err(|_| bad("job", "is no id of a job"))?),
+        None => None,
+    };
+    let before = |place: &str| {
+        let (job, seq) = place.split_once('.')?;
+        Some((job.parse::<Uuid>().ok()?, seq.parse::<i32>().ok()?))
+    };
+    let filter = Filter {
+        tenant: reads(&caller)?,
+        state: query.word("state", &STATES)?,
+        provider: query.get("provider"),
+        job,
+        before: query.cursor_of("effects", before)?,
+    };
+    let limit = query.limit(PAGE)?;
+    // One more than asked for tells whether there is a next page.
+    let found = state.operator.effects(&filter, limit + 1).await?;
+    Ok(Json(page("effects", found, limit, |last| format!("{}.{}", last.job, last.seq))))
 }
 
 /// `POST /effects/{job}/{seq}/resolve` with `{"outcome": "happened", "answer": {…}, "evidence": "…"}`, or `void`, or

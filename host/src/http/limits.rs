@@ -1,18 +1,31 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Value, json};
 
-use super::{State, body::Fields, caller::admin, problem::Problem};
+use super::{
+    State,
+    body::Fields,
+    caller::admin,
+    problem::Problem,
+    query::{Query, page_by_name},
+};
 use crate::auth::Caller;
 
-/// `GET /limits`: how many jobs of a queue or type may be under way at once in the cluster, and how many are.
-pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+/// `GET /limits?limit=&cursor=`: how many jobs of a queue or type may be under way at once in the cluster, and how many are.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
     admin(&caller)?;
-    Ok(Json(json!({ "limits": state.operator.limits().await? })))
+    let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
+    let limits = state.operator.limits().await?;
+    let limits = limits.into_iter().map(|limit| (limit.scope.clone(), json!(limit))).collect();
+    Ok(Json(page_by_name(&query, "limits", limits)?))
 }
 
 /// `PUT /limits/{scope}` with `{"max": 5}`; `null` takes the limit away. In the whole cluster: `queue/NAME`, `type/NAME`;

@@ -4,9 +4,18 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{auth::AuthError, operate::OperateError, submit::SubmitError, webhooks::WebhookError};
+use crate::{
+    auth::{AuthError, ServiceError},
+    operate::OperateError,
+    submit::SubmitError,
+    webhooks::WebhookError,
+};
 
-/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug.
+/// The media type of problems.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error as RFC 9457 says it. `type` is stable: `urn:usher:problem:` and the slug. The member `instance` is added to all on
+/// their way out.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -32,6 +41,23 @@ impl Problem {
     fn header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
+    }
+
+    /// Whether it is about who asks, and not about what.
+    pub fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
+    /// When to come again, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: &'static str) -> Self {
+        self.header(name, value)
     }
 
     /// The findings of a problem with one part of a request, each with its place in the whole.
@@ -91,7 +117,7 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let (status, headers) = (self.status, std::mem::take(&mut self.headers));
         let mut response = (status, self.into_json().to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }
@@ -111,14 +137,30 @@ impl From<AuthError> for Problem {
     }
 }
 
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Tenant => Self::new(StatusCode::FORBIDDEN, "forbidden", format!("Refused: {error}.")),
+            ServiceError::Unavailable => Self::unavailable(
+                "The nonce could not be looked up, and nothing was done. Sign anew, with another nonce.",
+            ),
+            // 401 wants a challenge (RFC 9110, 15.5.2), and RFC 9421 has none.
+            error => Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("Not let in: {error}."))
+                .header(header::WWW_AUTHENTICATE, "Bearer"),
+        }
+    }
+}
+
 impl From<OperateError> for Problem {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::NotFound => Self::not_found(),
+            OperateError::NoAlert => Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such alert."),
             OperateError::NoQueue(name) => {
                 Self::new(StatusCode::NOT_FOUND, "not-found", format!("There is no queue \"{name}\" on this host."))
             }
             OperateError::Conflict { slug, message } => Self::new(StatusCode::CONFLICT, slug, message),
+            OperateError::NoKey => Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such key."),
             OperateError::NoRelease(digest) => {
                 Self::field("/release", format!("{digest} is no stored release; see GET /plugins"))
             }
@@ -170,6 +212,7 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownType { given, known } => {
                 Self::new(UNPROCESSABLE, "unknown-job-type", format!("No plugin owns the job type \"{given}\"."))
                     .with("known", known)
+                    .with("errors", json!([{ "pointer": "/type", "message": format!("no plugin owns \"{given}\"") }]))
             }
             error @ SubmitError::Retiring { .. } => {
                 Self::new(StatusCode::CONFLICT, "job-type-retiring", format!("Nothing was written: {error}."))

@@ -1,15 +1,13 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, RawQuery, State as Shared},
+    extract::{Path, State as Shared},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Value, json};
 
 use super::{State, body::Fields, caller::admin, problem::Problem};
-use crate::{audit, auth::Caller, effects};
-
-const PAGE: i64 = 100;
+use crate::{auth::Caller, effects};
 
 /// `GET /providers`: all there are, and whose calls wait.
 pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
@@ -62,30 +60,4 @@ async fn change(
         false => state.operator.resume_provider(&name, tenant.as_deref(), &caller.subject).await?,
     };
     Ok(Json(json!({ "provider": name, "tenant": tenant, "paused": paused, "changed": changed })))
-}
-
-/// `GET /audit?target=…&cursor=…`: what people did, newest first.
-pub(super) async fn audit(
-    Shared(state): Shared<State>,
-    caller: Caller,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Problem> {
-    admin(&caller)?;
-    let (mut target, mut before) = (None, None);
-    for (name, value) in url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()) {
-        let bad = |message: String| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid-query", message).with("parameter", name.as_ref())
-        };
-        match name.as_ref() {
-            "target" if value.contains('\0') => return Err(bad("target: holds a NUL".to_owned())),
-            "target" => target = Some(value.into_owned()),
-            "cursor" => before = Some(value.parse::<i64>().map_err(|_| bad("cursor: is none of ours".to_owned()))?),
-            other => return Err(bad(format!("{other}: there is no such parameter"))),
-        }
-    }
-    let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
-    let items = audit::list(&mut db, target.as_deref(), before, PAGE).await.map_err(|e| Problem::database(&e))?;
-    let full = i64::try_from(items.len()).is_ok_and(|n| n == PAGE);
-    let next = items.last().filter(|_| full).map(|last| last.id.to_string());
-    Ok(Json(json!({ "items": items, "nextCursor": next })))
 }

@@ -1,7 +1,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Map, Value, json};
@@ -12,17 +12,23 @@ use super::{
     caller::admin,
     planted::{Hole, is_planted},
     problem::Problem,
+    query::{Query, page_by_name},
 };
 use crate::{
     auth::{Caller, Role},
     queue::store::{self, Count},
 };
 
-/// `GET /queues`: as this host has them, which are paused, and, for admins, how many jobs are in each state.
-pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+/// `GET /queues?limit=&cursor=`: as this host has them, which are paused, and, for admins, how many jobs are in each state.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
     let seen = look(&state, &caller).await?;
-    let queues: Vec<_> = state.queues.0.keys().map(|name| shown(&state, name, &seen)).collect();
-    Ok(Json(json!({ "queues": queues })))
+    let queues = state.queues.0.keys().map(|name| (name.clone(), shown(&state, name, &seen))).collect();
+    Ok(Json(page_by_name(&query, "queues", queues)?))
 }
 
 /// `GET /queues/{name}`.
@@ -51,7 +57,7 @@ async fn look(state: &State, caller: &Caller) -> Result<Seen, Problem> {
     let paused = store::paused(&mut db).await.map_err(|e| Problem::database(&e))?;
     let counts = match caller.role {
         Role::Admin => Some(store::counts(&mut db).await.map_err(|e| Problem::database(&e))?),
-        Role::VenueAdmin | Role::User => None,
+        Role::VenueAdmin | Role::User | Role::Service => None,
     };
     Ok(Seen { paused, counts })
 }

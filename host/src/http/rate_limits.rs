@@ -1,7 +1,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Value, json};
@@ -11,16 +11,24 @@ use super::{
     body::Fields,
     caller::{admin, reads},
     problem::Problem,
+    query::{Query, page_by_name},
 };
 use crate::{
     auth::Caller,
     config::{MOST, Rate, RateLimit, check_bucket},
 };
 
-/// `GET /rate-limits`: how often providers are called, and what is held or waited for; of tenants, the caller's own.
-pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+/// `GET /rate-limits?limit=&cursor=`: how often providers are called and jobs are submitted, and what is held or waited for;
+/// of tenants, the caller's own.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
     let shown = state.limiter.list(reads(&caller)?).await.map_err(|e| Problem::database(&e))?;
-    Ok(Json(json!({ "rateLimits": shown })))
+    let shown = shown.into_iter().map(|bucket| (bucket.bucket.clone(), json!(bucket))).collect();
+    Ok(Json(page_by_name(&query, "rateLimits", shown)?))
 }
 
 /// `PUT /rate-limits/{bucket}` with `{"rate": "100/s", "burst": 50}`; a rate of `null` takes away what was set, and the
@@ -56,7 +64,7 @@ pub(super) async fn set(
     if let Some((field, message)) = limit.as_ref().and_then(RateLimit::finding) {
         return Err(Problem::field(&format!("/{field}"), message));
     }
-    let now = state.limiter.set(&bucket, limit, &caller.subject).await.map_err(|e| Problem::database(&e))?;
+    let now = state.operator.set_rate_limit(&state.limiter, &bucket, limit, &caller.subject).await?;
     let (now, source) = now.unzip();
     Ok(Json(json!({
         "bucket": bucket,

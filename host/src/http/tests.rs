@@ -13,17 +13,20 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Rooms, health::Health, problem::Problem, router};
+use super::{Rooms, health::Health, metrics::Scrapes, pressure::Pressure, problem::Problem, router};
 use crate::{
-    auth::{MintClaims, Verifier, mint},
-    config::{Algorithm, Auth, Config, Issuer, Queues, RateLimits, Secret},
+    auth::{MintClaims, ServiceKeys, Verifier, mint},
+    config::{self, Algorithm, Auth, Config, Events, Issuer, MetricsAuth, Queues, RateLimits, Secret, Services},
     db::Pool,
     ids::NodeId,
+    lifecycle::Lifecycle,
     operate::{OperateError, Operator},
+    outbox::{Hub, Live},
     queue::{Bell, Lanes},
     ratelimit::Limiter,
     runtime::{Registry, check},
-    submit::{Catalog, SubmitError, Submitter},
+    submit::{Catalog, Quotas, SubmitError, Submitter},
+    telemetry::metrics::Metrics,
 };
 
 fn issuer() -> Issuer {
@@ -36,6 +39,7 @@ fn issuer() -> Issuer {
         algorithm: Algorithm::HS256,
         secret: Some(secret),
         public_key: None,
+        jwks: None,
         kid: None,
         iss: None,
         aud: None,
@@ -71,7 +75,7 @@ async fn ask(request: Request<Body>) -> Response<Body> {
     let submitter =
         Submitter::start(&pool, Arc::new(Catalog::default()), Arc::clone(&queues), &Bell::default(), &Lanes::default());
     let (_, parts) = watch::channel(BTreeMap::new());
-    let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()] }).expect("usable"));
+    let verifier = Arc::new(Verifier::new(&Auth { issuers: vec![issuer()], ..Auth::default() }).expect("usable"));
     let operator = Operator {
         pool: pool.clone(),
         bell: Bell::default(),
@@ -82,16 +86,23 @@ async fn ask(request: Request<Body>) -> Response<Body> {
         doubt_margin: Duration::ZERO,
     };
     let limiter = Limiter::start(&pool, &RateLimits::default());
+    let events = Hub::new(&pool, &Events::default(), &Lifecycle::new(), &Live::default());
     let rooms = Rooms {
         verifier,
+        services: ServiceKeys::start(&pool, &Services::default()),
         submitter,
         operator,
         registry: registry(),
         limiter,
+        quotas: Quotas::start(&pool, &BTreeMap::new()),
+        pressure: Pressure::new(&config::Pressure::default()),
         queues,
         pool: pool.clone(),
         health: Health { pool, parts },
+        scrapes: Scrapes::new(Metrics::default(), MetricsAuth::None),
+        events,
         webhooks: None,
+        inbound: None,
     };
     router(rooms).oneshot(request).await.expect("infallible")
 }
@@ -215,6 +226,27 @@ async fn unknown_routes_methods_and_parameters_are_problems() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_its_path_and_options_are_answered_by_the_methods() {
+    let ask_for = |method: &str, path: &str| {
+        ask(Request::builder().method(method).uri(path).body(Body::empty()).expect("request"))
+    };
+    let (_, body) = problem(ask_for("GET", "/nothing/%1b?x=1").await).await;
+    assert_eq!((&body["instance"], &body["errors"]), (&json!("/nothing/%1b"), &json!([])));
+    let options = ask_for("OPTIONS", "/jobs").await;
+    assert_eq!(options.status(), StatusCode::NO_CONTENT);
+    assert!(options.headers()[header::ALLOW].to_str().expect("ascii").contains("POST"));
+    // A parameter of a route that has none, and one that is there twice.
+    for path in ["/health?deep=1", "/jobs?limit=5&limit=5"] {
+        let (status, body) = problem(ask_for("GET", path).await).await;
+        assert_eq!(
+            (status, &body["type"]),
+            (StatusCode::BAD_REQUEST, &json!("urn:usher:problem:invalid-query")),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn liveness_needs_no_database_and_readiness_does() {
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("request");
     assert_eq!(ask(get("/health/live")).await.status(), StatusCode::OK);
@@ -250,4 +282,52 @@ async fn without_a_key_there_are_no_webhooks_and_it_is_said() {
     assert!(body["detail"].as_str().expect("text").contains("webhooks.key"), "{body}");
     // Who may not ask hears that first.
     assert_eq!(problem(ask(get("user")).await).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn who_signs_is_told_what_is_wrong_and_who_shows_a_token_too_is_refused() {
+    let request = || {
+        Request::get("/jobs")
+            .header(header::HOST, "usher.example")
+            .header("signature-input", "a=(\"@method\");created=1;keyid=\"k\"")
+            .header("signature", "a=:AAAA:")
+    };
+    let signed = request().body(Body::empty()).expect("request");
+    let (status, body) = problem(ask(signed).await).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(body["detail"].as_str().expect("text").contains("auth.services.key"), "{body}");
+    let authorization = format!("Bearer {}", token("admin", None));
+    let both = request().header(header::AUTHORIZATION, authorization).body(Body::empty()).expect("request");
+    let (status, body) = problem(ask(both).await).await;
+    let slug = json!("urn:usher:problem:ambiguous-credentials");
+    assert_eq!((status, &body["type"]), (StatusCode::BAD_REQUEST, &slug));
+    // Half a signature is one, too.
+    let half = Request::get("/jobs").header(header::HOST, "h").header("signature", "a=:AAAA:");
+    let (status, _) = problem(ask(half.body(Body::empty()).expect("request")).await).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    // Where strangers may ask, a bad one is as good as none.
+    let stranger = Request::get("/health").header(header::HOST, "h").header("signature", "a=:AAAA:");
+    let response = ask(stranger.body(Body::empty()).expect("request")).await;
+    assert_eq!(
+        (response.status(), response.headers()["usher-authentication"].as_bytes()),
+        (StatusCode::OK, &b"invalid"[..])
+    );
+}
+
+#[tokio::test]
+async fn without_a_host_key_no_key_is_made_and_it_is_said() {
+    let create = |role: &str| {
+        Request::post("/keys")
+            .header(header::AUTHORIZATION, format!("Bearer {}", token(role, Some("t1"))))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from("{}"))
+            .expect("request")
+    };
+    let (status, body) = problem(ask(create("admin")).await).await;
+    assert_eq!(
+        (status, &body["type"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("urn:usher:problem:service-keys-off"))
+    );
+    // Who may not ask hears that first.
+    assert_eq!(problem(ask(create("venue_admin")).await).await.0, StatusCode::FORBIDDEN);
 }

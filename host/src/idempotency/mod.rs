@@ -1,11 +1,14 @@
 //! Idempotency keys: how one is derived, what it is compared by, and the rows that hold it.
 //!
-//! Owns: the key templates, the hashes, and all SQL over `idempotency_keys`.
+//! Owns: the key templates, the hashes, all SQL over `idempotency_keys`, and the keys of the service before this one.
 //! Refuses: key fields that are missing or have no exact text (objects, arrays, floats).
 //! Invariant: two different lists of values never hash to the same key: the hash is over their JSON, not over the
 //! rendered words, in which a value may hold a separator.
-//! Tables: idempotency_keys.
+//! Tables: idempotency_keys, imported_keys, imported_types.
 
+pub mod imported;
+mod js;
+pub mod old;
 pub mod store;
 mod template;
 

@@ -183,6 +183,24 @@ pub async fn outlived(db: &mut PgConnection, tenant: &str, job: JobId) -> sqlx::
     .await
 }
 
+/// The keys of a live job go on holding for their time from now on, however it ends: what it is about was done elsewhere.
+pub async fn hold_on(db: &mut PgConnection, tier: Tier, job: JobId) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        UPDATE idempotency_keys k
+        SET state = 'cancelled', expires_at = now() + j.key_ttl_ms * interval '1 millisecond'
+        FROM jobs j CROSS JOIN LATERAL generate_series(0, length(j.key_hashes) / 32 - 1) AS n
+        WHERE j.tier = $1 AND j.id = $2 AND k.tier = j.tier AND k.tenant = j.tenant AND k.job_type = j.job_type
+          AND k.key_hash = substring(j.key_hashes FROM n * 32 + 1 FOR 32) AND k.job_id = j.id
+        "#,
+        tier.as_i16(),
+        job.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// How far a purge has come.
 #[derive(Clone, Debug)]
 pub struct Place {

@@ -57,8 +57,17 @@ uuid_id!(
     EndpointId
 );
 uuid_id!(
+    /// Something that a person should know.
+    AlertId
+);
+uuid_id!(
     /// One event on its way to one endpoint: the `webhook-id`, the same on every try.
     DeliveryId
+);
+
+uuid_id!(
+    /// A service's key: the `keyid` of its signatures. Random, and no secret.
+    KeyId
 );
 
 /// Namespace of all derived (v5) ids.
@@ -98,6 +107,14 @@ impl JobId {
     #[must_use]
     pub fn delivery(self, what: &str, endpoint: EndpointId) -> DeliveryId {
         DeliveryId(Uuid::new_v5(&NAMESPACE, format!("webhook/{self}/{what}/{endpoint}").as_bytes()))
+    }
+}
+
+impl AlertId {
+    /// What tells one endpoint of it the n-th time, whichever host says it.
+    #[must_use]
+    pub fn delivery(self, n: i32, endpoint: EndpointId) -> DeliveryId {
+        DeliveryId(Uuid::new_v5(&NAMESPACE, format!("webhook/alert/{self}/{n}/{endpoint}").as_bytes()))
     }
 }
 

@@ -120,3 +120,28 @@ pub async fn is_of_another(
     .fetch_one(db)
     .await
 }
+
+/// Whose these objects are, that these profiles made on this account. `None`: no line names them, or lines of several tenants.
+pub async fn owner(
+    db: &mut PgConnection,
+    provider: &str,
+    profiles: &[String],
+    account: Option<&str>,
+    objects: &[String],
+) -> sqlx::Result<Option<String>> {
+    let mut tenants = sqlx::query_scalar!(
+        r#"
+        SELECT DISTINCT tenant AS "tenant!" FROM ledger
+        WHERE provider_id = ANY ($4) AND provider = $1 AND profile = ANY ($2) AND account IS NOT DISTINCT FROM $3
+        LIMIT 2
+        "#,
+        provider,
+        profiles,
+        account,
+        objects,
+    )
+    .fetch_all(db)
+    .await?;
+    let tenant = tenants.pop();
+    Ok(tenant.filter(|_| tenants.is_empty()))
+}

@@ -3,7 +3,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{error::Elapsed, timeout};
 
 use super::store::{self, End, Start, Terms, Written};
-use crate::db::{Commit, Fault, Full, Gather, Pool, Session, Sizes};
+use crate::{
+    db::{Commit, Fault, Full, Gather, Pool, Session, Sizes},
+    telemetry::metrics::{Collector, Histogram, commit_sizes},
+};
 
 /// Writes starts and ends of calls, those of a moment in one durable commit. Cheap to clone.
 #[derive(Clone)]
@@ -12,6 +15,8 @@ pub struct Writer {
     alone: Pool,
     starts: Gather<Starts>,
     ends: Gather<Ends>,
+    /// Of the commits of starts, and of ends.
+    sizes: [Histogram; 2],
 }
 
 /// A database that did not take it. It may have been written all the same.
@@ -28,11 +33,20 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 impl Writer {
     pub fn start(batches: &Pool, alone: &Pool) -> Self {
+        let sizes = ["effect-start", "effect-end"].map(commit_sizes);
+        let [of_starts, of_ends] = sizes.clone();
         Self {
             alone: alone.clone(),
-            starts: Gather::start(Arc::new(Starts(batches.clone())), SIZES),
-            ends: Gather::start(Arc::new(Ends(batches.clone())), SIZES),
+            starts: Gather::start(Arc::new(Starts(batches.clone(), of_starts)), SIZES),
+            ends: Gather::start(Arc::new(Ends(batches.clone(), of_ends)), SIZES),
+            sizes,
         }
+    }
+
+    /// What is counted here.
+    pub fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        let [starts, ends] = self.sizes.clone();
+        vec![Box::new(starts), Box::new(ends)]
     }
 
     /// The number of the try; `None`: the fence let nothing through.
@@ -82,25 +96,27 @@ fn told<T>(items: usize, written: sqlx::Result<Vec<Option<T>>>) -> Vec<Told<T>> 
     }
 }
 
-struct Starts(Pool);
+struct Starts(Pool, Histogram);
 
 impl Commit for Starts {
     type Item = Arc<Start>;
     type Answer = Told<i32>;
 
     async fn commit(&self, starts: &[Arc<Start>]) -> Vec<Told<i32>> {
+        self.1.observe(starts.len() as f64);
         let written = write_starts(&self.0, SHORT, &starts.iter().map(|start| &**start).collect::<Vec<_>>()).await;
         told(starts.len(), written)
     }
 }
 
-struct Ends(Pool);
+struct Ends(Pool, Histogram);
 
 impl Commit for Ends {
     type Item = Arc<End>;
     type Answer = Told<Written>;
 
     async fn commit(&self, ends: &[Arc<End>]) -> Vec<Told<Written>> {
+        self.1.observe(ends.len() as f64);
         // One statement writes a row once: who speaks of it after another has to wait for that one.
         let mut rows = HashSet::with_capacity(ends.len());
         let (first, further): (Vec<_>, Vec<_>) = ends.iter().partition(|end| rows.insert((end.job, end.seq)));

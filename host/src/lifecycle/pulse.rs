@@ -29,6 +29,12 @@ impl Pulse {
         *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// How old the last confirmation is; `None`: there is none, or it was lost.
+    pub fn age(&self) -> Option<Duration> {
+        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        confirmed.map(Boottime::elapsed)
+    }
+
     pub fn is_fresh(&self) -> bool {
         let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         confirmed.is_some_and(|at| at.elapsed() < self.within)

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{OperateError, Operator, REDRIVE, notify, redrive::Again};
 use crate::{
+    audit,
     ids::JobId,
     queue::store::{self, DeadFilter},
 };
@@ -64,6 +65,8 @@ impl Operator {
     pub async fn redrive(&self, filter: &DeadFilter, rate: i32, by: &str) -> Result<Uuid, OperateError> {
         let mut tx = self.pool.begin().await?;
         let id = begin_redrive(&mut tx, filter, rate, by, false).await?;
+        let detail = serde_json::json!({ "filter": filter, "rate": rate });
+        audit::write(&mut tx, by, filter.tenant.as_deref(), "jobs.redrive", &format!("redrive/{id}"), detail).await?;
         tx.commit().await?;
         Ok(id)
     }

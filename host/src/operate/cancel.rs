@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{CANCEL, OperateError, Operator, notify};
 use crate::{
+    alerts, audit, idempotency,
     ids::JobId,
     queue::{Settlement, Verdict, store},
 };
@@ -27,7 +28,10 @@ impl Operator {
                 None => OperateError::NotFound,
             });
         };
-        if job.state == "dead" {
+        // One that came over under way from another queue has no effect here that could be resolved. An admin who cancels it
+        // says that it was done there.
+        let without_journal = job.state == "dead" && !job.journaled && tenant.is_none();
+        if job.state == "dead" && !without_journal {
             return Err(OperateError::conflict(
                 "unknown-outcome",
                 "An effect of this job is in doubt; a person must say first whether it happened.",
@@ -48,12 +52,22 @@ impl Operator {
                 place: None,
                 journaled: false,
             };
+            if without_journal {
+                idempotency::store::hold_on(&mut tx, job.tier, id).await?;
+            }
             let settled = store::settle(&mut tx, job.tier, &[&settlement]).await?;
+            if without_journal {
+                alerts::resolve(&mut tx, "unknown-outcome", &format!("job/{id}")).await?;
+            }
+            let detail = json!({ "outcome": "cancelled" });
+            audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
             tx.commit().await?;
             self.bell.settled(&settled);
             return Ok(Cancelled::Done);
         }
         let ready = store::request_cancel(&mut tx, job.tier, id).await?;
+        let detail = json!({ "outcome": "requested" });
+        audit::write(&mut tx, by, Some(&job.tenant), "job.cancel", &format!("job/{id}"), detail).await?;
         notify(&mut tx, CANCEL, &id.to_string()).await?;
         tx.commit().await?;
         self.bell.ready(&ready.into_iter().collect::<Vec<_>>());

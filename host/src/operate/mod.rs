@@ -1,16 +1,22 @@
-//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect.
+//! What people do to jobs that are there: cancel, pause, resume, clear, redrive, and say what became of an effect. And to the
+//! keys of services: make, rotate, revoke; and to alerts.
 //!
 //! Owns: the rules of these, and that the other nodes hear of them.
 //! Refuses: to touch a job that somebody runs, or to lose what its journal says.
 //! Invariant: a job that may have had an effect never vanishes by a clear and is never run again under a key that
 //! another job holds now.
-//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `audit`).
+//! Tables: redrives (others through `queue`, `journal`, `idempotency`, `releases`, `alerts`, `auth`, `audit`).
 
+mod alerts;
 mod bulk;
 mod cancel;
 mod effects;
+mod flush;
+mod keys;
 mod limits;
+mod moved;
 mod queues;
+mod rate_limits;
 mod redrive;
 mod releases;
 mod retire;
@@ -21,6 +27,8 @@ pub use self::{
     bulk::{Bulk, Preview},
     cancel::Cancelled,
     effects::Resolution,
+    flush::Flush,
+    keys::RotatedKey,
     queues::Cleared,
     releases::{Asked, Changed, Target},
     retire::{Migrated, Mode},
@@ -37,6 +45,9 @@ use crate::{
 pub const CANCEL: &str = "usher_cancel";
 /// Channel: the name of a queue that goes on.
 pub const RESUME: &str = "usher_resume";
+
+/// Channel: "NODE CACHE …", what that node was told to forget.
+pub const FLUSH: &str = "usher_flush";
 
 /// Channel: a bulk redrive begins.
 pub const REDRIVE: &str = "usher_redrive";
@@ -59,11 +70,15 @@ pub struct Operator {
 pub enum OperateError {
     #[error("there is no such job")]
     NotFound,
+    #[error("there is no such alert")]
+    NoAlert,
     #[error("there is no queue \"{0}\" on this host")]
     NoQueue(String),
     /// It is not in a state for that.
     #[error("{message}")]
     Conflict { slug: &'static str, message: String },
+    #[error("there is no such key")]
+    NoKey,
     #[error("release {0} is not stored")]
     NoRelease(Digest),
     #[error("the plugin has no release {0}")]

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{OperateError, Operator, RESUME, notify};
 use crate::{
+    audit,
     ids::JobId,
     queue::{Settlement, Verdict, store},
 };
@@ -25,16 +26,20 @@ impl Operator {
     /// No node claims from this queue any more. What runs, runs on.
     pub async fn pause(&self, queue: &str, by: &str) -> Result<(), OperateError> {
         self.known(queue)?;
-        let mut db = self.pool.write().await?;
-        store::set_paused(&mut db, queue, true, by).await?;
-        db.done().await?;
+        let mut tx = self.pool.begin().await?;
+        if store::set_paused(&mut tx, queue, true, by).await? {
+            audit::write(&mut tx, by, None, "queue.pause", &format!("queue/{queue}"), json!({})).await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 
     pub async fn resume(&self, queue: &str, by: &str) -> Result<(), OperateError> {
         self.known(queue)?;
         let mut tx = self.pool.begin().await?;
-        store::set_paused(&mut tx, queue, false, by).await?;
+        if store::set_paused(&mut tx, queue, false, by).await? {
+            audit::write(&mut tx, by, None, "queue.resume", &format!("queue/{queue}"), json!({})).await?;
+        }
         notify(&mut tx, RESUME, queue).await?;
         tx.commit().await?;
         self.bell.resumed(queue);
@@ -67,6 +72,10 @@ impl Operator {
                 })
                 .collect();
             let settled = store::settle(&mut tx, tier, &settlements.iter().collect::<Vec<_>>()).await?;
+            if !ids.is_empty() {
+                let detail = json!({ "cleared": ids.len() });
+                audit::write(&mut tx, by, None, "queue.clear", &format!("queue/{queue}"), detail).await?;
+            }
             tx.commit().await?;
             self.bell.settled(&settled);
             cleared += ids.len() as u64;

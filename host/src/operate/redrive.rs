@@ -3,6 +3,7 @@ use sqlx::PgConnection;
 
 use super::{OperateError, Operator};
 use crate::{
+    audit,
     idempotency::store::{self as keys, Wanted},
     ids::{Digest, JobId},
     journal::{self, Restored},
@@ -33,6 +34,10 @@ impl Operator {
     ) -> Result<(), OperateError> {
         let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
         let ready = self.retry_in(&mut tx, id, tenant, Again { release, ..Again::default() }, by).await?;
+        // Whose it is, for an admin who did not say so.
+        let whose = store::get(&mut tx, id, tenant).await?.map(|job| job.tenant);
+        let detail = json!({ "release": release });
+        audit::write(&mut tx, by, whose.as_deref(), "job.retry", &format!("job/{id}"), detail).await?;
         tx.commit().await?;
         self.bell.ready(&ready);
         Ok(())
@@ -48,6 +53,12 @@ impl Operator {
         by: &str,
     ) -> Result<Vec<Ready>, OperateError> {
         let Some(job) = store::lock_finished(db, id, tenant).await? else {
+            if tenant.is_none()
+                && again.release.is_none()
+                && let Some(ready) = self.run_parked(db, id, by).await?
+            {
+                return Ok(ready);
+            }
             return Err(match store::get(db, id, tenant).await? {
                 Some(job) if job.state == "dead" => OperateError::conflict(
                     "unknown-outcome",

@@ -6,7 +6,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Cursors, Ready, Tally, store::Settled};
+use super::{Cursors, Ready, Tally, Waits, store::Settled};
+use crate::ids::JobId;
 
 /// Wakes this node's claimer and its timer. Rung after a commit, never before.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,9 @@ struct Inner {
     due: Mutex<Option<Duration>>,
     timer: Notify,
     finished: Mutex<Tally>,
+    waits: Waits,
+    /// Something happened to jobs that somebody may follow.
+    changed: Notify,
 }
 
 impl Bell {
@@ -32,6 +36,27 @@ impl Bell {
     pub fn settled(&self, settled: &Settled) {
         self.ready(&settled.ready);
         self.finished(&settled.finished);
+        self.over(&settled.over);
+    }
+
+    /// These have ended: those that wait for them are answered.
+    pub fn over(&self, jobs: &[JobId]) {
+        self.inner.waits.ended(jobs);
+        self.changed();
+    }
+
+    pub fn waits(&self) -> &Waits {
+        &self.inner.waits
+    }
+
+    /// Submits or settlements were committed here.
+    pub fn changed(&self) {
+        self.inner.changed.notify_one();
+    }
+
+    /// Something was committed here since the last call.
+    pub async fn change(&self) {
+        self.inner.changed.notified().await;
     }
 
     /// What ended since the last call.
@@ -55,6 +80,7 @@ impl Bell {
             return;
         }
         self.found(places);
+        self.changed();
         let mut untold = lock(&self.inner.untold);
         for place in places {
             if !untold.contains(&place.queue) {

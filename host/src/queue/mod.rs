@@ -2,7 +2,7 @@
 //!
 //! Owns: all SQL over `jobs` and `jobs_archive`; enqueue, claim, settle, promote, reap, read. And what this node
 //! believes of it: the bell that wakes its claimer, the cursors that tell it where to look, the lanes that keep tenants
-//! apart.
+//! apart, and who waits for the end of a job.
 //! Refuses: to settle for anyone whose lease is gone.
 //! Invariant: a job is in exactly one of the two tables, and only the holder of its lease moves it.
 //! Tables: jobs, jobs_archive.
@@ -13,6 +13,7 @@ mod lanes;
 pub mod store;
 mod tally;
 pub mod view;
+mod waits;
 
 pub use self::{
     bell::Bell,
@@ -21,6 +22,7 @@ pub use self::{
     store::{Claimed, NewRow, Settlement, Verdict},
     tally::Tally,
     view::{JobView, ListFilter},
+    waits::{ENDED, WAITED, Waiting, Waits},
 };
 
 /// Longest message in a job's errors, in characters.

@@ -24,13 +24,21 @@ pub(super) struct Book {
     limits: BTreeMap<String, RateLimit>,
     /// Names of `limits` with a `*`.
     patterns: Vec<String>,
+    /// Whether one of `limits` is of submits.
+    limits_submits: bool,
     held: HashMap<Bucket, Boottime>,
 }
 
 impl Book {
     pub fn new(configured: BTreeMap<String, RateLimit>) -> Self {
-        let mut book =
-            Self { version: -1, configured, limits: BTreeMap::new(), patterns: Vec::new(), held: HashMap::new() };
+        let mut book = Self {
+            version: -1,
+            configured,
+            limits: BTreeMap::new(),
+            patterns: Vec::new(),
+            limits_submits: false,
+            held: HashMap::new(),
+        };
         book.open(BTreeMap::new());
         book
     }
@@ -41,6 +49,15 @@ impl Book {
 
     pub fn configured(&self) -> &BTreeMap<String, RateLimit> {
         &self.configured
+    }
+
+    /// Limits that count.
+    pub fn len(&self) -> usize {
+        self.limits.len()
+    }
+
+    pub fn limits_submits(&self) -> bool {
+        self.limits_submits
     }
 
     /// Its own limit, or the one of all that are called like it.
@@ -95,6 +112,7 @@ impl Book {
         let before = std::mem::replace(&mut self.limits, self.configured.clone());
         self.limits.extend(set);
         self.patterns = self.limits.keys().filter(|name| name.contains('*')).cloned().collect();
+        self.limits_submits = self.limits.keys().any(|name| name.starts_with("submit/"));
         // The one that says more goes first.
         self.patterns.sort_by_key(|pattern| pattern.matches('*').count());
         self.limits != before

@@ -25,6 +25,20 @@ impl Bucket {
         Self(format!("tenant/{}/provider/{provider}", encoded(tenant)).into())
     }
 
+    /// What a tenant submits: `submit/tenant/acme`.
+    pub fn submits_of(tenant: &str) -> Self {
+        Self(format!("submit/tenant/{}", encoded(tenant)).into())
+    }
+
+    /// What one caller submits, who has a name among those of its tenant: `submit/caller/acme/user-7`.
+    pub fn submits_by(tenant: Option<&str>, subject: &str) -> Self {
+        let tenant = tenant.map_or(Cow::Borrowed("-"), |tenant| match tenant {
+            "-" => Cow::Borrowed("%2D"),
+            tenant => encoded(tenant),
+        });
+        Self(format!("submit/caller/{tenant}/{}", encoded(subject)).into())
+    }
+
     /// As it stands in the database.
     pub(super) fn named(name: &str) -> Self {
         Self(name.into())
@@ -32,6 +46,19 @@ impl Bucket {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Not another tenant's.
+    pub(super) fn may_be_seen_by(&self, tenant: &str) -> bool {
+        let own = encoded(tenant);
+        let owner = match self.0.split('/').collect::<Vec<_>>().as_slice() {
+            // Of callers without a tenant: admins.
+            ["submit", "caller", "-", ..] => return false,
+            ["submit", "caller", "%2D", ..] => Some("-"),
+            ["tenant", owner, ..] | ["submit", "tenant" | "caller", owner, ..] => Some(*owner),
+            _ => None,
+        };
+        owner.is_none_or(|owner| owner == "*" || owner == own)
     }
 
     /// `*` in a name stands for each name there.
@@ -74,6 +101,9 @@ mod tests {
             Bucket::destination("upstream", "tickets"),
             Bucket::tenant("a/b*c%d e/provider/stripe", "stripe"),
             Bucket::tenant(&"ü/".repeat(64), "upstream"),
+            Bucket::submits_of("a/b*c%d e"),
+            Bucket::submits_by(Some("-"), "service:tickets/eu"),
+            Bucket::submits_by(None, "ops@example.com"),
         ] {
             assert_eq!(check_bucket(bucket.as_str()), Ok(()), "{bucket}");
         }
@@ -88,5 +118,27 @@ mod tests {
         assert!(!of("acme").is_one_of("tenant/*"));
         assert!(!Bucket::provider("email").is_one_of("provider/email/*"));
         assert_ne!(of("*").as_str(), "tenant/*/provider/email");
+        assert!(Bucket::submits_by(None, "u").is_one_of("submit/caller/*/*"));
+        assert_ne!(Bucket::submits_by(None, "u"), Bucket::submits_by(Some("-"), "u"));
+    }
+
+    #[test]
+    fn a_tenant_sees_its_own_buckets_and_those_that_are_nobodys() {
+        for (bucket, sees) in [
+            (Bucket::provider("email"), true),
+            (Bucket::tenant("a", "email"), true),
+            (Bucket::tenant("b", "email"), false),
+            (Bucket::named("tenant/*/provider/email"), true),
+            (Bucket::submits_of("a"), true),
+            (Bucket::submits_of("b"), false),
+            (Bucket::submits_by(Some("a"), "u"), true),
+            (Bucket::submits_by(Some("b"), "u"), false),
+            (Bucket::named("submit/caller/*/*"), true),
+            (Bucket::submits_by(None, "ops"), false),
+        ] {
+            assert_eq!(bucket.may_be_seen_by("a"), sees, "{bucket}");
+        }
+        assert!(Bucket::submits_by(Some("-"), "u").may_be_seen_by("-"));
+        assert!(Bucket::submits_of("a/b").may_be_seen_by("a/b"));
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,11 +10,17 @@ use super::{
     Bucket, Pass,
     ask::{self, Ask, Verdict},
     book::Book,
+    entry,
     pots::Pots,
     store,
     terms::Terms,
 };
-use crate::{clock::Boottime, config::RateLimits, db::Pool, ids::EffectId};
+use crate::{
+    clock::Boottime,
+    config::{RateLimit, RateLimits},
+    db::Pool,
+    ids::EffectId,
+};
 
 /// Calls that wait for this node's statement; those beyond wait for a place here.
 const WAITING: usize = 4_096;
@@ -29,6 +36,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Limiter {
     pub(super) shared: Arc<Shared>,
     asks: mpsc::Sender<Ask>,
+    pub(super) entries: mpsc::Sender<entry::Ask>,
 }
 
 pub(super) struct Shared {
@@ -41,6 +49,20 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub book: Book,
     pub pots: Pots,
+    pub counts: Counts,
+    /// Of buckets of submits.
+    pub rooms: entry::Rooms,
+}
+
+/// How often what is here was enough.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Tokens that were here, and that had to be asked for.
+    taken: u64,
+    asked: u64,
+    /// Limits that were looked up, and readings of them all.
+    looked_up: u64,
+    read: u64,
 }
 
 /// What a call needs beyond what this node has.
@@ -61,11 +83,13 @@ struct Token {
 impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
-        let state = State { book: Book::new(config.buckets.clone()), pots: Pots::default() };
+        let state = State::new(config.buckets.clone());
         let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
-        Self { shared, asks }
+        let (entries, entering) = mpsc::channel(WAITING);
+        tokio::spawn(entry::run(Arc::clone(&shared), entering));
+        Self { shared, asks, entries }
     }
 
     /// Whether this call may be made: by all of its buckets, or it takes from none. A wait within `patience` is waited
@@ -148,6 +172,14 @@ impl Limiter {
         self.shared.state().book.version()
     }
 
+    /// Of the tokens that this node has ahead, and of the limits as it knows them: how often they were here, how often the
+    /// database had to be asked, and how many there are.
+    pub fn stats(&self) -> ((u64, u64, usize), (u64, u64, usize)) {
+        let state = self.shared.state();
+        let counts = &state.counts;
+        ((counts.taken, counts.asked, state.pots.len()), (counts.looked_up, counts.read, state.book.len()))
+    }
+
     /// Reads the limits that were set at run time, and what is held.
     pub async fn refresh(&self) -> sqlx::Result<()> {
         self.shared.refresh().await
@@ -163,12 +195,26 @@ impl Shared {
         let mut db = self.pool.read().await?;
         let news = store::news(&mut db).await?;
         drop(db);
-        self.state().book.learn(news, Boottime::now());
+        let mut state = self.state();
+        if news.version != state.book.version() {
+            state.rooms.clear();
+        }
+        state.book.learn(news, Boottime::now());
+        state.counts.read += 1;
         Ok(())
     }
 }
 
 impl State {
+    pub fn new(configured: BTreeMap<String, RateLimit>) -> Self {
+        Self {
+            book: Book::new(configured),
+            pots: Pots::default(),
+            counts: Counts::default(),
+            rooms: entry::Rooms::default(),
+        }
+    }
+
     fn need(&mut self, effect: EffectId, buckets: &[Bucket], now: Boottime) -> Need {
         let mut limited: Vec<(Bucket, Terms)> = Vec::new();
         for bucket in buckets {
@@ -183,18 +229,21 @@ impl State {
         }
         let is_held = |(bucket, _): &(Bucket, Terms)| self.book.held(bucket, now).is_some();
         let is_any_held = limited.iter().any(is_held);
+        self.counts.looked_up += buckets.len() as u64;
         let (mut missing, mut taken) = (Vec::new(), Vec::new());
         for (bucket, terms) in limited {
-            match self.pots.take(&bucket, now).filter(|_| !is_any_held) {
+            match self.pots.take(&bucket, 1, now).filter(|_| !is_any_held) {
                 Some(until) => taken.push(Token { bucket, terms, until }),
                 None => missing.push((bucket, terms)),
             }
         }
+        self.counts.taken += taken.len() as u64;
+        self.counts.asked += missing.len() as u64;
         if missing.is_empty() { Need::Nothing } else { Need::Ask { missing, taken } }
     }
 
     fn give_back(&mut self, tokens: &[Token]) {
-        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, token.until));
+        tokens.iter().for_each(|token| self.pots.give_back(&token.bucket, 1, token.until));
     }
 
     /// For how long any of them is held.
@@ -218,12 +267,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::RateLimit;
 
     fn state(limited: &[&str]) -> State {
         let limit = RateLimit { rate: "100/s".parse().expect("a rate"), burst: None };
         let configured = limited.iter().map(|name| ((*name).to_owned(), limit)).collect();
-        State { book: Book::new(configured), pots: Pots::default() }
+        State::new(configured)
     }
 
     fn effect(n: u128) -> EffectId {

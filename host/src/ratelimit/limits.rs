@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::{Bucket, Limiter, Source, store};
 use crate::config::RateLimit;
@@ -36,11 +37,7 @@ impl Limiter {
             shown.insert(name.clone(), store::Row::of_config(name));
         }
         shown.extend(rows.into_iter().map(|row| (row.bucket.clone(), row)));
-        let own = tenant.map(|tenant| Bucket::tenant(tenant, "*"));
-        let may_see = |row: &store::Row| {
-            let of_a_tenant = row.bucket.starts_with("tenant/") && !row.bucket.starts_with("tenant/*/");
-            own.as_ref().is_none_or(|own| !of_a_tenant || Bucket::named(&row.bucket).is_one_of(own.as_str()))
-        };
+        let may_see = |row: &store::Row| tenant.is_none_or(|tenant| Bucket::named(&row.bucket).may_be_seen_by(tenant));
         let show = |row: store::Row| {
             let (limit, source) = state.book.limit_and_source(&Bucket::named(&row.bucket)).unzip();
             Shown {
@@ -56,18 +53,14 @@ impl Limiter {
         Ok(shown.into_values().filter(may_see).map(show).collect())
     }
 
-    /// Sets a limit at run time. `None` takes it away, and the configuration's counts again, if there is one: what
-    /// counts now is returned, with its source. The name must have passed `config::check_bucket`.
-    pub async fn set(
-        &self,
-        bucket: &str,
-        limit: Option<RateLimit>,
-        by: &str,
-    ) -> sqlx::Result<Option<(RateLimit, Source)>> {
-        let mut tx = self.shared.pool.begin_with("SET LOCAL lock_timeout = '5s'").await?;
-        store::set(&mut tx, bucket, limit, by).await?;
-        tx.commit().await?;
-        self.refresh().await?;
-        Ok(self.shared.state().book.limit_and_source(&Bucket::named(bucket)))
+    /// Sets a limit at run time, in the caller's transaction. `None` takes it away, and the configuration's counts again, if
+    /// there is one. The name must have passed `config::check_bucket`.
+    pub async fn set(db: &mut PgConnection, bucket: &str, limit: Option<RateLimit>, by: &str) -> sqlx::Result<()> {
+        store::set(db, bucket, limit, by).await
+    }
+
+    /// What counts for this bucket on this node, and who decided it.
+    pub fn in_force(&self, bucket: &str) -> Option<(RateLimit, Source)> {
+        self.shared.state().book.limit_and_source(&Bucket::named(bucket))
     }
 }

@@ -24,8 +24,8 @@ struct Pot {
 }
 
 impl Pots {
-    /// A call needs one: counts that, and tells until when the one is good that it gets, if there is one.
-    pub fn take(&mut self, bucket: &Bucket, now: Boottime) -> Option<Boottime> {
+    /// A call needs so many: counts that, and tells until when those are good that it gets, if there are as many.
+    pub fn take(&mut self, bucket: &Bucket, count: u32, now: Boottime) -> Option<Boottime> {
         if self.0.len() >= MANY && !self.0.contains_key(bucket) {
             self.0.retain(|_, pot| now < pot.ends.plus(SPAN));
         }
@@ -36,19 +36,24 @@ impl Pots {
             pot.used = 0;
             pot.ends = now.plus(SPAN);
         }
-        pot.used += 1;
-        if pot.tokens == 0 || now >= pot.until {
+        pot.used = pot.used.saturating_add(count);
+        if pot.tokens < count || now >= pot.until {
             return None;
         }
-        pot.tokens -= 1;
+        pot.tokens -= count;
         Some(pot.until)
     }
 
     /// It did not pass after all. Among younger ones it would live too long.
-    pub fn give_back(&mut self, bucket: &Bucket, until: Boottime) {
+    pub fn give_back(&mut self, bucket: &Bucket, count: u32, until: Boottime) {
         if let Some(pot) = self.0.get_mut(bucket).filter(|pot| pot.until == until) {
-            pot.tokens += 1;
+            pot.tokens += count;
         }
+    }
+
+    /// How many are here.
+    pub fn ahead(&self, bucket: &Bucket, now: Boottime) -> u32 {
+        self.0.get(bucket).filter(|pot| now < pot.until).map_or(0, |pot| pot.tokens)
     }
 
     /// How many it is worth to have ahead: what was used in a span lately.
@@ -61,6 +66,11 @@ impl Pots {
         if let Some(pot) = self.0.get_mut(bucket) {
             (pot.tokens, pot.until) = (tokens, until);
         }
+    }
+
+    /// Buckets that have tokens here, or had some lately.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn spill(&mut self, bucket: &Bucket) {
@@ -77,19 +87,19 @@ mod tests {
     #[test]
     fn tokens_are_used_once_and_die_with_their_time() {
         let (mut pots, bucket, now) = (Pots::default(), Bucket::provider("stripe"), Boottime::now());
-        assert_eq!(pots.take(&bucket, now), None);
+        assert_eq!(pots.take(&bucket, 1, now), None);
         let until = now.plus(SPAN);
         pots.fill(&bucket, 2, until);
-        assert_eq!(pots.take(&bucket, now), Some(until));
-        pots.give_back(&bucket, until);
-        pots.give_back(&bucket, now);
-        let taken = [(); 3].map(|()| pots.take(&bucket, now));
+        assert_eq!(pots.take(&bucket, 1, now), Some(until));
+        pots.give_back(&bucket, 1, until);
+        pots.give_back(&bucket, 1, now);
+        let taken = [(); 3].map(|()| pots.take(&bucket, 1, now));
         assert_eq!(taken, [Some(until), Some(until), None]);
         pots.fill(&bucket, 2, until);
-        assert_eq!(pots.take(&bucket, until), None, "they are dead");
+        assert_eq!(pots.take(&bucket, 1, until), None, "they are dead");
         pots.fill(&bucket, 2, until.plus(SPAN));
         pots.spill(&bucket);
-        assert_eq!(pots.take(&bucket, until), None, "they are gone");
+        assert_eq!(pots.take(&bucket, 1, until), None, "they are gone");
     }
 
     #[test]
@@ -97,7 +107,7 @@ mod tests {
         let (mut pots, bucket, start) = (Pots::default(), Bucket::provider("stripe"), Boottime::now());
         let mut calls = |n: u32, after: Duration| {
             for _ in 0..n {
-                pots.take(&bucket, start.plus(after));
+                pots.take(&bucket, 1, start.plus(after));
             }
             pots.wanted(&bucket)
         };

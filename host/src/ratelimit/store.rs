@@ -48,6 +48,51 @@ pub(super) async fn take(db: &mut PgConnection, calls: &Calls, patience: Duratio
     .await
 }
 
+/// Submits of one statement, and how much they take from which buckets: `of_call`, `of_bucket` and `counts` go together, by
+/// submit; the first two are counted from 1.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub buckets: Vec<String>,
+    pub rates: Vec<f64>,
+    pub bursts: Vec<i32>,
+    pub wants: Vec<i32>,
+    pub of_call: Vec<i32>,
+    pub of_bucket: Vec<i32>,
+    pub counts: Vec<i32>,
+    pub calls: i32,
+}
+
+/// The answer: for each submit whether it passes, or else after how long there may be room, and for each bucket the tokens
+/// that are left there and those ahead.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub version: i64,
+    pub goes: Vec<bool>,
+    pub waits: Vec<f64>,
+    pub rooms: Vec<f64>,
+    pub tokens: Vec<i32>,
+}
+
+pub(super) async fn enter(db: &mut PgConnection, entries: &Entries) -> sqlx::Result<Entered> {
+    sqlx::query_as!(
+        Entered,
+        r#"
+        SELECT version AS "version!", goes AS "goes!", waits AS "waits!", rooms AS "rooms!", tokens AS "tokens!"
+        FROM usher_rate_enter($1, $2, $3, $4, $5, $6, $7, $8)
+        "#,
+        &entries.buckets,
+        &entries.rates,
+        &entries.bursts,
+        &entries.wants,
+        &entries.of_call,
+        &entries.of_bucket,
+        &entries.counts,
+        entries.calls,
+    )
+    .fetch_one(db)
+    .await
+}
+
 pub(super) async fn hold(db: &mut PgConnection, bucket: &str, time: Duration, burst: Option<i32>) -> sqlx::Result<()> {
     sqlx::query!("SELECT usher_rate_hold($1, $2, $3)", bucket, time.as_secs_f64(), burst).execute(db).await?;
     Ok(())

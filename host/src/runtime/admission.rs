@@ -47,6 +47,11 @@ impl Admission {
         self.all.slots.all
     }
 
+    pub fn slots_in_use(&self) -> u32 {
+        let free = u32::try_from(self.all.slots.free.available_permits()).unwrap_or(u32::MAX);
+        self.slots().saturating_sub(free)
+    }
+
     /// Of 64 KiB.
     pub fn pages(&self) -> u32 {
         self.all.pages.all

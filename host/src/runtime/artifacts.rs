@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
 use super::RuntimeError;
-use crate::{db::embedded::cache_dir, ids::Digest};
+use crate::{db::embedded::cache_dir, ids::Digest, telemetry::Hits};
 
 /// What no host has used for so long is removed. Whoever wants it after all compiles it again.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -21,6 +21,16 @@ pub(super) struct Artifacts {
     dir: PathBuf,
     /// Of wasmtime's version and settings; another engine gets other files.
     engine_hash: u64,
+    looks: Hits,
+}
+
+/// What lies on disk, and of what use it was since this host began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArtifactStats {
+    pub hits: u64,
+    pub misses: u64,
+    pub files: usize,
+    pub bytes: u64,
 }
 
 impl Artifacts {
@@ -30,7 +40,7 @@ impl Artifacts {
         // DefaultHasher::new() has fixed keys: the same on every start of this binary.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { dir, engine_hash: hasher.finish() })
+        Ok(Self { dir, engine_hash: hasher.finish(), looks: Hits::default() })
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
@@ -39,6 +49,12 @@ impl Artifacts {
 
     /// `None`: not there, or not whole; it is compiled again.
     pub fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
+        let found = self.read(engine, digest);
+        self.looks.count(found.is_some());
+        found
+    }
+
+    fn read(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let path = self.path(digest);
         let file = fs::read(&path).ok()?;
         is_used(&path);
@@ -48,6 +64,25 @@ impl Artifacts {
             return None;
         }
         Self::deserialize(engine, artifact).ok()
+    }
+
+    pub fn looks(&self) -> &Hits {
+        &self.looks
+    }
+
+    /// Files of ours, and how long they are together.
+    pub fn size(&self) -> io::Result<(usize, u64)> {
+        let (mut files, mut bytes) = (0, 0);
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // Another host may have removed it.
+            let Ok(found) = entry.metadata() else { continue };
+            if found.is_file() && entry.file_name().to_str().is_some_and(is_ours) {
+                files += 1;
+                bytes += found.len();
+            }
+        }
+        Ok((files, bytes))
     }
 
     /// Only for what our own child made a moment ago, or what lies in our private cache.

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Level;
 
-use crate::ids::JobId;
+use crate::{ids::JobId, outbox::Live};
 
 /// Bytes of log lines an attempt may write.
 const MAX_BYTES: usize = 64 << 10;
@@ -18,6 +18,8 @@ pub(super) struct GuestLog(Arc<Inner>);
 struct Inner {
     job: JobId,
     job_type: String,
+    /// Who follows the job, and whose it is.
+    told: Option<(Live, String)>,
     book: Mutex<Book>,
 }
 
@@ -43,17 +45,23 @@ pub struct LogLine {
 }
 
 impl GuestLog {
+    #[cfg(test)]
     pub fn new(job: JobId, job_type: &str) -> Self {
-        Self::with(job, job_type, Book::default())
+        Self::with(job, job_type, None, Book::default())
+    }
+
+    /// Those who follow the job hear its lines, too, whenever they come.
+    pub fn telling(job: JobId, job_type: &str, tenant: &str, live: &Live) -> Self {
+        Self::with(job, job_type, Some((live.clone(), tenant.to_owned())), Book::default())
     }
 
     /// The same, and its lines are there afterwards.
     pub fn keeping(job: JobId, job_type: &str) -> Self {
-        Self::with(job, job_type, Book { kept: Some(Vec::new()), ..Book::default() })
+        Self::with(job, job_type, None, Book { kept: Some(Vec::new()), ..Book::default() })
     }
 
-    fn with(job: JobId, job_type: &str, book: Book) -> Self {
-        Self(Arc::new(Inner { job, job_type: job_type.to_owned(), book: Mutex::new(book) }))
+    fn with(job: JobId, job_type: &str, told: Option<(Live, String)>, book: Book) -> Self {
+        Self(Arc::new(Inner { job, job_type: job_type.to_owned(), told, book: Mutex::new(book) }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -65,6 +73,9 @@ impl GuestLog {
         // A rehearsal's lines are for whoever asked for it: in the log they would look like the job's own.
         let kept = self.book().keep(level, &line);
         let (job, job_type) = (self.0.job, &self.0.job_type);
+        if let Some((live, tenant)) = &self.0.told {
+            live.log(job, tenant, job_type, name(level), &line);
+        }
         match level {
             _ if kept => {}
             Level::TRACE | Level::DEBUG => {
@@ -88,6 +99,9 @@ impl GuestLog {
             drop(book);
             let (job, job_type) = (self.0.job, &self.0.job_type);
             let percent = percent.min(100);
+            if let Some((live, tenant)) = &self.0.told {
+                live.progress(job, tenant, job_type, percent, &line);
+            }
             tracing::debug!(job.id = %job, job.kind = job_type, progress.percent = percent, guest.line = line, "guest progress");
         }
     }
@@ -105,6 +119,15 @@ impl GuestLog {
     /// The last error, or else the last warning: likely the reason of the trap that followed.
     pub fn last_words(&self) -> Option<String> {
         self.book().complaint.as_ref().map(|(_, line)| line.clone())
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::TRACE | Level::DEBUG => "debug",
+        Level::INFO => "info",
+        Level::WARN => "warn",
+        Level::ERROR => "error",
     }
 }
 
@@ -128,13 +151,7 @@ impl Book {
     /// Whether somebody reads it afterwards.
     fn keep(&mut self, level: Level, line: &str) -> bool {
         let Some(kept) = &mut self.kept else { return false };
-        let level = match level {
-            Level::TRACE | Level::DEBUG => "debug",
-            Level::INFO => "info",
-            Level::WARN => "warn",
-            Level::ERROR => "error",
-        };
-        kept.push(LogLine { level, text: line.to_owned() });
+        kept.push(LogLine { level: name(level), text: line.to_owned() });
         true
     }
 

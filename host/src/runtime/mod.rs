@@ -23,6 +23,7 @@ mod publish;
 mod ready;
 mod registry;
 mod release;
+mod room;
 mod run;
 pub mod stage;
 mod state;
@@ -44,9 +45,10 @@ pub use self::{
     publish::{Offer, PublishError, Published},
     registry::{Refreshed, Registry},
     release::Release,
+    room::Room,
     run::{Ended, JobInput, TrapKind, Verdict},
 };
-use crate::{config::Config, effects::Gate, submit::Submitter};
+use crate::{config::Config, effects::Gate, outbox::Live, submit::Submitter};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -72,6 +74,8 @@ pub struct Runtime {
     submitter: Submitter,
     memory: Arc<MemoryBudget>,
     admission: Admission,
+    /// Who follows a job hears what it logs.
+    live: Live,
     /// Guests must not starve the runtime that answers HTTP and Postgres.
     threads: Option<tokio::runtime::Runtime>,
     thread_count: usize,
@@ -82,6 +86,13 @@ impl Runtime {
     /// The venue that a payload names, where it decides whose account is used.
     pub fn venue(&self, payload: &str) -> Option<String> {
         self.gate.providers.stripe.venue(payload)
+    }
+
+    /// What guests say of their progress goes there, too.
+    #[must_use]
+    pub fn telling(mut self, live: Live) -> Self {
+        self.live = live;
+        self
     }
 
     pub fn new(config: &Config, gate: Gate, submitter: Submitter) -> Result<Self, RuntimeError> {
@@ -105,6 +116,7 @@ impl Runtime {
             submitter,
             memory: MemoryBudget::new(settings.memory_budget),
             admission: Admission::new(settings),
+            live: Live::default(),
             threads: Some(threads),
             thread_count: settings.threads,
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{PublishError, Release, Runtime, judging::Judge, ready::Unready};
+use super::{PublishError, Release, Runtime, artifacts::ArtifactStats, judging::Judge, ready::Unready};
 use crate::{
     config::Config,
     db::Pool,
@@ -101,6 +101,15 @@ impl Registry {
             refreshing: tokio::sync::Mutex::default(),
             preparing: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Compiled components: of what use the cache was. `sized`: and how much is in it, which is looked up on disk.
+    pub async fn artifacts(&self, sized: bool) -> ArtifactStats {
+        let runtime = Arc::clone(&self.runtime);
+        let looked = tokio::task::spawn_blocking(move || if sized { runtime.artifacts.size().ok() } else { None });
+        let (files, bytes) = looked.await.ok().flatten().unwrap_or_default();
+        let looks = self.runtime.artifacts.looks();
+        ArtifactStats { hits: looks.hits(), misses: looks.misses(), files, bytes }
     }
 
     /// The active release of a job type.

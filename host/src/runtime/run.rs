@@ -263,7 +263,7 @@ impl Runtime {
         let log = if world.is_scripted() {
             GuestLog::keeping(job.id, &job.job_type)
         } else {
-            GuestLog::new(job.id, &job.job_type)
+            GuestLog::telling(job.id, &job.job_type, &job.tenant, &self.live)
         };
         let state = State {
             attempt,

@@ -46,7 +46,8 @@ async fn flush_usage(s: &Scheduler) -> sqlx::Result<()> {
     stored.inspect_err(|_| s.registry.meter.give_back(metered.clone()))
 }
 
-async fn flush_finished(s: &Scheduler) -> sqlx::Result<()> {
+/// What ended here since the last time is added to the day's counts.
+pub(super) async fn flush_finished(s: &Scheduler) -> sqlx::Result<()> {
     let finished = s.bell.take_finished();
     if finished.is_empty() {
         return Ok(());

@@ -1,12 +1,15 @@
 //! The duties of a node that no job asks for, one file each.
 //!
 //! Owns: the heartbeat and the reaping of dead nodes, the timer that makes due jobs ready, the news between nodes, the
-//! archive's partitions, the counts of the queues, the readiness of releases and their quarantine, and the comparison of what this node runs with what the table says.
+//! archive's partitions, the counts of the queues, the readiness of releases and their quarantine, the look at what the rules of
+//! alerts are about, and the comparison of what this node runs with what the table says.
 //! Refuses: to trust another node's timestamps; a beat that stands still over our own clock is what counts.
 //! Invariant: an idle node asks Postgres less than once a second.
-//! Tables: nodes (jobs through `queue`).
+//! Tables: nodes, lost_nodes, duties (jobs through `queue`).
 
+mod alerts;
 mod counts;
+mod events;
 mod heartbeat;
 mod news;
 mod partitions;
@@ -16,6 +19,7 @@ mod releases;
 mod retention;
 mod store;
 mod strays;
+mod waits;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -24,11 +28,13 @@ use tokio::{sync::Notify, task::JoinSet};
 
 pub use self::{partitions::make_days, retention::drop_days};
 use crate::{
-    config::{Cluster, Queues},
+    auth::{ServiceKeys, Verifier},
+    config::{Alerts, Cluster, Queues},
     db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
     operate::Operator,
+    outbox::Hub,
     queue::Bell,
     ratelimit::Limiter,
     runtime::Registry,
@@ -43,6 +49,7 @@ pub struct Scheduler {
     pub direct: PgPool,
     pub node: NodeId,
     pub cluster: Cluster,
+    pub alerts: Alerts,
     pub queues: Arc<Queues>,
     pub bell: Bell,
     pub pulse: Pulse,
@@ -51,7 +58,9 @@ pub struct Scheduler {
     pub running: Arc<Running>,
     pub operator: Operator,
     pub limiter: Limiter,
+    pub services: ServiceKeys,
     pub submitter: Submitter,
+    pub events: Hub,
     /// Rings when a bulk redrive may have begun.
     pub redrives: Arc<Notify>,
     /// Other nodes that beat.
@@ -62,6 +71,11 @@ pub struct Scheduler {
     pub releases_wanted: Arc<Notify>,
     /// Rings when rate limits may have changed, or a bucket may be held.
     pub rates_changed: Arc<Notify>,
+    pub verifier: Arc<Verifier>,
+    /// Rings when tokens may have been revoked.
+    pub revocations_changed: Arc<Notify>,
+    /// Rings when a key of a service may have been made, rotated or revoked.
+    pub keys_changed: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -73,6 +87,7 @@ impl Scheduler {
     /// Starts all duties. They end when the grace is over; until then this node must go on beating for the jobs it holds.
     pub fn start(self: Arc<Self>) -> JoinSet<()> {
         let mut duties = JoinSet::new();
+        duties.spawn(alerts::run(Arc::clone(&self)));
         duties.spawn(counts::run(Arc::clone(&self)));
         duties.spawn(heartbeat::run(Arc::clone(&self)));
         duties.spawn(promote::run(Arc::clone(&self)));
@@ -83,9 +98,16 @@ impl Scheduler {
         duties.spawn(releases::quarantine(Arc::clone(&self)));
         duties.spawn(releases::make_good(Arc::clone(&self)));
         duties.spawn(news::refresh_rates(Arc::clone(&self)));
+        duties.spawn(news::refresh_revocations(Arc::clone(&self)));
+        duties.spawn(news::refresh_keys(Arc::clone(&self)));
         duties.spawn(partitions::run(Arc::clone(&self)));
         duties.spawn(redrive::run(Arc::clone(&self)));
         duties.spawn(retention::run(Arc::clone(&self)));
+        duties.spawn(events::tell(Arc::clone(&self)));
+        duties.spawn(events::tell_keys(Arc::clone(&self)));
+        duties.spawn(events::tell_items(Arc::clone(&self)));
+        duties.spawn(waits::tell(Arc::clone(&self)));
+        duties.spawn(waits::look(Arc::clone(&self)));
         duties.spawn(strays::run(self));
         duties
     }

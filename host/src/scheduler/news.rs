@@ -5,9 +5,12 @@ use std::{
 
 use sqlx::postgres::PgListener;
 
-use super::{Scheduler, store};
+use super::{Scheduler, events, store, waits};
 use crate::{
-    operate::{CANCEL, REDRIVE, RESUME},
+    auth::{self, service},
+    operate::{CANCEL, FLUSH, REDRIVE, RESUME},
+    outbox,
+    queue::{ENDED, WAITED},
     ratelimit,
 };
 
@@ -27,7 +30,9 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
     loop {
         let heard = async {
             let mut listener = PgListener::connect_with(&s.direct).await?;
-            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, ratelimit::NEWS]).await?;
+            listener.listen_all([READY, ACTIVATION, CANCEL, RESUME, REDRIVE, WAKE, FLUSH]).await?;
+            listener.listen_all([ratelimit::NEWS, auth::REVOKED, service::NEWS]).await?;
+            listener.listen_all([WAITED, ENDED, outbox::NEWS, outbox::LISTENS, outbox::TOLD]).await?;
             loop {
                 let note = listener.recv().await?;
                 match note.channel() {
@@ -37,6 +42,13 @@ pub(super) async fn listen(s: Arc<Scheduler>) {
                     RESUME => s.bell.resumed(note.payload()),
                     REDRIVE => s.redrives.notify_one(),
                     ratelimit::NEWS => s.rates_changed.notify_one(),
+                    auth::REVOKED => s.revocations_changed.notify_one(),
+                    FLUSH => flush(&s, note.payload()),
+                    service::NEWS => s.keys_changed.notify_one(),
+                    channel @ (outbox::NEWS | outbox::LISTENS | outbox::TOLD) => {
+                        events::hear(&s, channel, note.payload());
+                    }
+                    channel @ (WAITED | ENDED) => waits::hear(&s, channel, note.payload()),
                     _ => match note.payload().split_once(' ') {
                         Some((node, queue)) if node != s.node.to_string() => s.bell.heard(queue),
                         _ => {}
@@ -87,6 +99,52 @@ pub(super) async fn refresh_rates(s: Arc<Scheduler>) {
         }
         if let Err(error) = s.limiter.refresh().await {
             tracing::warn!(error = %error, "rate limits could not be brought up to date");
+        }
+    }
+}
+
+/// Reads which tokens were revoked whenever some may have been. What fails, the next beat makes good.
+pub(super) async fn refresh_revocations(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.revocations_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.verifier.refresh(&s.pool).await {
+            tracing::warn!(error = %error, "revoked tokens could not be brought up to date");
+        }
+    }
+}
+
+/// "NODE CACHE …": another node was told to forget what it has read, and so are all.
+fn flush(s: &Scheduler, said: &str) {
+    let mut words = said.split(' ');
+    if words.next().is_some_and(|node| node == s.node.to_string()) {
+        return;
+    }
+    for cache in words {
+        match cache {
+            "schemas" => s.releases_changed.notify_one(),
+            "jwks" => s.verifier.flush(),
+            "config" => {
+                s.rates_changed.notify_one();
+                s.revocations_changed.notify_one();
+                s.keys_changed.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads the keys of services whenever they may have changed. What fails, the next beat makes good.
+pub(super) async fn refresh_keys(s: Arc<Scheduler>) {
+    loop {
+        tokio::select! {
+            () = s.keys_changed.notified() => {}
+            () = s.lifecycle.ended() => return,
+        }
+        if let Err(error) = s.services.refresh().await {
+            tracing::warn!(error = %error, "the keys of services could not be brought up to date");
         }
     }
 }

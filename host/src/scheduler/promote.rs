@@ -58,6 +58,7 @@ async fn admit(s: &Scheduler) {
             Ok(admitted) => {
                 s.bell.ready(&admitted.ready);
                 s.bell.finished(&admitted.finished);
+                s.bell.over(&admitted.over);
                 // What is for later has its own time.
                 s.bell.due_in(Duration::ZERO);
                 if !admitted.more {

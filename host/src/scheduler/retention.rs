@@ -5,8 +5,9 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use super::{Scheduler, store};
 use crate::{
-    alerts::{self, Alert, Severity},
-    idempotency, journal, ratelimit, releases,
+    alerts,
+    auth::{self, service},
+    idempotency, inbound, journal, ratelimit, releases,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -15,12 +16,11 @@ const LEASE: Duration = Duration::from_secs(180);
 /// Keys that are looked at in one statement, and statements of one round.
 const KEYS: i64 = 1_000;
 const BATCHES: usize = 10;
-/// Rate slots that nobody came back for, unused buckets, and what was signed for mints long ago, of one round.
+/// Rate slots that nobody came back for, unused buckets, what was signed for mints long ago, old events of Stripe, and old alerts,
+/// of one round.
 const SLOTS: i64 = 10_000;
 /// What plugins used is kept for so many days.
 const USAGE_DAYS: i32 = 92;
-/// A transaction this old keeps every table from being cleaned up.
-const OLD: Duration = Duration::from_secs(300);
 
 /// Lets go what is kept no longer, a little every minute, on one node.
 pub(super) async fn run(s: Arc<Scheduler>) {
@@ -47,26 +47,16 @@ async fn round(s: &Scheduler, after: &mut Option<idempotency::store::Place>) -> 
             break;
         }
     }
+    idempotency::imported::purge(&mut db, KEYS).await?;
     releases::store::clear_usage(&mut db, USAGE_DAYS, SLOTS).await?;
     ratelimit::store::clear_up(&mut db, SLOTS).await?;
+    auth::store::clear_up(&mut db, SLOTS).await?;
     journal::mints::clear_up(&mut db, SLOTS).await?;
-    if let Some(old) = store::oldest_snapshot(&mut db).await?.filter(|old| old.age > OLD) {
-        let alert = Alert {
-            kind: "old-transaction",
-            subject: format!("pid/{}", old.pid),
-            tenant: None,
-            severity: Severity::Warning,
-            message: format!(
-                "A transaction is open for {} s and keeps Postgres from cleaning up: see pg_stat_activity, pid {}.",
-                old.age.as_secs(),
-                old.pid
-            ),
-            detail: serde_json::json!({ "pid": old.pid, "application": old.application }),
-        };
-        alerts::raise(&mut db, &[alert]).await?;
-    }
+    service::forget_nonces(&mut db, SLOTS, BATCHES).await?;
+    inbound::clear_up(&mut db, SLOTS).await?;
+    alerts::store::clear_up(&mut db, s.alerts.keep, SLOTS).await?;
     db.done().await?;
-    // Last, since it fails where somebody reads for long, which the alert above may be about.
+    // Last, since it fails where somebody reads for long, which an alert may be about.
     drop_days(&s.direct).await
 }
 

@@ -44,6 +44,12 @@ pub struct Beat {
     pub limits: BTreeMap<String, i32>,
     /// Of the rate limits and what is held.
     pub rates: i64,
+    /// Of the tokens that are revoked.
+    pub revocations: i64,
+    /// Of the keys of services.
+    pub keys: i64,
+    /// Types that have imported keys: their names here, and in the old service.
+    pub imported: Vec<(String, String)>,
 }
 
 /// What a node tells of itself with each beat.
@@ -74,7 +80,11 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
                ARRAY(SELECT outcomes FROM nodes WHERE id <> $1 AND outcomes <> '{}') AS "outcomes!: Vec<serde_json::Value>",
                ARRAY(SELECT scope FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "scopes!: Vec<String>",
                ARRAY(SELECT max FROM limits WHERE starts_with(scope, 'node') ORDER BY scope) AS "most!: Vec<i32>",
-               (SELECT version FROM rate_news) AS "rates!"
+               (SELECT version FROM rate_news) AS "rates!",
+               (SELECT version FROM revocation_news) AS "revocations!",
+               (SELECT version FROM key_news) AS "keys!",
+               ARRAY(SELECT job_type FROM imported_types ORDER BY job_type, old_type) AS "imported!: Vec<String>",
+               ARRAY(SELECT old_type FROM imported_types ORDER BY job_type, old_type) AS "old!: Vec<String>"
         "#,
         node.0,
         serde_json::json!(told.running),
@@ -87,7 +97,18 @@ pub async fn beat(db: &mut PgConnection, node: NodeId, told: &Told<'_>) -> sqlx:
     .await?;
     let others = row.ids.into_iter().map(NodeId).zip(row.beats).collect();
     let limits = row.scopes.into_iter().zip(row.most).collect();
-    Ok(Beat { alive: row.alive, others, releases: row.releases, outcomes: row.outcomes, limits, rates: row.rates })
+    let imported = row.imported.into_iter().zip(row.old).collect();
+    Ok(Beat {
+        alive: row.alive,
+        others,
+        releases: row.releases,
+        outcomes: row.outcomes,
+        limits,
+        rates: row.rates,
+        revocations: row.revocations,
+        keys: row.keys,
+        imported,
+    })
 }
 
 /// Jobs in flight by node and queue, as of the nodes' last beats.
@@ -97,9 +118,19 @@ pub async fn running(db: &mut PgConnection) -> sqlx::Result<BTreeMap<Uuid, BTree
     Ok(rows.into_iter().filter_map(|row| Some((row.id, serde_json::from_value(row.running).ok()?))).collect())
 }
 
-/// Declares a node dead, if its beat still stands where we saw it. The row's lock makes the reapers take turns.
+/// Declares a node dead, if its beat still stands where we saw it, and writes down that it was lost. The row's lock makes the
+/// reapers take turns.
 pub async fn declare_dead(db: &mut PgConnection, node: NodeId, beat: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query!("DELETE FROM nodes WHERE id = $1 AND beat = $2", node.0, beat).execute(db).await?;
+    let done = sqlx::query!(
+        r#"
+        WITH d AS (DELETE FROM nodes WHERE id = $1 AND beat = $2 RETURNING id, host, version)
+        INSERT INTO lost_nodes (id, host, version) SELECT id, host, version FROM d
+        "#,
+        node.0,
+        beat,
+    )
+    .execute(db)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -137,30 +168,4 @@ pub async fn due_partitions(db: &mut PgConnection, today: NaiveDate) -> sqlx::Re
 /// Keys that still hold get what they stand for, before its day goes. Returns how many.
 pub async fn outlive(db: &mut PgConnection, part: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT usher_outlive($1) AS "kept!""#, part).fetch_one(db).await
-}
-
-/// The transaction that holds back cleaning up for longest.
-#[derive(Debug)]
-pub struct OldSnapshot {
-    pub pid: i32,
-    pub application: String,
-    pub age: Duration,
-}
-
-pub async fn oldest_snapshot(db: &mut PgConnection) -> sqlx::Result<Option<OldSnapshot>> {
-    let row = sqlx::query!(
-        r#"
-        SELECT pid AS "pid!", application_name AS "application!", extract(epoch FROM now() - xact_start)::float8 AS "age!"
-        FROM pg_stat_activity
-        WHERE backend_xmin IS NOT NULL AND xact_start IS NOT NULL AND backend_type = 'client backend'
-        ORDER BY xact_start LIMIT 1
-        "#
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| OldSnapshot {
-        pid: row.pid,
-        application: row.application,
-        age: Duration::from_secs_f64(row.age.max(0.0)),
-    }))
 }

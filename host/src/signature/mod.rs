@@ -1,21 +1,30 @@
 //! Signing what goes out: webhooks as Standard Webhooks says (standardwebhooks.com, specification 1.0, symmetric keys), calls to
-//! upstreams as RFC 9421 says.
+//! upstreams as RFC 9421 says. Reading the signatures of what comes in, by the same RFC, and by Stripe.
 //!
-//! Owns: the secrets of webhook endpoints, which are derived and never stored, and the signatures made with them; HTTP message
-//! signatures and content digests.
+//! Owns: the secrets of webhook endpoints and of service keys, which are derived and never stored, and the signatures made with
+//! them; HTTP message signatures and content digests; how Stripe signs its events.
 //! Refuses: to print a secret; only `reveal` gives one out.
-//! Invariant: the same host key, endpoint and generation give the same secret, on every host and for ever.
+//! Invariant: the same host key, endpoint or service key, and generation give the same secret, on every host and for ever.
 //! Tables: none.
 
 mod http;
+mod incoming;
+mod stripe;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretBox};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
 use uuid::Uuid;
 
-pub use self::http::{Message, SignError, Signed, Signer, content_digest};
+pub use self::{
+    http::{Message, SignError, Signed, Signer, content_digest},
+    incoming::{Offered, Unsound, is_digest_of, offered},
+    stripe::{StripeSignature, StripeSignatureError},
+};
 
 /// Length of a secret, in bytes; the specification wants 24 to 64.
 const SECRET: usize = 32;
@@ -40,6 +49,22 @@ impl WebhookSecret {
     pub fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
         let mac = hmac(self.0.expose_secret(), &format!("{id}.{timestamp}.{body}"));
         format!("v1,{}", STANDARD.encode(mac))
+    }
+}
+
+/// One generation of a service key's secret. The text is the key, byte for byte: nobody need decode it.
+#[derive(Debug)]
+pub struct ServiceSecret(SecretString);
+
+impl ServiceSecret {
+    /// HMAC-SHA256 of the host's key over the service key and the generation.
+    pub fn derive(host_key: &str, key: Uuid, generation: i32) -> Self {
+        let mac = hmac(host_key.as_bytes(), &format!("usher/service-key/{key}/{generation}"));
+        Self(format!("usher_sk_{}", URL_SAFE_NO_PAD.encode(mac)).into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
     }
 }
 
@@ -74,5 +99,12 @@ mod tests {
         let text = secret.reveal();
         assert!(text.starts_with("whsec_") && text.len() == 6 + 44, "{text}");
         assert!(!format!("{secret:?}").contains(&text[6..20]));
+        let secret = ServiceSecret::derive("k", one, 1);
+        assert_eq!(secret.reveal(), ServiceSecret::derive("k", one, 1).reveal());
+        for other in [("k", one, 2), ("k", two, 1), ("l", one, 1)] {
+            assert_ne!(secret.reveal(), ServiceSecret::derive(other.0, other.1, other.2).reveal());
+        }
+        assert!(secret.reveal().starts_with("usher_sk_") && secret.reveal().len() == 9 + 43, "{}", secret.reveal());
+        assert!(!format!("{secret:?}").contains(&secret.reveal()[9..20]));
     }
 }

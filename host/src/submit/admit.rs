@@ -21,6 +21,8 @@ pub struct Admitted {
     /// Where jobs became ready.
     pub ready: Vec<Ready>,
     pub finished: Tally,
+    /// Ended without having run.
+    pub over: Vec<JobId>,
     /// There may be more.
     pub more: bool,
 }
@@ -118,6 +120,7 @@ impl Submitter {
             admitted.ready.extend(settled.ready);
             admitted.ready.extend(mails);
             admitted.finished.merge(&settled.finished);
+            admitted.over.extend(settled.over);
         }
         Ok(admitted)
     }

@@ -5,7 +5,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::Utc;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{NewJob, PreparedJob, SubmitError, Submitter, check::Origin, commit};
@@ -43,6 +43,30 @@ impl From<&Dead> for Trouble {
     }
 }
 
+/// Something that the operator should read.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// What this mail is: it is made once.
+    pub key: String,
+    pub severity: &'static str,
+    pub title: String,
+    pub message: String,
+    pub details: Vec<(String, String)>,
+}
+
+impl Notice {
+    fn payload(&self, mail: &AlertMail) -> Value {
+        let details: Vec<_> = self.details.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let (severity, title, message) = (self.severity, &self.title, &self.message);
+        json!({
+            "profile": mail.profile,
+            "to": mail.to,
+            "template": "admin-alert",
+            "data": {"severity": severity, "title": title, "message": message, "details": details},
+        })
+    }
+}
+
 impl Submitter {
     /// As it is, and the operator hears of failures. `None`: not by mail.
     #[must_use]
@@ -65,7 +89,7 @@ impl Submitter {
             if !keys.insert(key.clone()) {
                 continue;
             }
-            match self.prepare_mail(mail, trouble, key) {
+            match self.prepare_mail(mail, payload(mail, trouble), key) {
                 Ok(job) => jobs.push(job),
                 Err(error) => silent = Some(error.to_string()),
             }
@@ -74,6 +98,24 @@ impl Submitter {
             tracing::warn!(cause = %cause, "a mail about a failure cannot be sent");
             alerts::raise(db, &[unsent(&cause)]).await?;
         }
+        self.enqueue_mails(db, &jobs).await
+    }
+
+    /// Enqueues a mail to the operator in the caller's transaction, where mails are made. Returns where it is ready. What tells of
+    /// alerts makes no mail where it cannot be made: it raises an alert.
+    pub async fn notify(&self, db: &mut PgConnection, notice: &Notice) -> sqlx::Result<Vec<Ready>> {
+        let Some(mail) = self.alarm.as_deref() else { return Ok(Vec::new()) };
+        match self.prepare_mail(mail, notice.payload(mail), notice.key.clone()) {
+            Ok(job) => self.enqueue_mails(db, &[job]).await,
+            Err(error) => {
+                tracing::warn!(error = %error, "a mail about an alert cannot be sent");
+                alerts::raise(db, &[unsent(&error.to_string())]).await?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn enqueue_mails(&self, db: &mut PgConnection, jobs: &[PreparedJob]) -> sqlx::Result<Vec<Ready>> {
         let mut ready = Vec::new();
         for tier in Tier::ALL {
             let of_tier: Vec<_> = jobs.iter().filter(|job| job.tier() == tier).collect();
@@ -85,10 +127,10 @@ impl Submitter {
         Ok(ready)
     }
 
-    fn prepare_mail(&self, mail: &AlertMail, trouble: &Trouble, key: String) -> Result<PreparedJob, SubmitError> {
+    fn prepare_mail(&self, mail: &AlertMail, payload: Value, key: String) -> Result<PreparedJob, SubmitError> {
         let job = NewJob {
             job_type: MAIL.to_owned(),
-            payload: payload(mail, trouble).to_string(),
+            payload: payload.to_string(),
             priority: Some(Priority::High),
             run_at: None,
             expires_in: None,
@@ -114,7 +156,7 @@ fn key(mail: &AlertMail, trouble: &Trouble, now: i64) -> String {
 
 /// A payload of `send-email`. Nothing of the job's own payload or its error is in it: `GET /jobs/{id}` has them, for those who may
 /// see them.
-fn payload(mail: &AlertMail, trouble: &Trouble) -> serde_json::Value {
+fn payload(mail: &AlertMail, trouble: &Trouble) -> Value {
     let Trouble { job, tenant, job_type, reason, .. } = trouble;
     let (severity, title, what) = if reason == "unknown-outcome" {
         let title = format!("{job_type} waits for you: an effect is in doubt");
@@ -144,11 +186,11 @@ fn payload(mail: &AlertMail, trouble: &Trouble) -> serde_json::Value {
 
 fn unsent(cause: &str) -> Alert {
     Alert {
-        kind: "alert-mail",
+        kind: alerts::UNSENT,
         subject: "alerts.mail".to_owned(),
         tenant: None,
         severity: Severity::Critical,
-        message: "A mail about a failed job could not be sent.".to_owned(),
+        message: "A mail to the operator could not be sent.".to_owned(),
         detail: json!({ "cause": cause }),
     }
 }

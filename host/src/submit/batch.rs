@@ -7,6 +7,7 @@ use crate::{
     db::{Commit, Fault, Gather, Pool, Sizes, is_lock_timeout},
     ids::{JobId, Tier},
     queue::{Bell, Lanes, Ready},
+    telemetry::metrics::Histogram,
 };
 
 /// A commit of a few costs about as much as one of many, so it begins beside another one only with a fair number. Beyond
@@ -30,8 +31,9 @@ pub(super) struct Batcher {
 }
 
 impl Batcher {
-    pub fn start(pool: &Pool, tier: Tier, bell: &Bell, lanes: &Lanes) -> Self {
-        let committer = Arc::new(Committer { pool: pool.clone(), tier, bell: bell.clone(), lanes: lanes.clone() });
+    pub fn start(pool: &Pool, tier: Tier, bell: &Bell, lanes: &Lanes, sizes: &Histogram) -> Self {
+        let (bell, lanes, sizes) = (bell.clone(), lanes.clone(), sizes.clone());
+        let committer = Arc::new(Committer { pool: pool.clone(), tier, bell, lanes, sizes });
         let queue = Gather::start(Arc::clone(&committer), SIZES);
         Self { queue, committer, bulks: Arc::new(Semaphore::new(BULKS)) }
     }
@@ -58,6 +60,8 @@ struct Committer {
     tier: Tier,
     bell: Bell,
     lanes: Lanes,
+    /// Of the commits.
+    sizes: Histogram,
 }
 
 impl Commit for Committer {
@@ -72,9 +76,11 @@ impl Commit for Committer {
 impl Committer {
     /// Commits, and tells the claimer.
     async fn commit_and_tell(&self, jobs: &[&PreparedJob]) -> Vec<Answer> {
+        self.sizes.observe(jobs.len() as f64);
         let mut ready = Vec::new();
         let results = self.commit_short(jobs, &mut ready).await;
         self.bell.ready(&ready);
+        self.bell.changed();
         for (job, result) in jobs.iter().zip(&results) {
             if let (Ok(Accepted::New(_)), Some(delay)) = (result, job.due_in()) {
                 self.bell.due_in(delay);

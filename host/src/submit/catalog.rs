@@ -6,12 +6,14 @@ use crate::{
     idempotency::{Template, TemplateError},
     ids::Digest,
     releases::JobType,
+    telemetry::Hits,
 };
 
 /// What submits must know of the job types; swapped whole when a release goes live.
 #[derive(Default)]
 pub struct Catalog {
     types: ArcSwap<BTreeMap<String, Arc<CatalogEntry>>>,
+    looks: Hits,
 }
 
 /// A known job type.
@@ -44,7 +46,14 @@ impl CatalogEntry {
 
 impl Catalog {
     pub fn get(&self, job_type: &str) -> Option<Arc<CatalogEntry>> {
-        self.types.load().get(job_type).cloned()
+        let found = self.types.load().get(job_type).cloned();
+        self.looks.count(found.is_some());
+        found
+    }
+
+    /// How often a type's compiled schema was there, and how often there was no such type.
+    pub fn looks(&self) -> &Hits {
+        &self.looks
     }
 
     pub fn known(&self) -> Vec<String> {

@@ -23,6 +23,8 @@ pub struct PreparedJob {
     /// The caller's own first.
     pub(super) keys: Vec<Key>,
     pub(super) payload_hash: [u8; 32],
+    /// Hashes of the keys that the old service may have kept for it; empty unless keys of its type were imported.
+    pub(super) old_keys: Vec<[u8; 32]>,
 }
 
 impl PreparedJob {
@@ -32,6 +34,10 @@ impl PreparedJob {
 
     pub fn tier(&self) -> Tier {
         self.tier
+    }
+
+    pub fn tenant(&self) -> &str {
+        &self.row.tenant
     }
 
     pub fn job_type(&self) -> &str {
@@ -50,6 +56,11 @@ impl PreparedJob {
     /// Not before this long after the commit.
     pub fn delay(&self) -> std::time::Duration {
         std::time::Duration::from_millis(u64::try_from(self.row.delay_ms).unwrap_or_default())
+    }
+
+    /// The payload's key holds, with the caller's or in its place; where the type derives none, nothing says otherwise.
+    pub(super) fn derives(&self) -> bool {
+        self.keys.is_empty() || self.keys.iter().any(|key| key.kind == idempotency::Kind::Derived)
     }
 
     pub fn queue(&self) -> &str {
@@ -133,7 +144,7 @@ pub(super) fn check(
             .or((!keys.is_empty()).then_some(DEFAULT_TTL_MS)),
         expires_in_ms,
     };
-    Ok(PreparedJob { row, tier: queue.tier, keys, payload_hash })
+    Ok(PreparedJob { row, tier: queue.tier, keys, payload_hash, old_keys: Vec::new() })
 }
 
 /// How long a caller's key holds where the job type says nothing.

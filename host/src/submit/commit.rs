@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::{Accepted, PreparedJob, SubmitError};
 use crate::{
     idempotency::{
-        Kind,
+        Kind, imported,
         store::{self as keys, Holder, Wanted},
     },
     ids::{JobId, Tier},
@@ -29,7 +29,9 @@ pub async fn enqueue(
     jobs: &[&PreparedJob],
     lanes: &Lanes,
 ) -> sqlx::Result<Enqueued> {
-    let mut wanted: Vec<_> = jobs.iter().flat_map(|job| wants(job)).collect();
+    let mut before = done_before(db, tier, jobs).await?;
+    let mut wanted: Vec<_> =
+        jobs.iter().filter(|job| !before.contains_key(&job.row.id)).flat_map(|job| wants(job)).collect();
     // One lock order for all batches.
     wanted.sort_unstable_by(|a, b| (a.tenant, a.job_type, a.hash).cmp(&(b.tenant, b.job_type, b.hash)));
 
@@ -46,14 +48,17 @@ pub async fn enqueue(
             keys::give_back(db, tier, &given_back).await?;
         }
     }
-    let fresh: Vec<&NewRow> = jobs.iter().map(|job| &job.row).filter(|row| !missed.contains(&row.id)).collect();
+    let is_fresh = |row: &&NewRow| !missed.contains(&row.id) && !before.contains_key(&row.id);
+    let fresh: Vec<&NewRow> = jobs.iter().map(|job| &job.row).filter(is_fresh).collect();
     let mut ready = queue::insert(db, tier, &fresh, lanes).await?;
 
     let conflicts: Vec<_> = wanted.iter().filter(|w| missed.contains(&w.job)).cloned().collect();
     let holders = holders(db, tier, &conflicts).await?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        results.push(if !missed.contains(&job.row.id) {
+        results.push(if let Some(said) = before.remove(&job.row.id) {
+            said
+        } else if !missed.contains(&job.row.id) {
             Ok(Accepted::New(job.row.id))
         } else if let Some(first) = first_of(job, &holders) {
             first
@@ -64,6 +69,27 @@ pub async fn enqueue(
     }
     Ok(Enqueued { results, ready })
 }
+
+/// What jobs hear that the service before this one has done, or that somebody repeats here all the same. Asks nothing unless
+/// keys of their types were imported.
+async fn done_before(db: &mut PgConnection, tier: Tier, jobs: &[&PreparedJob]) -> sqlx::Result<Before> {
+    let hashes: Vec<_> = jobs.iter().flat_map(|job| &job.old_keys).map(|hash| hash.to_vec()).collect();
+    if hashes.is_empty() {
+        return Ok(Before::new());
+    }
+    let old: HashMap<_, _> = imported::holders(db, &hashes).await?.into_iter().collect();
+    let mut before = Before::new();
+    for job in jobs {
+        let Some(first) = job.old_keys.iter().find_map(|hash| old.get(hash.as_slice())) else { continue };
+        // A key that is held here as well has the newer answer.
+        let here = holders(db, tier, &wants(job).collect::<Vec<_>>()).await?;
+        before.insert(job.row.id, first_of(job, &here).unwrap_or(Ok(Accepted::Deduplicated(*first))));
+    }
+    Ok(before)
+}
+
+/// By the new job's id.
+type Before = HashMap<JobId, Result<Accepted, SubmitError>>;
 
 /// By tenant, job type and hash.
 type Holders = HashMap<(String, String, [u8; 32]), Holder>;

@@ -1,7 +1,7 @@
 //! One way in for jobs: HTTP, children and SQL; cron later.
 //!
-//! Owns: the check of a payload (size, depth, keys, schema), the derived key, the group commit, and the mail to the operator when a
-//! job has failed.
+//! Owns: the check of a payload (size, depth, keys, schema), the derived key, the group commit, how many live jobs a tenant may
+//! have in a queue, and the mail to the operator when a job has failed.
 //! Refuses: anything that Postgres would refuse, before Postgres sees it, so that one bad submit harms no other.
 //! Invariant: what is acknowledged is committed, as durably as its tier says.
 //! Tables: none of its own (through `queue` and `idempotency`, but for one statement over both).
@@ -12,25 +12,31 @@ mod batch;
 pub mod catalog;
 mod check;
 mod commit;
+mod moved;
 mod payload;
+mod quota;
 mod store;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
     admit::Admitted,
-    alarm::Trouble,
+    alarm::{Notice, Trouble},
     catalog::{Catalog, CatalogEntry},
     check::PreparedJob,
     commit::{Enqueued, enqueue},
+    moved::{Terms, prepare_moved},
     payload::{MAX_DEPTH, MAX_PAYLOAD, parse as parse_json},
+    quota::{Full, Quotas},
 };
 use self::{batch::Batcher, check::Origin};
 use crate::{
     config::{AlertMail, Queues},
     db::Pool,
+    idempotency::imported::Imported,
     ids::{JobId, Priority, Tier},
     queue::{Bell, Lanes},
+    telemetry::metrics::{Collector, Histogram, commit_sizes},
 };
 use chrono::{DateTime, Utc};
 
@@ -119,30 +125,45 @@ pub struct Submitter {
     catalog: Arc<Catalog>,
     queues: Arc<Queues>,
     lanes: Lanes,
+    /// Which types have keys of the service before this one.
+    imported: Imported,
     /// Who hears of jobs that failed.
     alarm: Option<Arc<AlertMail>>,
     money: Batcher,
     communication: Batcher,
     background: Batcher,
+    sizes: Histogram,
 }
 
 impl Submitter {
     /// Starts the committers, on the runtime it is called on.
     pub fn start(pool: &Pool, catalog: Arc<Catalog>, queues: Arc<Queues>, bell: &Bell, lanes: &Lanes) -> Self {
-        let batcher = |tier| Batcher::start(pool, tier, bell, lanes);
+        let sizes = commit_sizes("submit");
+        let batcher = |tier| Batcher::start(pool, tier, bell, lanes, &sizes);
         Self {
             catalog,
             queues,
             lanes: lanes.clone(),
+            imported: Imported::default(),
             alarm: None,
             money: batcher(Tier::Money),
             communication: batcher(Tier::Communication),
             background: batcher(Tier::Background),
+            sizes,
         }
+    }
+
+    /// What is counted here.
+    pub fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.sizes.clone())]
     }
 
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    pub fn imported(&self) -> &Imported {
+        &self.imported
     }
 
     /// Checked, then committed together with the other submits of the moment and tier.
@@ -234,7 +255,11 @@ impl Submitter {
             pointer: "/type",
             message: "the queue of this job type is not configured on this host".to_owned(),
         })?;
-        check::check(&entry, queue, job, origin, Utc::now())
+        let now = Utc::now();
+        let mut prepared = check::check(&entry, queue, job, origin, now)?;
+        prepared.old_keys =
+            self.imported.keys(prepared.job_type(), prepared.payload(), prepared.key(), prepared.derives(), now);
+        Ok(prepared)
     }
 }
 

@@ -17,10 +17,14 @@ pub(super) struct Taken {
     pub ready: Vec<Ready>,
 }
 
-/// Nothing follows this job's row but its key: no line, no second key, no parent.
+/// Nothing follows this job's row but its key: no line, no second key, no key of an old service, no parent.
 pub(super) fn is_simple(job: &PreparedJob) -> bool {
     let row = &job.row;
-    job.keys.len() <= 1 && row.ordering_key.is_none() && row.parent.is_none() && row.delay_ms == 0
+    job.keys.len() <= 1
+        && job.old_keys.is_empty()
+        && row.ordering_key.is_none()
+        && row.parent.is_none()
+        && row.delay_ms == 0
 }
 
 /// Keys and simple jobs in one statement, which is a transaction by itself, durable as its tier says. Jobs whose key is
@@ -73,7 +77,12 @@ pub(super) async fn insert(
                    greatest(n.due, now()) + n.expires_in_ms * interval '1 millisecond'
             -- The order of submits is the order in the queue.
             FROM (SELECT * FROM w WHERE w.key_hash IS NULL OR w.id IN (SELECT job_id FROM k) ORDER BY w.n) AS n
-            RETURNING id, queue, priority, lane, ord
+            RETURNING id, tenant, job_type, state, queue, priority, lane, ord
+        ), o AS (
+            INSERT INTO outbox (tenants, job_ids, job_types, events)
+            SELECT array_agg(i.tenant), array_agg(i.id), array_agg(i.job_type), array_agg('job.' || i.state)
+            -- Asked once a statement: what nobody follows is not written.
+            FROM i WHERE (SELECT until > now() FROM event_log) HAVING count(*) > 0
         )
         SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", min(ord) AS ord, array_agg(id) AS "ids!"
         FROM i GROUP BY 1, 2, 3

@@ -1,11 +1,16 @@
-//! Logs.
+//! Logs and metrics.
 //!
-//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say.
+//! Owns: the subscriber. Static messages, dotted fields, to stderr; under --dev a file of what guests say. How often caches
+//! have what they are asked for. The names, labels and text of the metrics; the rooms count.
 //! Refuses: the debug lines of libraries that see secrets (passwords in SQL, mail, TLS), unless the filter names them.
-//! Invariant: no log line holds a payload, a secret or an address.
+//! Invariant: no log line holds a payload, a secret or an address; an event is one line, its control characters escaped; no
+//! label is of more than a small set.
 //! Tables: none.
 
+mod escape;
 mod guests;
+mod hits;
+pub mod metrics;
 
 use std::path::Path;
 
@@ -15,6 +20,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::escape::Escaped;
+pub use self::{escape::is_unsafe, hits::Hits};
 use crate::config::{Log, LogFormat};
 
 /// The file of what guests say, in the folder of plugins.
@@ -53,7 +60,7 @@ where
     L: Layer<Layered<EnvFilter, Registry>> + Send + Sync,
 {
     let registry = tracing_subscriber::registry().with(filter).with(further);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Escaped(std::io::stderr()));
     let installed = match config.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
         LogFormat::Json => registry.with(lines.json()).try_init(),

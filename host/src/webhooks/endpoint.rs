@@ -2,10 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Bell, Delivery, PING, Page, event, store};
 use crate::{
+    audit,
     config::Secret,
     db::Pool,
     egress::{Egress, Refused},
@@ -103,6 +105,19 @@ fn field(field: &'static str, message: impl Into<String>) -> WebhookError {
     WebhookError::Field { field, message: message.into() }
 }
 
+/// What somebody did to an endpoint, in the transaction that does it.
+async fn write(
+    db: &mut PgConnection,
+    by: &str,
+    tenant: &str,
+    action: &str,
+    id: EndpointId,
+    detail: serde_json::Value,
+) -> sqlx::Result<()> {
+    let (action, target) = (format!("webhook-endpoint.{action}"), format!("webhook-endpoint/{id}"));
+    audit::write(db, by, Some(tenant), &action, &target, detail).await
+}
+
 /// What people do with endpoints. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
@@ -122,6 +137,8 @@ impl Webhooks {
         self.check_url(&new.url).await?;
         let mut tx = self.pool.begin().await?;
         let endpoint = store::create(&mut tx, &new, MAX_ENDPOINTS).await?.ok_or(WebhookError::TooMany)?;
+        let detail = json!({ "events": endpoint.events });
+        write(&mut tx, &new.by, &endpoint.tenant, "create", endpoint.id, detail).await?;
         tx.commit().await?;
         let secret = self.secret(endpoint.id, endpoint.generation).reveal();
         Ok((endpoint, secret))
@@ -144,7 +161,13 @@ impl Webhooks {
         Ok(store::endpoints(&mut db, tenant, after, limit).await?)
     }
 
-    pub async fn change(&self, id: EndpointId, tenant: Option<&str>, change: Change) -> Result<Endpoint, WebhookError> {
+    pub async fn change(
+        &self,
+        id: EndpointId,
+        tenant: Option<&str>,
+        change: Change,
+        by: &str,
+    ) -> Result<Endpoint, WebhookError> {
         if let Some(events) = &change.events {
             check_events(events)?;
         }
@@ -158,26 +181,34 @@ impl Webhooks {
         }
         let mut tx = self.pool.begin().await?;
         let after = store::change(&mut tx, id, tenant, &change).await?.ok_or(WebhookError::NotFound)?;
+        // A URL may hold somebody's token.
+        let detail = json!({ "url": change.url.is_some(), "events": change.events, "state": after.state });
+        write(&mut tx, by, &after.tenant, "change", id, detail).await?;
         tx.commit().await?;
         self.bell.ring();
         Ok(after)
     }
 
     /// What is on its way to it goes with it.
-    pub async fn delete(&self, id: EndpointId, tenant: Option<&str>) -> Result<(), WebhookError> {
+    pub async fn delete(&self, id: EndpointId, tenant: Option<&str>, by: &str) -> Result<(), WebhookError> {
         let mut tx = self.pool.begin().await?;
+        let gone = store::endpoint(&mut tx, id, tenant).await?.ok_or(WebhookError::NotFound)?;
         if !store::delete(&mut tx, id, tenant).await? {
             return Err(WebhookError::NotFound);
         }
+        write(&mut tx, by, &gone.tenant, "delete", id, json!({})).await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// The secret of the next generation signs from now on, beside the current one for a while.
-    pub async fn rotate(&self, id: EndpointId, tenant: Option<&str>) -> Result<Rotated, WebhookError> {
+    pub async fn rotate(&self, id: EndpointId, tenant: Option<&str>, by: &str) -> Result<Rotated, WebhookError> {
         let mut tx = self.pool.begin().await?;
+        let endpoint = store::endpoint(&mut tx, id, tenant).await?.ok_or(WebhookError::NotFound)?;
         let rotated = store::rotate(&mut tx, id, tenant, self.overlap).await?;
         let (generation, previous_until) = rotated.ok_or(WebhookError::NotFound)?;
+        let detail = json!({ "generation": generation, "previousUntil": previous_until });
+        write(&mut tx, by, &endpoint.tenant, "rotate", id, detail).await?;
         tx.commit().await?;
         Ok(Rotated { secret: self.secret(id, generation).reveal(), previous_until })
     }
@@ -195,8 +226,14 @@ impl Webhooks {
     }
 
     /// Sends once more, under the same ids. Returns how many; there may be more where it is as many as one replay takes.
-    pub async fn replay(&self, id: EndpointId, tenant: Option<&str>, what: Replay) -> Result<u64, WebhookError> {
-        self.enabled(id, tenant).await?;
+    pub async fn replay(
+        &self,
+        id: EndpointId,
+        tenant: Option<&str>,
+        what: Replay,
+        by: &str,
+    ) -> Result<u64, WebhookError> {
+        let endpoint = self.enabled(id, tenant).await?;
         let mut tx = self.pool.begin().await?;
         let count = match what {
             Replay::One(delivery) => match store::replay_one(&mut tx, id, delivery).await? {
@@ -207,6 +244,9 @@ impl Webhooks {
                 store::replay_since(&mut tx, id, since, delivered, MAX_REPLAY).await?
             }
         };
+        if count > 0 {
+            write(&mut tx, by, &endpoint.tenant, "replay", id, json!({ "replayed": count })).await?;
+        }
         tx.commit().await?;
         self.bell.ring();
         Ok(count)

@@ -1,7 +1,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use crate::ids::{JobId, OPERATION_FAILED};
+use crate::ids::{AlertId, DeliveryId, EndpointId, JobId, OPERATION_FAILED};
 
 /// Sent when somebody asks for a test.
 pub const PING: &str = "webhook.ping";
@@ -18,15 +18,37 @@ pub struct Publication {
     pub data: String,
 }
 
-/// Something that happened to a job, for its tenant's endpoints.
+/// Something that happened to a job, for its tenant's endpoints; or an alert, for those of the tenant that is told of alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub tenant: String,
-    pub job: JobId,
-    /// Which one of the job's: part of the identity of its deliveries.
-    pub(super) what: String,
+    about: About,
     pub event_type: String,
     data: String,
+}
+
+/// What it is about, and which one of that: the identity of its deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum About {
+    Job(JobId, String),
+    Alert(AlertId, i32),
+}
+
+/// An alert that fires.
+#[derive(Clone, Debug)]
+pub struct Alerted {
+    /// Who is told.
+    pub tenant: String,
+    pub alert: AlertId,
+    /// How often it was told before.
+    pub told: i32,
+    /// As `GET /alerts` names it.
+    pub kind: String,
+    pub subject: String,
+    pub severity: String,
+    pub message: String,
+    /// Whose it is.
+    pub of_tenant: Option<String>,
 }
 
 /// A job that ended dead.
@@ -46,8 +68,7 @@ impl Event {
     pub fn published(tenant: &str, job: JobId, n: usize, publication: &Publication) -> Self {
         Self {
             tenant: tenant.to_owned(),
-            job,
-            what: n.to_string(),
+            about: About::Job(job, n.to_string()),
             event_type: publication.event_type.clone(),
             data: publication.data.clone(),
         }
@@ -63,10 +84,43 @@ impl Event {
         });
         Self {
             tenant: failed.tenant,
-            job: failed.job,
-            what: format!("failed/{}", failed.redrives),
+            about: About::Job(failed.job, format!("failed/{}", failed.redrives)),
             event_type: OPERATION_FAILED.to_owned(),
             data: data.to_string(),
+        }
+    }
+
+    /// By the event of failures: something of the host's own goes wrong.
+    pub fn alerted(alerted: Alerted) -> Self {
+        let data = json!({
+            "alertId": alerted.alert,
+            "kind": alerted.kind,
+            "subject": alerted.subject,
+            "severity": alerted.severity,
+            "message": alerted.message,
+            "tenant": alerted.of_tenant,
+            "reminder": alerted.told > 0,
+        });
+        Self {
+            tenant: alerted.tenant,
+            about: About::Alert(alerted.alert, alerted.told),
+            event_type: OPERATION_FAILED.to_owned(),
+            data: data.to_string(),
+        }
+    }
+
+    pub(super) fn delivery(&self, endpoint: EndpointId) -> DeliveryId {
+        match &self.about {
+            About::Job(job, what) => job.delivery(what, endpoint),
+            About::Alert(alert, told) => alert.delivery(*told, endpoint),
+        }
+    }
+
+    /// `None`: no job published it.
+    pub(super) fn job(&self) -> Option<JobId> {
+        match self.about {
+            About::Job(job, _) => Some(job),
+            About::Alert(..) => None,
         }
     }
 

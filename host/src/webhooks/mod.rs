@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     endpoint::{Change, Endpoint, NewEndpoint, Replay, Rotated, WebhookError, Webhooks},
-    event::{Event, Failed, MAX_DATA, MAX_EVENTS, PING, Publication},
+    event::{Alerted, Event, Failed, MAX_DATA, MAX_EVENTS, PING, Publication},
     store::{Delivery, DeliveryState, Page},
 };
 

@@ -13,7 +13,7 @@ use crate::{
     config::Queue,
     ids::Tier,
     journal,
-    queue::{self, Cursors, Look},
+    queue::{self, Claimed, Cursors, Look},
 };
 
 /// After a database error the claimer waits this long.
@@ -155,17 +155,29 @@ async fn claim_batch(worker: &Worker, tier: Tier, queue: &str, limit: u32, looks
             return Err(error);
         }
     };
-    worker.bell.cursors().took(queue, limit, looks, Some(&found), began.elapsed());
+    let took = began.elapsed();
+    worker.bell.cursors().took(queue, limit, looks, Some(&found), took);
+    let counted = worker.metrics.of_queue(queue);
+    counted.claimed(claimed.len(), took);
+    claimed.iter().for_each(|job| counted.waited(job.waited));
     if claimed.is_empty() && !but.is_empty() {
         worker.bell.cursors().pass(queue, looks);
     }
     worker.lanes.claimed(queue, claimed.iter().map(|job| job.tenant.as_str()));
+    tell(worker, &claimed);
     let slots = worker.running.begin(&claimed);
     let taken = claimed.into_iter().zip(slots).map(|(job, slot)| {
         let journal = journals.remove(&job.id).unwrap_or_else(|| Ok(Vec::new()));
         Taken { job, slot, journal }
     });
     Ok(taken.collect())
+}
+
+/// That they run, to those who follow them.
+fn tell(worker: &Worker, claimed: &[Claimed]) {
+    if worker.live.is_wanted() {
+        claimed.iter().for_each(|job| worker.live.running(job.id, &job.tenant, &job.job_type, job.attempt));
+    }
 }
 
 fn start(worker: &Arc<Worker>, settlers: &Settlers, tier: Tier, claimed: Vec<Taken>) {
@@ -201,6 +213,7 @@ async fn run_alone(worker: &Arc<Worker>, settlers: &Settlers, queue: &str) -> sq
         return Ok(());
     }
     worker.running.empty().await;
+    tell(worker, &claimed);
     let slots = worker.running.begin(&claimed);
     if let Some((job, slot)) = claimed.into_iter().zip(slots).next() {
         tracing::warn!(job.id = %job.id, reaps = job.reaps, "a job that took nodes down with it runs alone");

@@ -11,6 +11,7 @@ use crate::{
     ids::{Digest, JobId},
     queue::{Claimed, Settlement, Verdict, kept_words},
     runtime::{self, Ended},
+    telemetry::metrics::AttemptEnd,
     webhooks::Event,
 };
 
@@ -98,6 +99,20 @@ pub(super) fn settled(
     }
     settled.alert = alert(&settled, about);
     Some(settled)
+}
+
+/// `None`: the job is not ours any more.
+pub(super) fn as_counted(settled: Option<&Settled>) -> AttemptEnd {
+    match settled.map(|settled| &settled.settlement.verdict) {
+        None => AttemptEnd::Lost,
+        Some(Verdict::Completed { .. }) => AttemptEnd::Completed,
+        Some(Verdict::Dead { .. }) => AttemptEnd::Dead,
+        Some(Verdict::Cancelled) => AttemptEnd::Cancelled,
+        Some(Verdict::Again { burn: true, .. }) => AttemptEnd::Retried,
+        Some(Verdict::Again { burn: false, .. }) => AttemptEnd::Snoozed,
+        Some(Verdict::Return) => AttemptEnd::Returned,
+        Some(Verdict::Park) => AttemptEnd::Parked,
+    }
 }
 
 /// A person is needed where nobody else can say what happened, and where a job hurts its hosts.

@@ -22,9 +22,11 @@ use crate::{
     db::Pool,
     ids::NodeId,
     lifecycle::{Lifecycle, Pulse},
+    outbox::Live,
     queue::{self, Bell, Lanes},
     runtime::{Registry, Runtime},
     submit::Submitter,
+    telemetry::metrics::Jobs,
     webhooks,
 };
 
@@ -43,8 +45,11 @@ pub struct Worker {
     pub runtime: Arc<Runtime>,
     pub submitter: Submitter,
     pub running: Arc<Running>,
+    /// Who follows a job hears that it runs.
+    pub live: Live,
     /// Rings when a settlement has published something.
     pub published: webhooks::Bell,
+    pub metrics: Arc<Jobs>,
 }
 
 impl Worker {

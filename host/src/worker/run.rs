@@ -1,4 +1,8 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 
@@ -15,6 +19,7 @@ use crate::{
     queue::Claimed,
     releases::{Usage, store::StoreError},
     runtime::{Ended, JobInput, PublishError, Release, TrapKind, Verdict},
+    telemetry::metrics::OfType,
 };
 
 /// A job that took this many nodes down with it is not run again.
@@ -57,21 +62,29 @@ async fn one(worker: &Worker, mut taken: Taken) -> Option<Pending> {
     let journal = std::mem::replace(&mut taken.journal, Ok(Vec::new()));
     let mut journaled = journal.as_ref().map_or(true, |rows| !rows.is_empty());
     let in_doubt = journal.as_ref().is_ok_and(|rows| rows.iter().any(Recorded::is_open_doubt));
+    let counted = worker.metrics.of_type(&taken.job.job_type);
     // A fault of ours inside one job must not take along those that run beside it.
-    let outcome =
-        AssertUnwindSafe(outcome(worker, &mut taken.job, &taken.slot, journal, &mut journaled)).catch_unwind();
+    let outcome = AssertUnwindSafe(outcome(worker, &mut taken.job, &taken.slot, journal, &mut journaled, &counted))
+        .catch_unwind();
     let outcome = outcome.await.unwrap_or_else(|_| {
         tracing::error!(job.id = %id, "the host failed while it ran a job");
         Outcome::HostFailed
     });
     // How far a failed one came is not known; its journal, if there is one, must come along.
     journaled |= matches!(outcome, Outcome::HostFailed);
-    let settled =
-        classify::settled(&worker.queues, taken.job, outcome, journaled, in_doubt, taken.slot.cancel_asked())?;
-    Some(Pending { settled, slot: taken.slot })
+    let settled = classify::settled(&worker.queues, taken.job, outcome, journaled, in_doubt, taken.slot.cancel_asked());
+    counted.ended(classify::as_counted(settled.as_ref()));
+    Some(Pending { settled: settled?, slot: taken.slot })
 }
 
-async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journal, journaled: &mut bool) -> Outcome {
+async fn outcome(
+    worker: &Worker,
+    job: &mut Claimed,
+    slot: &Slot,
+    journal: Journal,
+    journaled: &mut bool,
+    counted: &OfType,
+) -> Outcome {
     let journal = match journal {
         Ok(journal) => journal,
         Err(what) => return Outcome::Unreadable { what },
@@ -126,8 +139,11 @@ async fn outcome(worker: &Worker, job: &mut Claimed, slot: &Slot, journal: Journ
         attempt: job.attempt.cast_unsigned(),
         max_attempts: job.max_attempts.cast_unsigned(),
     };
+    let began = Instant::now();
     // Boxed: what a guest's call needs is large, and this future is moved about with the others of its claim.
     let ended: Ended = Box::pin(worker.runtime.run(&release, input, Arc::clone(&attempt), slot.cancelled())).await;
+    counted.ran(began.elapsed());
+    worker.metrics.used(&release.manifest.name, ended.cpu, ended.peak_memory);
     // A call that is under way when the time is over waits for its provider: that is no fault of the code.
     let trapped = match &ended.verdict {
         Verdict::Trapped { kind: TrapKind::WallLimit, .. } => !attempt.is_calling(),

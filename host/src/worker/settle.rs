@@ -13,6 +13,7 @@ use crate::{
     queue::{self, Bell, Lanes, Settlement, Verdict},
     releases,
     submit::{self, PreparedJob, Submitter, Trouble},
+    telemetry::metrics::Jobs,
     webhooks::{self, Event, Failed},
 };
 
@@ -65,6 +66,7 @@ impl Settlers {
                     submitter: worker.submitter.clone(),
                     running: Arc::clone(&worker.running),
                     published: worker.published.clone(),
+                    metrics: Arc::clone(&worker.metrics),
                 };
                 tasks.push(tokio::spawn(settler.run(Arc::clone(&receiver))));
             }
@@ -99,6 +101,7 @@ struct Settler {
     submitter: Submitter,
     running: Arc<Running>,
     published: webhooks::Bell,
+    metrics: Arc<Jobs>,
 }
 
 impl Settler {
@@ -218,6 +221,10 @@ impl Settler {
     fn ring(&self, batch: &[Settled], done: &Done) {
         for id in &done.lost {
             tracing::warn!(job.id = %id, "lease lost; the result is dropped");
+        }
+        self.metrics.settled(batch.len(), done.lost.len());
+        for (queue, state, jobs) in done.settled.finished.iter() {
+            self.metrics.of_queue(queue).finished(state, jobs);
         }
         self.bell.settled(&done.settled);
         if done.published {

@@ -280,6 +280,7 @@ mod tests {
             cancel_requested: false,
             place: None,
             alone: false,
+            waited: std::time::Duration::ZERO,
         };
         (0..n).map(job).collect()
     }

@@ -373,6 +373,15 @@ fn described(error: &usher_plugin::Error) -> Value {
     }
 }
 
+/// An event of Stripe that the host made a job of: it names no behaviour, and is the result.
+fn event(payload: &str) -> Option<Outcome> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    if payload.get("do").is_some() {
+        return None;
+    }
+    payload.get("event").cloned().map(Outcome::Json)
+}
+
 struct Guests;
 
 impl Guest for Guests {
@@ -381,14 +390,15 @@ impl Guest for Guests {
         if cfg!(feature = "broken") {
             misbehave::unreachable();
         }
-        serde_json::from_str::<Step>(&job.payload)
-            .map_err(Failure::from)
-            .and_then(|step| step.run(&job))
-            .map(|outcome| match outcome {
-                Outcome::Json(value) => value.to_string(),
-                Outcome::Text(text) => text,
-            })
-            .map_err(Failure::into_raw)
+        let done = match serde_json::from_str::<Step>(&job.payload) {
+            Ok(step) => step.run(&job),
+            Err(error) => event(&job.payload).ok_or_else(|| Failure::from(error)),
+        };
+        done.map(|outcome| match outcome {
+            Outcome::Json(value) => value.to_string(),
+            Outcome::Text(text) => text,
+        })
+        .map_err(Failure::into_raw)
     }
 }
 

@@ -54,8 +54,7 @@ impl Dev {
                     (done, true) => return done,
                     (Ok(()), false) => {}
                     // The release that serves goes on serving, and the author mends what they broke.
-                    (Err(Failure::Usage(message)), false) => complain(&message),
-                    (Err(Failure::Failed(error)), false) => complain(&format!("{error:#}")),
+                    (Err(failure), false) => complain(&failure.message()),
                 }
                 built = Some(now);
             }

@@ -43,7 +43,7 @@ pub(super) fn difference(recorded: &Recorded, provider: &str, function: &str, re
 }
 
 /// Postgres's jsonb takes no NUL. A provider's answer must never be lost because of one.
-pub(super) fn without_nul(value: &mut Value) {
+pub(in crate::effects) fn without_nul(value: &mut Value) {
     match value {
         Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
         Value::Array(items) => items.iter_mut().for_each(without_nul),

@@ -16,17 +16,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 pub(super) use self::{
+    identity::without_nul,
     place::{Asking, Known},
     write::{shortened, storable},
 };
 #[cfg(feature = "solana")]
 use super::solana::Mints;
-use super::{Attempt, Provider, Stop, email::Smtp, push::Push, sms::Sms, stripe::Stripe, upstream::Http};
+use super::{Attempt, PROVIDERS, Provider, Stop, email::Smtp, push::Push, sms::Sms, stripe::Stripe, upstream::Http};
 use crate::{
     db::Pool,
     journal::{Answer, Writer},
     lifecycle::Pulse,
     ratelimit::Limiter,
+    telemetry::metrics::{Collector, Effects},
 };
 
 /// All there are.
@@ -49,6 +51,7 @@ pub struct Gate {
     journal: Writer,
     pulse: Pulse,
     limiter: Limiter,
+    metrics: Effects,
     /// The runtime that owns the sockets; guests run on another one.
     io: Handle,
 }
@@ -57,7 +60,15 @@ impl Gate {
     /// Must be called on the runtime that shall do the I/O. `journal`: connections for starts and ends in batches.
     pub fn new(providers: Providers, pool: Pool, journal: &Pool, pulse: Pulse, limiter: Limiter) -> Self {
         let journal = Writer::start(journal, &pool);
-        Self { providers, pool, journal, pulse, limiter, io: Handle::current() }
+        let metrics = Effects::new(&PROVIDERS);
+        Self { providers, pool, journal, pulse, limiter, metrics, io: Handle::current() }
+    }
+
+    /// What is counted here and in the journal.
+    pub fn metrics(&self) -> Vec<Box<dyn Collector>> {
+        let mut all = self.metrics.collectors();
+        all.extend(self.journal.metrics());
+        all
     }
 
     /// One provider call, from the guest's request to its final answer. `gate.call(&gate.providers.email, &attempt, request)`.

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     FENCE_AGE, Gate,
@@ -12,6 +15,7 @@ use crate::{
     effects::{Asked, Attempt, Away, CallEnd, Prepared, Provider, Refused, Sending, Sent, Stop, card},
     journal::{Answer, Class, EffectState, Recorded, ledger::Source, store::Start},
     ratelimit::{Bucket, Pass},
+    telemetry::metrics::{EffectEnd, EffectMark},
 };
 
 impl Gate {
@@ -94,9 +98,11 @@ impl Gate {
         // Its turn? A call that has to wait long gives its slot back, and owns the moment that it is told.
         let buckets =
             [Bucket::provider(P::NAME), prepared.bucket.clone(), Bucket::tenant(&attempt.who.tenant, P::NAME)];
+        let (counted, in_line) = (self.metrics.of(P::NAME), Instant::now());
         match self.limiter.take(start.effect_id, &buckets).await {
-            Ok(Pass::Go) => {}
+            Ok(Pass::Go) => counted.passed(in_line.elapsed()),
             Ok(Pass::Later(after)) => {
+                counted.put_off();
                 let message = format!("{} is limited here; its turn comes", P::NAME);
                 return Err(Stop::Snooze { message, after: Some(after) });
             }
@@ -114,6 +120,7 @@ impl Gate {
             Err(_) if failpoint::is_planted(Plant::NoFence) => 0,
             started => started?,
         };
+        counted.wrote(EffectMark::Started);
         attempt.set_in_doubt(prepared.class.doubt_matters());
         let is_late = asked.elapsed() > FENCE_AGE || !self.pulse.is_fresh();
         if is_late && !failpoint::is_planted(Plant::NoFence) && !self.fence_again(&call, prepared.timeout).await {
@@ -125,10 +132,13 @@ impl Gate {
         // The provider keeps its own time-out; this one is for the day it does not.
         let backstop = prepared.timeout + Duration::from_secs(1);
         let sending = Sending { id: failpoint::key(&call), try_no: call.try_no };
+        let (under_way, sent) = (counted.sending(), Instant::now());
         let end = tokio::time::timeout(backstop, provider.call(sending, &prepared.call))
             .await
             .unwrap_or_else(|_| CallEnd::doubt("no answer within the call's time-out"))
             .without_cards();
+        drop(under_way);
+        let took = sent.elapsed();
         // An earlier try may have happened, and this answer is about this one only.
         let end = match end {
             CallEnd::Answer(answer)
@@ -141,6 +151,7 @@ impl Gate {
             }
             end => end,
         };
+        counted.called(as_counted(&end), took);
 
         failpoint::reach(Point::AfterReply, &call);
         if let CallEnd::Transient { retry_after: Some(after), .. } | CallEnd::Doubt { retry_after: Some(after), .. } =
@@ -203,12 +214,19 @@ impl Gate {
             Answer::Denied(_) | Answer::Invalid(_) | Answer::Rejected(_) => None,
         };
         let answer = self.write_answer(call, answer, line, source).await?;
+        self.metrics.of(P::NAME).wrote(EffectMark::Ended);
         call.attempt.set_in_doubt(false);
         Ok(answer)
     }
 
     async fn leave(&self, call: &OpenCall<'_>, class: Class, state: EffectState, note: &str) {
         let left = self.leave_open(call, state, note).await;
+        match left {
+            EffectState::Deferred => self.metrics.of(call.provider).wrote(EffectMark::Deferred),
+            EffectState::Doubt => self.metrics.of(call.provider).wrote(EffectMark::Doubt),
+            // Somebody else's, or not written.
+            EffectState::Started | EffectState::Ended => {}
+        }
         call.attempt.set_in_doubt(class.doubt_matters() && left != EffectState::Deferred);
     }
 
@@ -241,6 +259,17 @@ impl Gate {
             Asked::NotNow { message, .. } if row.age >= prepared.remembers => Err(Stop::Park { message }),
             Asked::NotNow { message, after } => Err(Stop::Snooze { message, after }),
         }
+    }
+}
+
+fn as_counted(end: &CallEnd) -> EffectEnd {
+    match end {
+        CallEnd::Answer(Answer::Ok(_)) => EffectEnd::Ok,
+        CallEnd::Answer(Answer::Denied(_) | Answer::Invalid(_) | Answer::Rejected(_)) => EffectEnd::Rejected,
+        CallEnd::Unreachable(_) => EffectEnd::Unreachable,
+        CallEnd::Transient { .. } => EffectEnd::Transient,
+        CallEnd::Doubt { .. } => EffectEnd::Doubt,
+        CallEnd::Unknown(_) => EffectEnd::Unknown,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         pauses,
         store::{self, End, Outcome, Start, Teller, Written},
     },
+    telemetry::metrics::EffectMark,
 };
 
 /// An answer that could not be written down is tried for at least this long before the call is left in doubt, and longer
@@ -64,6 +65,7 @@ impl Gate {
         };
         match write.await.map_err(|e| database_away(&e))? {
             Some(ended_ms) => {
+                self.metrics.of(start.provider).wrote(EffectMark::Refused);
                 attempt.advance_clock(ended_ms);
                 Ok(answer)
             }

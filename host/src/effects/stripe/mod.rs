@@ -22,7 +22,7 @@ use self::{
     answer::Reply,
     request::No,
 };
-use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Sent, Told};
+use super::{Asked, CallEnd, OnBehalf, Prepared, Provider, Refused, Sending, Sent, Told, card, gate::without_nul};
 use crate::{
     clock::Boottime,
     config,
@@ -36,11 +36,11 @@ pub const API_VERSION: &str = "2026-08-26.dahlia";
 /// Stripe forgets a key after 24 hours at the earliest.
 const REMEMBERS: Duration = Duration::from_secs(23 * 3600);
 /// Metadata of what an effect made.
-const EFFECT: &str = "usher_effect";
+pub const EFFECT: &str = "usher_effect";
 /// Beyond this between the question whose payment it is and the call itself, the fence may have moved.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Metadata of whose it is.
-const TENANT: &str = "usher_tenant";
+pub const TENANT: &str = "usher_tenant";
 
 /// `usher:plugin/stripe`. The answer's value is the WIT's `outcome`.
 #[derive(Debug)]
@@ -245,6 +245,13 @@ fn line(kind: &'static str, profile: &str, account: Option<String>, value: &Valu
         currency: value["currency"].as_str()?.to_owned(),
         status: value["status"].as_str()?.to_owned(),
     })
+}
+
+/// An object that Stripe tells of, as the journal would keep it: without secrets and cards' numbers, bounded.
+pub fn shown(mut object: Value) -> Value {
+    card::veil(&mut object);
+    without_nul(&mut object);
+    serde_json::from_str(&answer::raw(&object)).unwrap_or_default()
 }
 
 /// What a person reads off Stripe's dashboard: the object's id, status, amount and currency.

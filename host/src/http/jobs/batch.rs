@@ -3,16 +3,20 @@ use axum::{
     body::Body,
     extract::State as Shared,
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use serde_json::{Value, json, value::RawValue};
 
-use super::submit::{FIELDS, is_key, new_job};
+use super::{
+    admission::Admission,
+    submit::{FIELDS, is_key, new_job},
+};
 use crate::{
     auth::Caller,
     http::{
         State,
         body::{self, Fields},
-        caller::changes,
+        caller::submits_many,
         problem::Problem,
     },
     submit::{Accepted, PreparedJob, SubmitError},
@@ -21,7 +25,7 @@ use crate::{
 /// Most jobs of one request.
 const MOST: usize = 1_000;
 /// The longest body, in bytes.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+pub(in crate::http) const MAX_BODY: usize = 8 * 1024 * 1024;
 /// Findings in one answer.
 const MAX_FINDINGS: usize = 20;
 
@@ -32,10 +36,23 @@ pub(in crate::http) async fn batch(
     caller: Caller,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut admission = Admission::of(&state, &caller);
+    let answer = taken(state.clone(), caller, &headers, body, &mut admission).await;
+    admission.on(&state, answer)
+}
+
+async fn taken(
+    state: State,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: Body,
+    admission: &mut Admission,
 ) -> Result<Json<Value>, Problem> {
-    changes(&caller)?;
-    let bytes = body::read(&headers, body, MAX_BODY).await?;
+    submits_many(&caller)?;
+    let bytes = body::read(headers, body, MAX_BODY).await?;
     let submitter = state.submitter.clone();
+    let rooms = state.clone();
     // Some milliseconds of parsing and checking, which must not hold up the other requests of this thread.
     let check = move || {
         let mut fields = Fields::parse(&bytes, &["jobs"])?;
@@ -46,6 +63,10 @@ pub(in crate::http) async fn batch(
         all(jobs.iter().map(|job| one(&state, &caller, job)))
     };
     let jobs = tokio::task::spawn_blocking(check).await.map_err(|_| Problem::internal())??;
+    {
+        let wanted: Vec<_> = jobs.iter().map(|job| (job.tenant(), job.job_type())).collect();
+        admission.admit(&rooms, &wanted).await?;
+    }
     let answers = submitter.submit_all(jobs).await;
     if answers.iter().all(|answer| matches!(answer, Err(SubmitError::Busy | SubmitError::Unavailable(_)))) {
         // Nothing is known to be written; there is at least one answer.
@@ -59,6 +80,8 @@ pub(in crate::http) async fn batch(
 enum Refused {
     Request(Problem),
     Payload(Problem),
+    /// No mistake in the batch: the key of this service is not for it.
+    Forbidden(Problem),
 }
 
 fn one(state: &State, caller: &Caller, job: &RawValue) -> Result<PreparedJob, Refused> {
@@ -70,7 +93,10 @@ fn one(state: &State, caller: &Caller, job: &RawValue) -> Result<PreparedJob, Re
         let message = "must have 1 to 255 characters of visible ASCII";
         return Err(request(Problem::field("/idempotencyKey", message)));
     }
-    let job = new_job(caller, &mut fields, key).map_err(request)?;
+    let job = new_job(caller, &mut fields, key).map_err(|problem| match &caller.scope {
+        Some(_) if problem.is_forbidden() => Refused::Forbidden(problem),
+        _ => Refused::Request(problem),
+    })?;
     state.submitter.prepare(job).map_err(|error| match error {
         SubmitError::Payload(_) => Refused::Payload(error.into()),
         error => Refused::Request(error.into()),
@@ -85,6 +111,7 @@ fn all(jobs: impl Iterator<Item = Result<PreparedJob, Refused>>) -> Result<Vec<P
         let part = format!("/jobs/{n}");
         match job {
             Ok(job) => sound.push(job),
+            Err(Refused::Forbidden(problem)) => return Err(problem.with("pointer", part)),
             Err(Refused::Request(problem)) => findings.extend(problem.findings(&part, "")),
             Err(Refused::Payload(problem)) => findings.extend(problem.findings(&part, "/payload")),
         }

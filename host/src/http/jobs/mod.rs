@@ -1,5 +1,6 @@
 //! `/jobs`: submit, one or many, get, list, cancel, retry.
 
+mod admission;
 mod batch;
 mod bulk;
 mod cancel;
@@ -8,9 +9,10 @@ mod list;
 mod resource;
 mod retry;
 mod submit;
+mod wait;
 
 pub(super) use self::{
-    batch::batch,
+    batch::{MAX_BODY as MAX_BATCH, batch},
     bulk::{bulk, bulk_retry},
     cancel::cancel,
     get::get,

@@ -5,15 +5,25 @@ use axum::{
     body::Body,
     extract::State as Shared,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json, value::RawValue};
 
-use super::resource;
+use super::{
+    admission::Admission,
+    resource,
+    wait::{is_over, wait},
+};
 use crate::{
     auth::Caller,
-    http::{State, body::Fields, caller::acts_for, problem::Problem},
+    http::{
+        State,
+        body::Fields,
+        caller::{acts_for, may_submit},
+        prefer,
+        problem::Problem,
+    },
     idempotency,
     ids::{JobId, Priority},
     queue,
@@ -28,29 +38,49 @@ const MAX_METADATA: usize = 16 * 1024;
 const MAX_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
 
-/// `POST /jobs`: 202 for a new job, or one that the derived key found; 200 for a repeat under the caller's own key.
+/// `POST /jobs`: 202 for a new job, or one that the derived key found; 200 for a repeat under the caller's own key. With
+/// `Prefer: wait=N` the answer comes when the job has ended, as 200 with its result, or as 202 when the time is over.
 pub(in crate::http) async fn submit(
     Shared(state): Shared<State>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut admission = Admission::of(&state, &caller);
+    let answer = taken(&state, &caller, &headers, body, &mut admission).await;
+    admission.on(&state, answer)
+}
+
+async fn taken(
+    state: &State,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+    admission: &mut Admission,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?;
-    let mut fields = Fields::read(&headers, body, &FIELDS).await?;
-    let job = new_job(&caller, &mut fields, key)?;
+    let key = idempotency_key(headers)?;
+    let mut fields = Fields::read(headers, body, &FIELDS).await?;
+    let job = new_job(caller, &mut fields, key)?;
+    admission.admit(state, &[(job.tenant.as_str(), job.job_type.as_str())]).await?;
     let shown = job.clone();
-    match state.submitter.submit(job).await? {
+    let accepted = state.submitter.submit(job).await?;
+    if let Some(time) = prefer::wait(headers)
+        && let Some(answer) = waited(state, accepted, &shown.tenant, time).await
+    {
+        return Ok(answer);
+    }
+    match accepted {
         Accepted::New(id) => {
-            let body = resource::of_new(&state, id, shown);
+            let body = resource::of_new(state, id, shown);
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
         Accepted::Replayed(id) => {
             let replayed = (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
-            let body = first(&state, id, &shown.tenant).await?;
+            let body = first(state, id, &shown.tenant).await?;
             Ok((StatusCode::OK, [replayed, (header::LOCATION, location(id))], Json(body)).into_response())
         }
         Accepted::Deduplicated(id) => {
-            let mut body = first(&state, id, &shown.tenant).await?;
+            let mut body = first(state, id, &shown.tenant).await?;
             match &mut body {
                 First::Job(job) => job.deduplicated = Some(true),
                 First::Outlived(body) => body["deduplicated"] = true.into(),
@@ -60,9 +90,24 @@ pub(in crate::http) async fn submit(
     }
 }
 
+/// The answer of a submit whose caller waits for the end. `None`: the job is not there to be looked at (the archive may have
+/// forgotten the first of a key, or the database went away meanwhile); the submit was taken all the same.
+async fn waited(state: &State, accepted: Accepted, tenant: &str, time: Duration) -> Option<Response> {
+    let id = accepted.id();
+    let job = wait(state, id, Some(tenant), time).await.ok().flatten()?;
+    let status = if is_over(&job.state) { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut body = resource::Job::from(job);
+    body.deduplicated = matches!(accepted, Accepted::Deduplicated(_)).then_some(true);
+    let replayed = matches!(accepted, Accepted::Replayed(_))
+        .then(|| (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true")));
+    let headers = [(header::LOCATION, location(id)), prefer::applied(time)].into_iter().chain(replayed);
+    Some((status, AppendHeaders(headers), Json(body)).into_response())
+}
+
 /// A job as a request body describes it.
 pub(super) fn new_job(caller: &Caller, fields: &mut Fields, key: Option<String>) -> Result<NewJob, Problem> {
     let job_type: String = fields.take("type")?.ok_or_else(|| Problem::field("/type", "is missing"))?;
+    may_submit(caller, &job_type)?;
     let payload = fields.raw("payload").ok_or_else(|| Problem::field("/payload", "is missing"))?;
     if payload.get().len() > MAX_PAYLOAD {
         return Err(SubmitError::TooLarge { limit: MAX_PAYLOAD }.into());
@@ -98,6 +143,11 @@ async fn first(state: &State, id: JobId, tenant: &str) -> Result<First, Problem>
         return Ok(First::Job(Box::new(resource::Job::from(job))));
     }
     let outlived = idempotency::store::outlived(&mut db, tenant, id).await.map_err(|e| Problem::database(&e))?;
+    let outlived = match outlived {
+        Some(outlived) => Some(outlived),
+        // Or the service before this one has done it.
+        None => idempotency::imported::outlived(&mut db, id).await.map_err(|e| Problem::database(&e))?,
+    };
     let outlived = outlived.ok_or_else(Problem::internal)?;
     let result = outlived.result.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let body =

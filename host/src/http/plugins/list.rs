@@ -1,25 +1,34 @@
 use axum::{
     Json,
-    extract::{Path, State as Shared},
+    extract::{Path, RawQuery, State as Shared},
 };
 use serde_json::{Value, json};
 
 use super::known;
 use crate::{
     auth::{Caller, Role},
-    http::{State, problem::Problem},
+    http::{
+        State,
+        problem::Problem,
+        query::{Query, page_by_name},
+    },
     ids::Digest,
     operate::OperateError,
     releases::store::{self, Listed, Node},
 };
 
-/// `GET /plugins`: what serves, and what was refused and why.
-pub(in crate::http) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
+/// `GET /plugins?limit=&cursor=`: what serves, and what was refused and why.
+pub(in crate::http) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let plugins = store::listing(&mut db, None).await.map_err(|e| Problem::database(&e))?;
     let nodes = store::nodes(&mut db).await.map_err(|e| Problem::database(&e))?;
     let refusals = store::refusals(&mut db).await.map_err(|e| Problem::database(&e))?;
-    let plugins: Vec<_> = plugins.iter().map(|plugin| shown(plugin, &nodes, &caller)).collect();
+    let plugins = plugins.iter().map(|plugin| (plugin.plugin.clone(), shown(plugin, &nodes, &caller))).collect();
     let refusals: Vec<_> = refusals
         .into_iter()
         .map(|refusal| {
@@ -33,7 +42,9 @@ pub(in crate::http) async fn list(Shared(state): Shared<State>, caller: Caller) 
             })
         })
         .collect();
-    Ok(Json(json!({ "plugins": plugins, "refusals": refusals })))
+    let mut page = page_by_name(&query, "plugins", plugins)?;
+    page["refusals"] = refusals.into();
+    Ok(Json(page))
 }
 
 /// `GET /plugins/{name}`.

@@ -33,7 +33,7 @@ pub(in crate::http) async fn rotate(
     Path(endpoint): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let (webhooks, tenant) = room(&state, &caller)?;
-    let rotated = webhooks.rotate(id(&endpoint)?, tenant).await?;
+    let rotated = webhooks.rotate(id(&endpoint)?, tenant, &caller.subject).await?;
     Ok(Json(json!({ "secret": rotated.secret, "previousUntil": rotated.previous_until })))
 }
 
@@ -62,6 +62,6 @@ pub(in crate::http) async fn replay(
         (None, Some(since), delivered) => Replay::Since { since, delivered: delivered.unwrap_or(false) },
         (None, None, _) => return Err(Problem::field("/delivery", "is missing, and so is since")),
     };
-    let count = webhooks.replay(id, tenant, what).await?;
+    let count = webhooks.replay(id, tenant, what, &caller.subject).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "replayed": count }))))
 }

@@ -110,7 +110,7 @@ pub(in crate::http) async fn change(
         description: fields.take("description")?,
         enabled,
     };
-    Ok(Json(json!(webhooks.change(id, tenant, change).await?)))
+    Ok(Json(json!(webhooks.change(id, tenant, change, &caller.subject).await?)))
 }
 
 /// `DELETE /webhook-endpoints/{id}`: 204; what was on its way is not sent any more.
@@ -120,6 +120,6 @@ pub(in crate::http) async fn delete(
     Path(endpoint): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let (webhooks, tenant) = room(&state, &caller)?;
-    webhooks.delete(id(&endpoint)?, tenant).await?;
+    webhooks.delete(id(&endpoint)?, tenant, &caller.subject).await?;
     Ok(StatusCode::NO_CONTENT)
 }

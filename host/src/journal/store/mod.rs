@@ -1,4 +1,5 @@
 mod end;
+mod marked;
 mod start;
 
 use std::{collections::HashMap, time::Duration};
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 pub use self::{
     end::{End, Outcome, Teller, Written, end},
+    marked::{Marked, doubt_about, marked},
     start::{Start, begin_again, record_refusal, start, still_mine},
 };
 use super::{Answer, Class, EffectState, Recorded, Restored};

@@ -1,4 +1,6 @@
-use sqlx::PgConnection;
+use std::time::Duration;
+
+use sqlx::{PgConnection, postgres::types::PgInterval};
 
 use crate::{
     ids::{Digest, JobId, Lease, NodeId, Tier},
@@ -38,6 +40,8 @@ pub struct Claimed {
     pub place: Option<String>,
     /// It took nodes down with it and is run alone.
     pub alone: bool,
+    /// How long it was ready, or due, by the clock of Postgres.
+    pub waited: Duration,
 }
 
 impl Claimed {
@@ -87,6 +91,7 @@ pub async fn claim(
         WHERE j.tier = $1 AND j.ctid = c.at
         RETURNING j.id, j.tenant, j.job_type, j.subject, j.payload, j.attempt, j.max_attempts, j.snoozes, j.reaps,
                   j.runs, j.generation, j.accepted_by, j.pinned, j.expires_at <= now() AS "expired!", j.cancel_requested, j.ctid::text AS place, j.lane, c.n AS "n!",
+                  CASE WHEN j.run_at < now() THEN now() - j.run_at END AS waited,
                   c.ord AS "ord!"
         "#,
         tier.as_i16(),
@@ -131,10 +136,17 @@ pub async fn claim(
             cancel_requested: row.cancel_requested,
             place: row.place,
             alone: row.lane == ALONE,
+            waited: row.waited.map(duration).unwrap_or_default(),
         };
         claimed.push((row.n, row.ord, job));
     }
     // An UPDATE returns rows in no promised order.
     claimed.sort_unstable_by_key(|(n, ord, _)| (*n, *ord));
     Ok((claimed.into_iter().map(|(_, _, job)| job).collect(), found))
+}
+
+/// Differences of times have no months.
+fn duration(interval: PgInterval) -> Duration {
+    let days = u64::try_from(interval.days).unwrap_or(0);
+    Duration::from_secs(days * 86_400) + Duration::from_micros(u64::try_from(interval.microseconds).unwrap_or(0))
 }

@@ -77,7 +77,12 @@ pub async fn insert(db: &mut PgConnection, tier: Tier, rows: &[&NewRow], lanes: 
             -- The order of submits is the order in the queue.
             ORDER BY v.n
         ) AS n
-        RETURNING queue, priority, lane, ord, waits
+        RETURNING id, tenant, job_type, state, queue, priority, lane, ord, waits
+        ), o AS (
+            INSERT INTO outbox (tenants, job_ids, job_types, events)
+            SELECT array_agg(i.tenant), array_agg(i.id), array_agg(i.job_type), array_agg('job.' || i.state)
+            -- Asked once a statement: what nobody follows is not written.
+            FROM i WHERE (SELECT until > now() FROM event_log) HAVING count(*) > 0
         )
         SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", min(ord) AS ord, bool_or(waits IS NOT NULL) AS "waits!"
         FROM i GROUP BY 1, 2, 3

@@ -80,6 +80,7 @@ pub async fn unpark(
 ) -> sqlx::Result<Option<Vec<Ready>>> {
     let row = sqlx::query!(
         r#"
+        WITH u AS (
         UPDATE jobs
         SET state        = CASE WHEN limited THEN 'blocked' ELSE 'ready' END,
             reason       = NULL,
@@ -92,7 +93,13 @@ pub async fn unpark(
             expires_at   = greatest(expires_at, now() + interval '1 day'),
             errors       = errors || $4
         WHERE tier = $1 AND id = $2 AND state = 'dead'
-        RETURNING queue, priority, lane, ord, limited
+        RETURNING id, tenant, job_type, state, queue, priority, lane, ord, limited
+        ), o AS (
+            INSERT INTO outbox (tenants, job_ids, job_types, events)
+            SELECT ARRAY[u.tenant], ARRAY[u.id], ARRAY[u.job_type], ARRAY['job.' || u.state]
+            FROM u WHERE (SELECT until > now() FROM event_log)
+        )
+        SELECT queue AS "queue!", priority AS "priority!", lane AS "lane!", ord, limited AS "limited!" FROM u
         "#,
         tier.as_i16(),
         id.0,
@@ -105,6 +112,21 @@ pub async fn unpark(
     let mut ready = go_on(db, &Freed { lines: Vec::new(), slots: row.limited }).await?;
     ready.extend(row.ord.map(|ord| Ready { queue: row.queue, priority: row.priority, lane: row.lane, ord }));
     Ok(Some(ready))
+}
+
+/// A job that waits for its next attempt need not wait for it any longer. Returns whether it did.
+pub async fn hasten(db: &mut PgConnection, tier: Tier, id: JobId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        UPDATE jobs SET run_at = now()
+        WHERE tier = $1 AND id = $2 AND state = 'scheduled' AND run_at > now() AND NOT unchecked
+        "#,
+        tier.as_i16(),
+        id.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Some waiting jobs of a queue that no effect holds back, locked. By tier, since a queue has one.
@@ -242,7 +264,7 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
         w AS (
             SELECT a.*, EXISTS (SELECT FROM limits l WHERE l.scope IN ('queue/' || a.queue, 'type/' || a.job_type)) AS limited
             FROM a
-        )
+        ), i AS (
         INSERT INTO jobs (tier, id, tenant, job_type, queue, priority, lane, ord, run_at, state, waits, limited, max_attempts,
                           payload, metadata, subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms,
                           key_hashes, redrives, runs, generation, pinned, errors, created_at, expires_at)
@@ -254,7 +276,14 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
                subject, parent, accepted_by, release, ordering_key, idempotency_key, key_ttl_ms, key_hashes,
                redrives + 1, 1, $4, $3, errors || $7, created_at, now() + $6 * interval '1 millisecond'
         FROM w
-        RETURNING queue, tenant, ordering_key, priority, lane, ord, waits
+        RETURNING id, job_type, state, queue, tenant, ordering_key, priority, lane, ord, waits
+        ), o AS (
+            INSERT INTO outbox (tenants, job_ids, job_types, events)
+            SELECT ARRAY[i.tenant], ARRAY[i.id], ARRAY[i.job_type], ARRAY['job.' || i.state]
+            FROM i WHERE (SELECT until > now() FROM event_log)
+        )
+        SELECT queue AS "queue!", tenant AS "tenant!", ordering_key, priority AS "priority!", lane AS "lane!", ord, waits
+        FROM i
         "#,
         r.id.0,
         r.lane,

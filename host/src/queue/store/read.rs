@@ -96,6 +96,22 @@ pub async fn get(db: &mut PgConnection, id: JobId, tenant: Option<&str>) -> sqlx
     Ok(row.map(JobView::from))
 }
 
+/// Those of the jobs that have ended a short while ago, or wait for a person.
+pub async fn over(db: &mut PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<JobId>> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        SELECT id AS "id!" FROM jobs_archive
+        WHERE id = ANY ($1) AND finished_at > now() - interval '10 minutes' AND finished_at < now() + interval '1 day'
+        UNION ALL
+        SELECT id FROM jobs WHERE tier IN (1, 2, 3) AND id = ANY ($1) AND state = 'dead'
+        "#,
+        &jobs.iter().map(|job| job.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
 /// Newest first, live and archived together. Each side is cut to the limit before they are merged.
 pub async fn list(db: &mut PgConnection, filter: &ListFilter) -> sqlx::Result<Vec<JobView>> {
     let rows = sqlx::query_as!(

@@ -63,6 +63,8 @@ pub struct Settled {
     /// How many ended, by queue and state.
     pub finished: Tally,
     pub dead: Vec<Dead>,
+    /// All that ended, and what waits for a person: nobody waits for these any longer.
+    pub over: Vec<JobId>,
 }
 
 /// A job that ended dead.
@@ -121,6 +123,7 @@ struct Gone {
 fn gone(rows: Vec<Gone>, settled: &mut Settled, freed: &mut Freed) {
     for row in rows {
         settled.ids.insert(JobId(row.id));
+        settled.over.push(JobId(row.id));
         freed.slots |= row.limited;
         settled.finished.add(&row.queue, &row.state, 1);
         if let (Some(tenant), Some(key)) = (&row.tenant, row.ordering_key) {
@@ -205,9 +208,11 @@ macro_rules! archive {
                        d.cpu_us, d.base_ms, d.created_at, d.run_at, d.expires_at
                 FROM "# + $from + r#"
             ), o AS (
-                INSERT INTO outbox (tenants, job_ids, job_types, events)
-                SELECT array_agg(d.tenant), array_agg(d.id), array_agg(d.job_type), array_agg('job.' || d.final)
-                FROM d HAVING count(*) > 0
+                INSERT INTO outbox (tenants, job_ids, job_types, events, reasons)
+                SELECT array_agg(d.tenant), array_agg(d.id), array_agg(d.job_type), array_agg('job.' || d.final),
+                       array_agg(d.why)
+                -- Asked once a statement: what nobody follows is not written.
+                FROM d WHERE (SELECT until > now() FROM event_log) HAVING count(*) > 0
             )
             SELECT id AS "id!", limited AS "limited!", queue AS "queue!", final AS "state!", ordering_key,
                    CASE WHEN ordering_key IS NOT NULL OR final = 'dead' THEN tenant END AS tenant, why AS reason,
@@ -292,6 +297,7 @@ async fn put_back(
     }
     let rows = sqlx::query!(
         r#"
+        WITH u AS (
         UPDATE jobs j
         SET state      = CASE WHEN f.park THEN 'dead' WHEN f.delay > 0 THEN 'scheduled' ELSE 'ready' END,
             reason     = CASE WHEN f.park THEN 'unknown-outcome' END,
@@ -314,7 +320,16 @@ async fn put_back(
         FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::float8[], $6::int[], $7::boolean[], $8::jsonb[], $9::bytea[])
              AS f (id, lease, park, delay, back, snooze, error, ran)
         WHERE j.tier = $1 AND j.id = f.id AND j.lease = f.lease
-        RETURNING j.id, j.queue, j.priority, j.lane, j.ord, j.limited
+        RETURNING j.id, j.tenant, j.job_type, j.state, j.reason, j.queue, j.priority, j.lane, j.ord, j.limited
+        ), o AS (
+            INSERT INTO outbox (tenants, job_ids, job_types, events, reasons)
+            SELECT array_agg(u.tenant), array_agg(u.id), array_agg(u.job_type), array_agg('job.' || u.state),
+                   array_agg(u.reason)
+            FROM u WHERE (SELECT until > now() FROM event_log) HAVING count(*) > 0
+        )
+        SELECT id AS "id!", reason, queue AS "queue!", priority AS "priority!", lane AS "lane!", ord,
+               limited AS "limited!"
+        FROM u
         "#,
         tier.as_i16(),
         &ids(all),
@@ -330,6 +345,9 @@ async fn put_back(
     .await?;
     for row in rows {
         settled.ids.insert(JobId(row.id));
+        if row.reason.is_some() {
+            settled.over.push(JobId(row.id));
+        }
         // Put off, it gives its slot away; its turn in a line it keeps.
         freed.slots |= row.limited && row.ord.is_none();
         settled.ready.extend(row.ord.map(|ord| Ready {

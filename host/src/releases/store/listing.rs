@@ -125,8 +125,28 @@ mod hex_digest {
     }
 }
 
+/// Where a page of the history ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastPlace {
+    /// At that generation.
+    Activation(i64),
+    /// Among what was only stored: when, and its digest.
+    Stored(DateTime<Utc>, Digest),
+}
+
 /// Who activated what and when, newest first; then what was stored and never activated.
-pub async fn history(db: &mut PgConnection, plugin: &str, before: Option<i64>, limit: i64) -> sqlx::Result<Vec<Past>> {
+pub async fn history(
+    db: &mut PgConnection,
+    plugin: &str,
+    after: Option<PastPlace>,
+    limit: i64,
+) -> sqlx::Result<Vec<Past>> {
+    let (before, stored_at, stored) = match after {
+        None => (None, None, None),
+        Some(PastPlace::Activation(generation)) => (Some(generation), None, None),
+        // Older than all activations.
+        Some(PastPlace::Stored(at, digest)) => (Some(i64::MIN), Some(at), Some(digest.as_bytes().to_vec())),
+    };
     sqlx::query_as!(
         Past,
         r#"
@@ -147,11 +167,14 @@ pub async fn history(db: &mut PgConnection, plugin: &str, before: Option<i64>, l
                r.quarantined_at, r.deleted_at
         FROM releases r
         WHERE r.plugin = $1 AND NOT EXISTS (SELECT FROM activations a WHERE a.digest = r.digest)
-        ORDER BY 1 DESC NULLS LAST, 11 DESC LIMIT $3
+          AND ($4::timestamptz IS NULL OR (r.published_at, r.digest) < ($4, $5::bytea))
+        ORDER BY 1 DESC NULLS LAST, 11 DESC, 3 DESC LIMIT $3
         "#,
         plugin,
         before,
         limit,
+        stored_at,
+        stored,
     )
     .fetch_all(db)
     .await

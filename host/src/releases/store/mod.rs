@@ -16,7 +16,7 @@ pub use self::{
         newest, owe, owed, quarantine, quits, serve_at_once, serves_since, stop_serving, take_effect, take_types,
         wait_anew, withdraw,
     },
-    listing::{Listed, Node, Past, history, listing, nodes},
+    listing::{Listed, Node, Past, PastPlace, history, listing, nodes},
     retire::{
         Retirement, begin_retirement, delete, end_retirement, hold_type, hold_types, lock_release, lock_types,
         retirements, retiring, types_of,

@@ -79,6 +79,7 @@ fn stripe() -> StripeProfile {
         allow_live: false,
         base_url: "http://127.0.0.1:9".to_owned(),
         timeout: std::time::Duration::from_secs(1),
+        webhook_secrets: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ impl log::Host for State {
     }
 }
 
-/// Lossy by contract: nobody listens yet but the log.
+/// Lossy by contract: it goes to the log, and to those who follow the job.
 impl progress::Host for State {
     async fn report(&mut self, percent: u8, note: String) -> wasmtime::Result<()> {
         self.log.progress(percent, &note);

@@ -15,7 +15,7 @@ mod waiting;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -83,6 +83,8 @@ pub struct Verifier<'a> {
     turns: Semaphore,
     /// Jobs that ran into a limit of time.
     slow: AtomicU32,
+    /// Jobs of which it is known by now what they came to.
+    done: AtomicU64,
 }
 
 /// Jobs whose ids are looked for at once: at least, at most.
@@ -103,7 +105,12 @@ impl<'a> Verifier<'a> {
     /// `width`: jobs at once.
     pub fn new(pool: &'a Pool, shelf: Shelf<'a>, candidate: Option<Arc<Stage>>, width: usize) -> Self {
         let turns = Semaphore::new(width.max(1));
-        Self { pool, shelf, candidate, turns, slow: AtomicU32::new(0) }
+        Self { pool, shelf, candidate, turns, slow: AtomicU32::new(0), done: AtomicU64::new(0) }
+    }
+
+    /// How many jobs a run has come through so far.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// The last jobs of these types (of all, if none is named), newest first.
@@ -165,6 +172,7 @@ impl<'a> Verifier<'a> {
             while let Some(done) = running.next().await {
                 let (job, job_type, verdict) = done?;
                 report.add(job, job_type, verdict);
+                self.done.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())

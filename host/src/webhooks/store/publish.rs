@@ -1,5 +1,6 @@
 use chrono::Utc;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     ids::{DeliveryId, EndpointId},
@@ -32,10 +33,10 @@ pub async fn publish(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<us
         let body = event.body(now);
         let wants = |endpoint: &Vec<String>| endpoint.is_empty() || endpoint.contains(&event.event_type);
         for endpoint in endpoints.iter().filter(|e| e.tenant == event.tenant && wants(&e.events)) {
-            ids.push(event.job.delivery(&event.what, EndpointId(endpoint.id)).0);
+            ids.push(event.delivery(EndpointId(endpoint.id)).0);
             whose.push(endpoint.id);
             of.push(event.tenant.clone());
-            jobs.push(event.job.0);
+            jobs.push(event.job().map(|job| job.0));
             types.push(event.event_type.clone());
             bodies.push(body.clone());
         }
@@ -52,7 +53,7 @@ pub async fn publish(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<us
         &ids,
         &whose,
         &of,
-        &jobs,
+        &jobs as &[Option<Uuid>],
         &types,
         &bodies,
     )

@@ -23,6 +23,7 @@ fn job(attempt: i32, snoozes: i32) -> Claimed {
         cancel_requested: false,
         place: None,
         alone: false,
+        waited: Duration::ZERO,
     }
 }
 

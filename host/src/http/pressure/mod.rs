@@ -1,0 +1,164 @@
+//! What a host turns away before it runs out of memory, and the bounds of a request's head.
+//!
+//! Submits go first, health and metrics last: who submits can come again, and who looks after the host must see it.
+
+mod budget;
+mod memory;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{Request, State as Shared},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+pub(super) use self::budget::Overdrawn;
+use self::{
+    budget::{Budget, Counted},
+    memory::{Memory, Shortage},
+};
+use super::{problem::Problem, server::Spare};
+use crate::{config, lifecycle::Lifecycle};
+
+/// Of path and query, in bytes.
+const MAX_URI: usize = 8 << 10;
+/// Names and values of a request's header fields together, in bytes.
+const MAX_HEADERS: usize = 16 << 10;
+/// Header fields of a request. hyper reads no more of HTTP/1.
+const MAX_FIELDS: usize = 100;
+
+/// What this host has in use of what it may. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pressure(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bodies: Arc<Budget>,
+    memory: Memory,
+    body_timeout: Duration,
+}
+
+/// In the order in which they are turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Submit,
+    Other,
+    /// What tells how the host is.
+    Probe,
+}
+
+impl Pressure {
+    pub fn new(settings: &config::Pressure) -> Self {
+        Self(Arc::new(Inner {
+            bodies: Arc::new(Budget::new(settings.bodies)),
+            memory: Memory::new(settings.memory),
+            body_timeout: settings.body_timeout,
+        }))
+    }
+
+    /// A body that stands still for this long is given up.
+    pub fn body_timeout(&self) -> Duration {
+        self.0.body_timeout
+    }
+
+    /// Looks at the memory a few times a second, until the host ends.
+    pub async fn watch(self, lifecycle: Lifecycle) {
+        self.0.memory.watch(lifecycle).await;
+    }
+
+    /// What is short for this class, in words for the caller.
+    fn shed(&self, class: Class, request: &Request) -> Option<&'static str> {
+        if class == Class::Probe {
+            return None;
+        }
+        if request.extensions().get::<Spare>().is_some() {
+            return Some("All connections of this host are busy; nothing was read.");
+        }
+        match (self.0.memory.shortage(), class) {
+            (Shortage::None, _) | (Shortage::Some, Class::Other) => {}
+            _ => return Some("This host is short of memory; nothing was read."),
+        }
+        // What is announced and surely has no room need not be sent.
+        let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+        let has_room = self.0.bodies.has_room(length, class == Class::Submit);
+        (!has_room).then_some("This host has too many request bodies in hand; nothing was read.")
+    }
+}
+
+fn class(method: &Method, path: &str) -> Class {
+    match path {
+        "/jobs" | "/jobs/batch" if method == Method::POST => Class::Submit,
+        "/metrics" | "/health" => Class::Probe,
+        path if path.starts_with("/health/") => Class::Probe,
+        _ => Class::Other,
+    }
+}
+
+/// Before anything else is done for a request.
+pub(super) async fn guard(Shared(pressure): Shared<Pressure>, request: Request, next: Next) -> Response {
+    if let Some(problem) = too_long(&request) {
+        return problem.into_response();
+    }
+    let class = class(request.method(), request.uri().path());
+    if let Some(short) = pressure.shed(class, &request) {
+        tracing::debug!(class = ?class, "a request was turned away");
+        let mut response = Problem::busy(short).into_response();
+        if request.extensions().get::<Spare>().is_some() {
+            // The next try is for an ordinary connection.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let charge = Arc::new(pressure.0.bodies.charge(class == Class::Submit));
+    let patience = pressure.0.body_timeout;
+    let request = request.map(|body| Body::new(Counted::new(body, Arc::clone(&charge), patience)));
+    let response = next.run(request).await;
+    // Until here the handler had the body in memory.
+    drop(charge);
+    response
+}
+
+fn too_long(request: &Request) -> Option<Problem> {
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if uri > MAX_URI {
+        let detail = format!("Path and query may have at most {MAX_URI} bytes.");
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail));
+    }
+    if request.headers().len() > MAX_FIELDS || length(request.headers()) > MAX_HEADERS {
+        let detail = format!("A request may have at most {MAX_FIELDS} header fields of {MAX_HEADERS} bytes together.");
+        return Some(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", detail));
+    }
+    None
+}
+
+fn length(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn submits_go_first_and_probes_last() {
+        assert!(Class::Submit < Class::Other && Class::Other < Class::Probe);
+        for (method, path, wanted) in [
+            (Method::POST, "/jobs", Class::Submit),
+            (Method::POST, "/jobs/batch", Class::Submit),
+            (Method::GET, "/jobs", Class::Other),
+            (Method::POST, "/jobs/bulk/retry", Class::Other),
+            (Method::GET, "/health", Class::Probe),
+            (Method::GET, "/health/ready", Class::Probe),
+            (Method::GET, "/metrics", Class::Probe),
+            (Method::GET, "/healthy", Class::Other),
+        ] {
+            assert_eq!(class(&method, path), wanted, "{method} {path}");
+        }
+    }
+}
