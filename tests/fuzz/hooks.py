@@ -163,7 +163,9 @@ PATHS = {
     "GET /keys/{id}": lambda: [one_key()],
     "DELETE /keys/{id}": lambda: [key()],
     "POST /keys/{id}/rotate": lambda: [one_key()],
+    "GET /alerts/{id}": lambda: [alert()],
     "POST /alerts/{id}/ack": lambda: [alert()],
+    "POST /alerts/{id}/silence": lambda: [alert()],
     "POST /alerts/{id}/resolve": lambda: [alert()],
 }
 
@@ -241,6 +243,7 @@ BODIES = {
     "PATCH /webhook-endpoints/{id}": endpoint_body,
     "POST /webhook-endpoints/{id}/replay": replay,
     "POST /effects/{job}/{seq}/resolve": resolve,
+    "POST /alerts/{id}/silence": lambda body: body.update({"for": "10m"}),
     "POST /keys": key_body,
     "POST /plugins/{name}/activate": release,
     "POST /plugins/{name}/rollback": release,

@@ -229,7 +229,8 @@ async fn feed(clients: [Client; 2], closing: Arc<AtomicBool>) -> Fed {
         let request = clients[n % 2].request(Method::POST, "/jobs").header("content-type", "application/json");
         match request.body(body.clone()).send().await {
             Ok(answer) if answer.status() == 202 => {
-                let body: Value = answer.json().await.unwrap_or_default();
+                let body = answer.bytes().await.unwrap_or_default();
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
                 fed.acknowledged.extend(body["id"].as_str().map(str::to_owned));
             }
             Ok(answer) => fed.failures.push(format!("a submit beside all this was answered {}", answer.status())),
