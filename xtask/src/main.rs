@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod clients;
 mod corpus;
 mod debian;
 mod demo;
@@ -41,6 +42,7 @@ cargo xtask corpus [--seed N] [--count N]
                                    hostile components against a host at work; 500 and more are judged by what submits notice
 cargo xtask fuzz [--cases N] [--seed N] [--plant role|500]
                                    strangers at the door: schemathesis, then forgeries, sockets, bodies; 20,000 cases and more
+cargo xtask clients [--check]      generate the clients anew from the document of the API; or only look whether they are
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
 cargo xtask sqlx freeze            keep a released version's statements in tests/compat";
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         ["chaos", args @ ..] => chaos::run(args),
         ["corpus", args @ ..] => corpus::run(args),
         ["fuzz", args @ ..] => fuzz::run(args),
+        ["clients"] => clients::run(false),
+        ["clients", "--check"] => clients::run(true),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),
         ["bench", rows @ ..] => bench::run(false, rows),
         ["sqlx", "freeze"] => sqlx::freeze(),

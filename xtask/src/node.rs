@@ -27,7 +27,7 @@ pub fn setup(check_only: bool) -> Result<Node> {
 }
 
 /// What a folder's lock file pins, in a folder of the cache that is named after it.
-fn install(from: &Path, name: &str, what: &str, check_only: bool) -> Result<PathBuf> {
+pub fn install(from: &Path, name: &str, what: &str, check_only: bool) -> Result<PathBuf> {
     let read = |name: &str| fs::read_to_string(from.join(name)).or_fail(name);
     let (package, lock) = (read("package.json")?, read("package-lock.json")?);
     let dir = sh::cache().join(format!("{name}-{:08x}", sh::fnv(lock.bytes()) >> 32));

@@ -101,7 +101,7 @@ pub fn schemathesis(check_only: bool) -> Result<Python> {
     environment("schemathesis", &SCHEMATHESIS, check_only)
 }
 
-fn environment(name: &str, pins: &[&str], check_only: bool) -> Result<Python> {
+pub fn environment(name: &str, pins: &[&str], check_only: bool) -> Result<Python> {
     let text = pins.join(" ");
     let python = Python { dir: sh::cache().join(format!("{name}-{:08x}", sh::fnv(text.bytes()) >> 32)) };
     let stamp = python.dir.join("installed");

@@ -1,6 +1,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use crate::{
+    clients::{self, Clients},
     guests::{self, Compiler},
     node::{self, Node},
     pgbouncer,
@@ -21,6 +22,7 @@ pub struct Tools {
     pub componentize: Python,
     pub schemathesis: Python,
     pub node: Node,
+    pub clients: Clients,
     pub pgbouncer: PathBuf,
     pub promtool: PathBuf,
     pub stripe: Stripe,
@@ -43,6 +45,9 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
     say("plugins", &format!("{}  (componentize-qjs, TypeScript)", node.toolchain.display()));
+    let clients = clients::setup(check_only)?;
+    say("clients", &format!("{}  (openapi-typescript)", clients.node.display()));
+    say("clients", &format!("{}  (openapi-python-client)", clients.python.dir.display()));
     let pgbouncer = pgbouncer::setup(check_only)?;
     say("pgbouncer", &pgbouncer.display().to_string());
     let promtool = promtool::setup(check_only)?;
@@ -52,7 +57,19 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let solana = solana::setup(check_only, &python)?;
     say("solana", &format!("{}  (Metaplex, wallets' libraries)", solana.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, componentize, schemathesis, node, pgbouncer, promtool, stripe, solana })
+    Ok(Tools {
+        postgres,
+        compiler,
+        python,
+        componentize,
+        schemathesis,
+        node,
+        clients,
+        pgbouncer,
+        promtool,
+        stripe,
+        solana,
+    })
 }
 
 fn say(what: &str, found: &str) {

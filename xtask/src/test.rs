@@ -27,6 +27,7 @@ pub fn run(filters: &[&str]) -> Result<()> {
     }
     let built = stage("build host, plugins, guests", || guests::build_all(&tools))?;
     if filters.is_empty() {
+        stage("clients are as generated", || crate::clients::check(&tools.clients))?;
         // Where the guests are built: std and what plugins stand on is there.
         let target = sh::target_dir()?.join("wasm");
         stage("tutorial", || crate::tutorial::run(Some(&target)))?;
@@ -69,6 +70,8 @@ pub fn run(filters: &[&str]) -> Result<()> {
         .env("USHER_TEST_NODE", &tools.node.dir)
         .env("USHER_TEST_JS", &tools.node.toolchain)
         .env("USHER_TEST_PY", &tools.componentize.dir)
+        .env("USHER_TEST_CLIENTS_NODE", &tools.clients.node)
+        .env("USHER_TEST_CLIENTS_PYTHON", tools.clients.python.executable())
         .env("USHER_TEST_PEERS", &tools.stripe.dir)
         .env("USHER_TEST_SOLANA", &tools.solana.dir)
         .env("USHER_TEST_METAPLEX", tools.solana.metaplex())

@@ -46,8 +46,9 @@ pub struct Alert {
 }
 
 /// As people see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Alert)]
 pub struct Raised {
     pub id: AlertId,
     pub kind: String,

@@ -293,7 +293,7 @@ async fn follow(verifier: Arc<Verifier>, n: usize, lifecycle: Lifecycle) {
         let (pause, is_news) = source.looked(trouble.clone());
         match trouble {
             Some(trouble) if is_news => {
-                tracing::warn!(issuer = trusted.name, trouble, "an issuer's JWKS is in trouble")
+                tracing::warn!(issuer = trusted.name, trouble, "an issuer's JWKS is in trouble");
             }
             None if is_news => tracing::info!(issuer = trusted.name, "an issuer's JWKS is well"),
             _ => {}

@@ -29,6 +29,7 @@ mod effects;
 mod import;
 mod jobs;
 mod keys;
+mod openapi;
 mod output;
 mod plugin;
 mod plugins;
@@ -98,6 +99,8 @@ enum Command {
     Effects(effects::Effects),
     /// What people did, newest first.
     Audit(audit::Audit),
+    /// Print the HTTP API as OpenAPI 3.1.
+    Openapi,
     /// The private PostgreSQL of --dev.
     #[command(subcommand)]
     Postgres(Postgres),
@@ -213,6 +216,7 @@ pub fn main() -> ExitCode {
         Command::Effects(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Alerts(command) => command.run(),
+        Command::Openapi => openapi::run(),
         Command::Postgres(Postgres::Fetch { into }) => fetch(into),
         Command::CompileComponent { memory, cpu } => return runtime::compile::child_main(memory, cpu),
     };

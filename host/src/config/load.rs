@@ -83,6 +83,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     section(&figment, "events", &mut config.events, &mut findings);
     section(&figment, "alerts", &mut config.alerts, &mut findings);
     section(&figment, "log", &mut config.log, &mut findings);
+    section(&figment, "metrics", &mut config.metrics, &mut findings);
     // The name that every hosting service uses.
     if std::env::var_os("DATABASE_URL").is_some() {
         match Secret::from_env("DATABASE_URL") {

@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod linger;
 pub mod metrics;
+pub mod openapi;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod parsers;
 mod planted;
@@ -95,11 +96,12 @@ impl Deref for State {
     }
 }
 
-pub fn router(rooms: Rooms) -> Router {
-    let counted = Arc::clone(&rooms.scrapes.metrics.http);
-    let pressure = rooms.pressure.clone();
-    let state = State(Arc::new(rooms));
-    Router::new()
+/// Each has its description in `openapi`: a test holds one against the other.
+fn routes() -> openapi::Routes {
+    let served = axum::Extension(openapi::Served::default());
+    openapi::Routes::new()
+        .route("/openapi.json", get(openapi::json).layer(served.clone()))
+        .route("/docs", get(openapi::docs).layer(served))
         .route("/jobs", get(jobs::list).post(jobs::submit))
         .route("/jobs/batch", post(jobs::batch))
         .route("/jobs/{id}", get(jobs::get).delete(jobs::cancel))
@@ -154,6 +156,14 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+}
+
+pub fn router(rooms: Rooms) -> Router {
+    let counted = Arc::clone(&rooms.scrapes.metrics.http);
+    let pressure = rooms.pressure.clone();
+    let state = State(Arc::new(rooms));
+    routes()
+        .into_router()
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource.") })
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(state.clone(), enter))

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -330,4 +330,29 @@ async fn without_a_host_key_no_key_is_made_and_it_is_said() {
     );
     // Who may not ask hears that first.
     assert_eq!(problem(ask(create("venue_admin")).await).await.0, StatusCode::FORBIDDEN);
+}
+
+/// `Allow` of a method that nothing has says which methods a path has.
+#[tokio::test]
+async fn every_route_is_described_and_every_description_has_its_route() {
+    let described = super::openapi::document()["paths"].as_object().expect("paths");
+    let routes = super::routes();
+    let mut seen = Vec::new();
+    for route in routes.paths() {
+        let path = route.replace("{*", "{");
+        let there = route.split('/').map(|part| if part.starts_with('{') { "0" } else { part }).collect::<Vec<_>>();
+        let request = Request::builder().method("TRACE").uri(there.join("/")).body(Body::empty()).expect("a request");
+        let answer = ask(request).await;
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{route}");
+        let allow = answer.headers()[header::ALLOW].to_str().expect("text").to_lowercase();
+        // HEAD comes with GET, and is not told apart.
+        let has: BTreeSet<&str> = allow.split(',').filter(|method| *method != "head").collect();
+        let told = described.get(&path).and_then(Value::as_object);
+        let told: BTreeSet<&str> = told.into_iter().flat_map(|item| item.keys().map(String::as_str)).collect();
+        assert_eq!(told, has, "{path}: what the document says, and what the router has");
+        seen.push(path);
+    }
+    for path in described.keys() {
+        assert!(seen.contains(path), "{path} is described, and there is no such route");
+    }
 }

@@ -17,7 +17,7 @@ pub struct Preview {
 }
 
 /// A bulk redrive, under way or done.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bulk {
     pub id: Uuid,

@@ -7,8 +7,9 @@ use super::{Bucket, store::News};
 use crate::{clock::Boottime, config::RateLimit};
 
 /// Who decided a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RateLimitSource)]
 pub enum Source {
     Config,
     /// Somebody, at run time.

@@ -7,8 +7,9 @@ use super::{Bucket, Limiter, Source, store};
 use crate::config::RateLimit;
 
 /// A bucket as people see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RateLimit)]
 pub struct Shown {
     pub bucket: String,
     /// `None`: it has no limit, and is held.

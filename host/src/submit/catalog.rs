@@ -56,6 +56,11 @@ impl Catalog {
         &self.looks
     }
 
+    /// All, as they are at this moment.
+    pub fn entries(&self) -> Arc<BTreeMap<String, Arc<CatalogEntry>>> {
+        self.types.load_full()
+    }
+
     pub fn known(&self) -> Vec<String> {
         self.types.load().keys().cloned().collect()
     }

@@ -24,7 +24,7 @@ const MAX_DESCRIPTION: usize = 256;
 const MAX_REPLAY: i64 = 10_000;
 
 /// Where a tenant wants its events.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     pub id: EndpointId,

@@ -11,6 +11,7 @@ mod retry;
 mod submit;
 mod wait;
 
+pub(super) use self::resource::Job;
 pub(super) use self::{
     batch::{MAX_BODY as MAX_BATCH, batch},
     bulk::{bulk, bulk_retry},

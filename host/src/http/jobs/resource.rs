@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A job as JSON. Payload, metadata and result are the bytes that came in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Job {
     id: JobId,
@@ -25,10 +25,13 @@ pub(in crate::http) struct Job {
     reason: Option<String>,
     attempt: i32,
     max_attempts: i32,
+    #[schema(value_type = serde_json::Value)]
     payload: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     result: Option<Box<RawValue>>,
     errors: serde_json::Value,
     #[serde(skip_serializing_if = "Option::is_none")]

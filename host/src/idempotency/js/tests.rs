@@ -7,7 +7,7 @@ fn through(text: &str) -> String {
 /// Each line is `[input, JSON.stringify(JSON.parse(input))]`, written by Node: `node tests/pgboss/corpus.mjs`.
 #[test]
 fn a_corpus_comes_out_as_node_writes_it() {
-    let corpus = include_str!("../../../tests/pgboss/corpus.jsonl");
+    let corpus = include_str!("../../../../tests/pgboss/corpus.jsonl");
     let mut lines = 0;
     for line in corpus.lines() {
         let (input, output): (String, String) = serde_json::from_str(line).expect(line);

@@ -108,8 +108,9 @@ pub async fn count_doubts(db: &mut PgConnection, job: JobId) -> sqlx::Result<i64
 }
 
 /// An effect, as people see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Effect)]
 pub struct Seen {
     pub job: Uuid,
     pub seq: i32,

@@ -47,7 +47,7 @@ pub async fn go_on(db: &mut PgConnection, freed: &Freed) -> sqlx::Result<Vec<Rea
 }
 
 /// A limit, and how much of it is taken.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limit {
     pub scope: String,

@@ -307,13 +307,14 @@ pub async fn redrive(db: &mut PgConnection, r: &Redrive) -> sqlx::Result<Option<
 }
 
 /// Which dead jobs a bulk redrive is about. All that is there must hold.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeadFilter {
     #[serde(rename = "type")]
     pub job_type: Option<String>,
     pub queue: Option<String>,
     pub tenant: Option<String>,
+    #[schema(pattern = "^(retries-exhausted|permanent|expired|trapped|nondeterministic)$")]
     pub reason: Option<String>,
     /// That ran it last. Not written where it is not asked for, so that hosts of the version before can read the rest.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -91,14 +91,16 @@ pub async fn nodes(db: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
 }
 
 /// One line of a plugin's history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ReleaseInHistory)]
 pub struct Past {
     /// `None`: stored, and never activated.
     pub generation: Option<i64>,
     pub version: Option<String>,
     /// `None`: from then on nothing served.
     #[serde(with = "hex_digest")]
+    #[schema(value_type = Option<Digest>)]
     pub digest: Option<Vec<u8>>,
     /// serving, waiting, withdrawn, replaced, stored; quarantined and deleted are of the release.
     pub state: String,

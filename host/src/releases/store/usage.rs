@@ -5,8 +5,9 @@ use sqlx::PgConnection;
 use crate::releases::Metered;
 
 /// What a plugin used on a day, for one tenant or for all.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UsageDay)]
 pub struct Used {
     pub day: NaiveDate,
     pub attempts: i64,

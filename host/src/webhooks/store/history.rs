@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::ids::{DeliveryId, EndpointId};
 
 /// One event at one endpoint, as people see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
     /// The `webhook-id`.

@@ -1,0 +1,265 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.effect_resolved import EffectResolved
+from ...models.problem import Problem
+from ...models.resolve_effect import ResolveEffect
+from ...types import Response
+
+
+def _get_kwargs(
+    job: UUID,
+    seq: int,
+    *,
+    body: ResolveEffect,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/effects/{job}/{seq}/resolve".format(
+            job=quote(str(job), safe=""),
+            seq=quote(str(seq), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> EffectResolved | Problem | None:
+    if response.status_code == 200:
+        response_200 = EffectResolved.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = Problem.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 408:
+        response_408 = Problem.from_dict(response.json())
+
+        return response_408
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = Problem.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 414:
+        response_414 = Problem.from_dict(response.json())
+
+        return response_414
+
+    if response.status_code == 415:
+        response_415 = Problem.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 431:
+        response_431 = Problem.from_dict(response.json())
+
+        return response_431
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[EffectResolved | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    job: UUID,
+    seq: int,
+    *,
+    client: AuthenticatedClient,
+    body: ResolveEffect,
+) -> Response[EffectResolved | Problem]:
+    """Say what became of an effect in doubt
+
+     `happened` with what the provider shows of it, `void`, or `resend`.
+
+    Args:
+        job (UUID):
+        seq (int):
+        body (ResolveEffect):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[EffectResolved | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        job=job,
+        seq=seq,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    job: UUID,
+    seq: int,
+    *,
+    client: AuthenticatedClient,
+    body: ResolveEffect,
+) -> EffectResolved | Problem | None:
+    """Say what became of an effect in doubt
+
+     `happened` with what the provider shows of it, `void`, or `resend`.
+
+    Args:
+        job (UUID):
+        seq (int):
+        body (ResolveEffect):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        EffectResolved | Problem
+    """
+
+    return sync_detailed(
+        job=job,
+        seq=seq,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    job: UUID,
+    seq: int,
+    *,
+    client: AuthenticatedClient,
+    body: ResolveEffect,
+) -> Response[EffectResolved | Problem]:
+    """Say what became of an effect in doubt
+
+     `happened` with what the provider shows of it, `void`, or `resend`.
+
+    Args:
+        job (UUID):
+        seq (int):
+        body (ResolveEffect):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[EffectResolved | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        job=job,
+        seq=seq,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    job: UUID,
+    seq: int,
+    *,
+    client: AuthenticatedClient,
+    body: ResolveEffect,
+) -> EffectResolved | Problem | None:
+    """Say what became of an effect in doubt
+
+     `happened` with what the provider shows of it, `void`, or `resend`.
+
+    Args:
+        job (UUID):
+        seq (int):
+        body (ResolveEffect):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        EffectResolved | Problem
+    """
+
+    return (
+        await asyncio_detailed(
+            job=job,
+            seq=seq,
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,13 @@
+from enum import StrEnum
+
+
+class ResumeProviderName(StrEnum):
+    EMAIL = "email"
+    PUSH = "push"
+    SMS = "sms"
+    SOLANA = "solana"
+    STRIPE = "stripe"
+    UPSTREAM = "upstream"
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="Retiring")
+
+
+@_attrs_define
+class Retiring:
+    """
+    Attributes:
+        jobs (int):
+        mode (str):
+        name (str):
+        state (str):
+    """
+
+    jobs: int
+    mode: str
+    name: str
+    state: str
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        jobs = self.jobs
+
+        mode = self.mode
+
+        name = self.name
+
+        state = self.state
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "jobs": jobs,
+                "mode": mode,
+                "name": name,
+                "state": state,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        d = dict(src_dict)
+        jobs = d.pop("jobs")
+
+        mode = d.pop("mode")
+
+        name = d.pop("name")
+
+        state = d.pop("state")
+
+        retiring = cls(
+            jobs=jobs,
+            mode=mode,
+            name=name,
+            state=state,
+        )
+
+        retiring.additional_properties = d
+        return retiring
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
