@@ -20,6 +20,8 @@ pub struct Operation {
     pub query: Vec<String>,
     /// Names of the members that its body may have; `None`: it has no JSON body.
     pub body: Option<Vec<String>>,
+    /// A body that the document gives for one that is read.
+    pub example: Option<String>,
 }
 
 impl Operation {
@@ -61,7 +63,10 @@ impl Document {
             .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
             .collect();
         let body = self.resolved(&item[method]["requestBody"]);
-        let schema = &body["content"]["application/json"]["schema"];
+        let content = &body["content"]["application/json"];
+        let examples = content["examples"].as_object().into_iter().flatten();
+        let example = examples.map(|(_, example)| example["value"].to_string()).next();
+        let schema = &content["schema"];
         let body = (!schema.is_null()).then(|| {
             let mut names = Vec::new();
             self.members(schema, 0, &mut names);
@@ -69,7 +74,7 @@ impl Document {
             names.dedup();
             names
         });
-        Operation { method: method.to_uppercase(), path: path.to_owned(), query, body }
+        Operation { method: method.to_uppercase(), path: path.to_owned(), query, body, example }
     }
 
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {

@@ -1,7 +1,8 @@
 """What `st run` leaves too few of: successful answers. usage: more.py URL LEAST CALLER
 
-An answer of 304 is one of them: it says that the caller has it already. Draws further requests that the document allows, operation by operation, until each that can succeed has done so LEAST times, and
-checks every answer as `st run` does. An operation without parameters has one request only: it is sent again and again.
+Draws further requests that the document allows, operation by operation, until each that can succeed has done so LEAST times,
+and checks every answer as `st run` does. An answer of 304 is a success: it says that the caller has it already. An operation
+without parameters has one request only: it is sent again and again.
 Prints a JSON object: {"cases", "failures": [...], "few": {operation: successes}}.
 """
 import json, sys

@@ -84,6 +84,10 @@ impl Rig {
         let host = Host::start(&db, None, settings).await;
         let (base, admin) = (host.base.clone(), Client::new(&host.base, lasting("admin", Some("t1"))));
         let things = Things::make(&admin, &receiver).await;
+        // No rule counts here: what fails is meant to.
+        let alerts = "INSERT INTO alerts (kind, subject, tenant, severity, message) \
+                      SELECT 'test', n::text, 't1', 'warning', 'm' FROM generate_series(1, 400) n";
+        db.execute(alerts).await;
         let (began, host) = (Instant::now(), Mutex::new(host));
         Self { options, dir, began, db, base, admin, things, receiver, postgres, host }
     }
