@@ -49,10 +49,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
             ),
         ),
         ("CacheNumbers", numbers()),
-        (
-            "FlushCaches",
-            closed(&[], json!({ "caches": { "type": "array", "minItems": 1, "items": cache() } })),
-        ),
+        ("FlushCaches", closed(&[], json!({ "caches": { "type": "array", "minItems": 1, "items": cache() } }))),
         ("CachesFlushed", object(&["flushed"], json!({ "flushed": { "type": "array", "items": cache() } }))),
         (
             "AlertInFull",
