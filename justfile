@@ -38,3 +38,7 @@ chaos *args:
 # Hostile components against a host at work; 500 without a word, 50 in CI
 corpus *args:
     cargo xtask corpus {{args}}
+
+# Strangers at the door: schemathesis over the served document, then our own list; 20,000 cases without a word, 2,000 in CI
+fuzz *args:
+    cargo xtask fuzz {{args}}

@@ -74,7 +74,7 @@ poll = "500ms"
 ready_within = "6s"
 "#;
 
-const QUEUES: &str = r#"
+pub const QUEUES: &str = r#"
 [queues.money]
 tier = 1
 retries = 10

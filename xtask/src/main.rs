@@ -6,6 +6,7 @@ mod clients;
 mod corpus;
 mod debian;
 mod demo;
+mod fuzz;
 mod guests;
 mod json;
 mod languages;
@@ -39,6 +40,8 @@ cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fen
                                    the same for effects, counted at the providers; --plant: hosts with an error, to be found
 cargo xtask corpus [--seed N] [--count N]
                                    hostile components against a host at work; 500 and more are judged by what submits notice
+cargo xtask fuzz [--cases N] [--seed N] [--plant role|500]
+                                   strangers at the door: schemathesis, then forgeries, sockets, bodies; 20,000 cases and more
 cargo xtask clients [--check]      generate the clients anew from the document of the API; or only look whether they are
 cargo xtask bench [--json] [ROW…]  measure, beside the peers; all rows or those named
 cargo xtask sqlx                   refresh host/.sqlx after a change of SQL
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         ["tutorial"] => tutorial::run(None),
         ["chaos", args @ ..] => chaos::run(args),
         ["corpus", args @ ..] => corpus::run(args),
+        ["fuzz", args @ ..] => fuzz::run(args),
         ["clients"] => clients::run(false),
         ["clients", "--check"] => clients::run(true),
         ["bench", "--json", rows @ ..] => bench::run(true, rows),

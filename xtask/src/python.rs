@@ -36,6 +36,38 @@ const PINS: [&str; 22] = [
 /// the one that it runs in.
 const TOOLCHAIN: &str = include_str!("../../host/src/cli/author/template/py/requirements.txt");
 
+/// What draws requests from the served document, with all that it stands on: what it draws for a seed follows from each of them. In
+/// an environment of its own, since it wants a newer Python than the peers.
+const SCHEMATHESIS: [&str; 27] = [
+    "anyio==4.16.0",
+    "certifi==2026.10.19.post1",
+    "charset-normalizer==3.5.3",
+    "click==8.5.1",
+    "graphql-core==3.3.2",
+    "harfile==0.6.0",
+    "hypothesis==6.170.17",
+    "hypothesis-graphql==0.13.5",
+    "idna==3.20",
+    "iniconfig==2.3.1",
+    "jsonschema_rs==0.60.3",
+    "markdown-it-py==4.3.0",
+    "MarkupSafe==3.0.4",
+    "mdurl==0.1.2",
+    "packaging==26.4",
+    "pluggy==1.7.0",
+    "Pygments==2.21.0",
+    "pyrate-limiter==4.5.1",
+    "pytest==9.2.0",
+    "PyYAML==6.0.4",
+    "requests==2.34.2",
+    "rich==15.0.0",
+    "schemathesis==4.32.5",
+    "sortedcontainers==2.4.0",
+    "typing_extensions==4.16.0",
+    "urllib3==2.8.0",
+    "Werkzeug==3.1.9",
+];
+
 /// Come as source only: plain Python, with nothing to compile.
 const FROM_SOURCE: &str = "--no-binary=localstripe,dkimpy";
 
@@ -63,6 +95,10 @@ pub fn setup(check_only: bool) -> Result<Python> {
 
 pub fn toolchain(check_only: bool) -> Result<Python> {
     environment("componentize-py", &TOOLCHAIN.lines().collect::<Vec<_>>(), check_only)
+}
+
+pub fn schemathesis(check_only: bool) -> Result<Python> {
+    environment("schemathesis", &SCHEMATHESIS, check_only)
 }
 
 pub fn environment(name: &str, pins: &[&str], check_only: bool) -> Result<Python> {

@@ -20,6 +20,7 @@ pub struct Tools {
     pub python: Python,
     /// Has componentize-py.
     pub componentize: Python,
+    pub schemathesis: Python,
     pub node: Node,
     pub clients: Clients,
     pub pgbouncer: PathBuf,
@@ -39,6 +40,8 @@ pub fn run(check_only: bool) -> Result<Tools> {
     say("python", &format!("{}  (aiosmtpd, localstripe, LiteSVM, PostgreSQL 18)", python.dir.display()));
     let componentize = python::toolchain(check_only)?;
     say("plugins", &format!("{}  (componentize-py)", componentize.dir.display()));
+    let schemathesis = python::schemathesis(check_only)?;
+    say("fuzz", &format!("{}  (schemathesis)", schemathesis.dir.display()));
     let node = node::setup(check_only)?;
     say("node", &format!("{}  {}", node.version, node.dir.display()));
     say("plugins", &format!("{}  (componentize-qjs, TypeScript)", node.toolchain.display()));
@@ -54,7 +57,19 @@ pub fn run(check_only: bool) -> Result<Tools> {
     let solana = solana::setup(check_only, &python)?;
     say("solana", &format!("{}  (Metaplex, wallets' libraries)", solana.dir.display()));
     println!("set up in {:.1} s", began.elapsed().as_secs_f64());
-    Ok(Tools { postgres, compiler, python, componentize, node, clients, pgbouncer, promtool, stripe, solana })
+    Ok(Tools {
+        postgres,
+        compiler,
+        python,
+        componentize,
+        schemathesis,
+        node,
+        clients,
+        pgbouncer,
+        promtool,
+        stripe,
+        solana,
+    })
 }
 
 fn say(what: &str, found: &str) {

@@ -53,6 +53,7 @@ pub fn run(filters: &[&str]) -> Result<()> {
         stage("effects chaos, 60 s", || {
             crate::chaos::campaign(&tools, &built, &["--effects", "--seed", "1", "--seconds", "60"])
         })?;
+        stage("fuzz, 2,000 cases", || crate::fuzz::campaign(&tools, &built, &["--seed", "1", "--cases", "2000"]))?;
         stage("hostile corpus, 50", || crate::corpus::campaign(&tools, &built, &["--seed", "1", "--count", "50"]))?;
     }
     let mut tests = sh::cargo();

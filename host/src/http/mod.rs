@@ -21,6 +21,9 @@ mod limits;
 mod linger;
 pub mod metrics;
 pub mod openapi;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod parsers;
+mod planted;
 mod plugins;
 mod prefer;
 pub mod pressure;

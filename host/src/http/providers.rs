@@ -7,7 +7,10 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{State, body::Fields, caller::admin, problem::Problem};
-use crate::{auth::Caller, effects};
+use crate::{
+    auth::{Caller, is_tenant},
+    effects,
+};
 
 /// `GET /providers`: all there are, and whose calls wait.
 pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Value>, Problem> {
@@ -52,8 +55,8 @@ async fn change(
     }
     let mut fields = Fields::read_optional(&headers, body, &["tenant"]).await?;
     let tenant: Option<String> = fields.take("tenant")?;
-    if tenant.as_ref().is_some_and(|tenant| tenant.is_empty() || tenant.len() > 128 || tenant.contains('\0')) {
-        return Err(Problem::field("/tenant", "has 1 to 128 bytes"));
+    if tenant.as_ref().is_some_and(|tenant| !is_tenant(tenant)) {
+        return Err(Problem::field("/tenant", "must have 1 to 128 characters, none of them a control character"));
     }
     let changed = match paused {
         true => state.operator.pause_provider(&name, tenant.as_deref(), &caller.subject).await?,

@@ -49,7 +49,7 @@ pub(super) async fn set(
     let rate = fields.raw("rate").ok_or_else(|| Problem::field("/rate", "is missing; null takes the limit away"))?;
     let rate: Option<Rate> =
         serde_json::from_str(rate.get()).map_err(|error| Problem::field("/rate", said(&error.to_string())))?;
-    let burst = match fields.raw("burst") {
+    let burst = match fields.raw("burst").filter(|burst| burst.get() != "null") {
         None => None,
         Some(burst) => Some(
             serde_json::from_str::<u32>(burst.get())

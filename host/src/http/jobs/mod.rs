@@ -21,3 +21,5 @@ pub(super) use self::{
     retry::retry,
     submit::submit,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use self::submit::idempotency_key;

@@ -161,7 +161,7 @@ fn location(id: JobId) -> HeaderValue {
 }
 
 /// Bare, or quoted as the draft `Idempotency-Key` header field writes it (RFC 8941 string).
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(in crate::http) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let bad = |message: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid-idempotency-key", message.to_owned());
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };

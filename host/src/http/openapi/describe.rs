@@ -293,6 +293,11 @@ pub(super) fn text(least: usize, most: usize) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).min_length(Some(least)).max_length(Some(most))
 }
 
+/// Whatever it is: of a filter, what nothing has; of a header, what is ignored or judged by more than its form.
+pub(super) fn any_text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
 /// Without control characters: names of any kind.
 pub(super) fn name(most: usize) -> ObjectBuilder {
     text(1, most).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::http::openapi::{
-    describe::{Op, name, time},
+    describe::{Op, any_text, time},
     refusals::{ADMIN, refusal},
 };
 
@@ -9,10 +9,10 @@ pub(super) fn all() -> Vec<Op> {
     vec![
         Op::get("/audit", "audit", "listAudit", "What people did, newest first")
             .only(ADMIN)
-            .query("subject", "Only what this person or service did.", name(512))
-            .query("action", "Only this.", name(255))
-            .query("target", "Only what was done to this.", name(512))
-            .query("tenant", "Only for this tenant.", name(128))
+            .query("subject", "Only what this person or service did.", any_text())
+            .query("action", "Only this.", any_text())
+            .query("target", "Only what was done to this.", any_text())
+            .query("tenant", "Only for this tenant.", any_text())
             .query("since", "From this time on.", time())
             .query("until", "Before this time.", time())
             .paged()

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::http::openapi::{
-    describe::{Op, name, some_id, uuid, words},
+    describe::{Op, any_text, some_id, uuid, words},
     refusals::{ADMIN, Refusal, refusal},
 };
 
@@ -14,8 +14,8 @@ pub(super) fn all() -> Vec<Op> {
             .caller()
             .query("state", "Only those in this state.", words(&["firing", "acknowledged", "resolved", "open"]))
             .query("severity", "Only these.", words(&["info", "warning", "critical"]))
-            .query("rule", "Only those of this rule.", name(255))
-            .query("kind", "Only those of this kind.", name(255))
+            .query("rule", "Only those of this rule.", any_text())
+            .query("kind", "Only those of this kind.", any_text())
             .paged()
             .database()
             .answers(200, "A page.", "AlertPage"),
@@ -33,6 +33,7 @@ pub(super) fn all() -> Vec<Op> {
             .about("While what a rule is about lasts, it is told again only when it was over once.")
             .only(ADMIN)
             .optional_body("Nothing", &[])
+            .refuses(RESOLVED)
             .answers(200, "As it is now.", "Alert"),
         one(Op::post("/alerts/{id}/silence", "alerts", "silenceAlert", "Tell nobody for a while"))
             .only(ADMIN)

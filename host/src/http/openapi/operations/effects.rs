@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::{
     effects::PROVIDERS,
     http::openapi::{
-        describe::{Op, name, number, some_id, uuid, words},
+        describe::{Op, any_text, number, some_id, uuid, words},
         refusals::{ADMIN, NO_JOB, NO_PROVIDER, refusal},
     },
 };
@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Op> {
             .about("Of live jobs, and of the one that is named also after its end; of the caller's own tenant, an admin sees all.")
             .caller()
             .query("state", "Only those in this state.", words(&["started", "deferred", "doubt", "ended"]))
-            .query("provider", "Only those of this provider.", name(64))
+            .query("provider", "Only those of this provider.", any_text())
             .query("job", "Only those of this job.", uuid())
             .paged()
             .database()

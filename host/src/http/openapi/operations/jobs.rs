@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::http::openapi::{
-    describe::{Op, name, some_id, text, uuid, words},
+    describe::{Op, any_text, some_id, text, uuid, words},
     refusals::{ADMIN, CHANGES, MANY, NO_JOB, OTHER_TENANT, RETRY, Refusal, SUBMIT, refusal},
 };
 
@@ -34,7 +34,7 @@ fn submit() -> Op {
         )
         .caller()
         .refuses(refusal(403, "forbidden", "Only an admin may name a tenant."))
-        .header("Prefer", "`wait=30`: the answer comes when the job has ended, or after so many seconds.", text(1, 255), false)
+        .header("Prefer", "`wait=30`: the answer comes when the job has ended, or after so many seconds.", any_text(), false)
         .header(
             "Idempotency-Key",
             "The same key with the same payload is the same job.",
@@ -80,9 +80,9 @@ fn list() -> Op {
         .about("Of the caller's own tenant; an admin sees all, or those of the tenant that is named.")
         .caller()
         .query("state", "Only those in this state.", words(&STATES))
-        .query("type", "Only those of this type.", name(255))
-        .query("queue", "Only those of this queue.", name(255))
-        .query("tenant", "For admins; others may name their own.", name(128))
+        .query("type", "Only those of this type.", any_text())
+        .query("queue", "Only those of this queue.", any_text())
+        .query("tenant", "For admins; others may name their own.", any_text())
         .paged()
         .refuses(OTHER_TENANT)
         .database()
@@ -130,7 +130,7 @@ fn get() -> Op {
         .header(
             "Prefer",
             "`wait=30`: the answer comes when the job has ended, or after so many seconds.",
-            text(1, 255),
+            any_text(),
             false,
         )
         .database()

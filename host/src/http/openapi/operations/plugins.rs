@@ -2,7 +2,7 @@ use serde_json::json;
 use utoipa::openapi::{ObjectBuilder, Type};
 
 use crate::http::openapi::{
-    describe::{Op, flag, name, number, text},
+    describe::{Op, any_text, flag, name, number, text},
     refusals::{ACTIVATE, ADMIN, COMPONENT, NO_PLUGIN, NO_RELEASE, PUBLISH, refusal},
 };
 
@@ -78,7 +78,7 @@ fn publish() -> Op {
         .only(ADMIN)
         .query("activate", "`false`: it is stored only.", flag())
         .query("unverified", "Whatever `plugins.require_verify` finds.", flag())
-        .header("Usher-Signature", "A detached Ed25519 signature of the body, base64.", text(1, 200), false)
+        .header("Usher-Signature", "A detached Ed25519 signature of the body, base64.", any_text(), false)
         .raw_body(
             "application/wasm",
             "The component, with its manifest embedded (`usher plugin pack`).",
@@ -110,10 +110,11 @@ fn delete_release() -> Op {
 fn usage() -> Op {
     Op::get("/plugins/{name}/usage", "plugins", "getUsage", "What a plugin used, by day (UTC)")
         .about("For the caller's own tenant, all for an admin.")
-        .path("name", "Of the plugin.", name(255), json!("analytics"))
+        .path("name", "Of the plugin; of one that is not there, nothing was used.", any_text(), json!("analytics"))
         .caller()
+        .refuses(NO_PLUGIN)
         .query("days", "So many, today included; 7 if it is left out.", number(1, 92))
-        .query("tenant", "For admins.", name(128))
+        .query("tenant", "For admins.", text(1, 128))
         .refuses(ADMIN)
         .database()
         .answers(200, "Each day that it ran.", "UsageList")

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::http::openapi::{
-    describe::{Op, name, some_id, uuid, words},
+    describe::{Op, any_text, some_id, uuid, words},
     refusals::{CHANGES, NO_ENDPOINT, OTHER_TENANT, Refusal, refusal},
 };
 
@@ -12,7 +12,7 @@ pub(super) fn all() -> Vec<Op> {
     vec![
         family(Op::get("/webhook-endpoints", "webhooks", "listEndpoints", "Where tenants want their events"))
             .about("The caller's own tenant's; an admin sees all.")
-            .query("tenant", "For admins; others may name their own.", name(128))
+            .query("tenant", "For admins; others may name their own.", any_text())
             .paged()
             .refuses(OTHER_TENANT)
             .answers(200, "A page.", "EndpointPage"),

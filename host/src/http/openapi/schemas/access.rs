@@ -28,7 +28,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
                 &["jti"],
                 json!({
                     "jti": name(255, "Of the token."),
-                    "exp": { "type": "integer", "minimum": 0, "description": "Seconds since 1970; in a year if it is left out." },
+                    "exp": { "type": "integer", "minimum": 0, "description": "Seconds since 1970, to come, at most ten years ahead; in a year if it is left out." },
                     "issuer": name(255, "Only of this issuer's tokens."),
                 }),
             ),
@@ -49,10 +49,7 @@ pub(super) fn all() -> Vec<(String, Value)> {
             ),
         ),
         ("CacheNumbers", numbers()),
-        (
-            "FlushCaches",
-            closed(&[], json!({ "caches": { "type": "array", "minItems": 1, "maxItems": 10, "items": cache() } })),
-        ),
+        ("FlushCaches", closed(&[], json!({ "caches": { "type": "array", "minItems": 1, "items": cache() } }))),
         ("CachesFlushed", object(&["flushed"], json!({ "flushed": { "type": "array", "items": cache() } }))),
         (
             "AlertInFull",
@@ -92,15 +89,19 @@ fn names() -> Value {
 fn new_key() -> Value {
     let mut some = names();
     some["description"] = "null: all.".into();
-    closed(
-        &["name", "tenants", "jobTypes"],
+    let mut schema = closed(
+        &["name"],
         json!({
             "name": name(128, "For people."),
             "role": { "type": "string", "enum": ["service", "venue_admin", "admin"], "default": "service", "description": ROLES },
             "tenants": some,
             "jobTypes": some,
         }),
-    )
+    );
+    // Those of the other roles are as the role says.
+    schema["if"] = json!({ "properties": { "role": { "enum": ["service", null] } } });
+    schema["then"] = json!({ "required": ["tenants", "jobTypes"] });
+    schema
 }
 
 fn key() -> Value {

@@ -39,7 +39,7 @@ pub(in crate::http::openapi) fn job_fields() -> Value {
         "type": name(255, "A job type that a plugin owns; see GET /plugins."),
         "payload": { "description": "As the job type's schema says; at most 256 KiB." },
         "priority": reference("Priority"),
-        "runAt": { "type": "string", "format": "date-time", "description": "Not before; at most a year ahead." },
+        "runAt": { "type": "string", "format": "date-time", "description": "Not before; at most a year ahead, which no schema says." },
         "expiresIn": { "type": "string", "pattern": DURATION, "description": "From now on; at most 30 days." },
         "metadata": { "type": "object", "additionalProperties": true, "description": "Kept verbatim; at most 16 KiB." },
         "tenant": name(128, "For admins and services; the caller's own if it is left out."),
@@ -63,8 +63,14 @@ pub(in crate::http::openapi) fn idempotency_key() -> Value {
 
 pub(in crate::http::openapi) fn job(fields: Value) -> Value {
     let mut schema = closed(&["type", "payload"], fields);
-    schema["not"] = json!({ "required": ["runAt", "orderingKey"] });
+    schema["not"] = both("runAt", "orderingKey");
     schema
+}
+
+/// Both are there, and neither is `null`.
+fn both(one: &str, other: &str) -> Value {
+    let there = || json!({ "type": "string" });
+    json!({ "required": [one, other], "properties": { one: there(), other: there() } })
 }
 
 fn batch() -> Value {
@@ -117,7 +123,7 @@ fn set_rate_limit() -> Value {
 fn one_of_two() -> Value {
     let version = json!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": PLAIN });
     let mut schema = closed(&[], json!({ "version": version, "digest": digest("In place of the version.") }));
-    schema["not"] = json!({ "required": ["version", "digest"] });
+    schema["not"] = both("version", "digest");
     schema
 }
 
@@ -141,7 +147,7 @@ fn new_endpoint() -> Value {
         json!({
             "url": url(),
             "events": events(),
-            "description": name(256, "For people."),
+            "description": description(),
             "tenant": name(128, "For admins; the caller's own if it is left out."),
         }),
     )
@@ -153,7 +159,7 @@ fn change_endpoint() -> Value {
         json!({
             "url": url(),
             "events": events(),
-            "description": name(256, "For people."),
+            "description": description(),
             "state": { "type": "string", "enum": ["enabled", "disabled"] },
         }),
     )
@@ -161,6 +167,10 @@ fn change_endpoint() -> Value {
 
 fn url() -> Value {
     json!({ "type": "string", "maxLength": 2_048, "pattern": "^https://[^/?#\\s@\\\\]+[^\\s]*$", "description": "https, and a public address." })
+}
+
+fn description() -> Value {
+    json!({ "type": "string", "maxLength": 256, "pattern": PLAIN, "description": "For people." })
 }
 
 fn events() -> Value {

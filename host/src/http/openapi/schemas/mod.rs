@@ -91,11 +91,30 @@ fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-/// What is sent: nobody guesses what an unknown field was to mean.
+/// What is sent: nobody guesses what an unknown field was to mean. One that need not be there may be `null`.
 fn closed(required: &[&str], properties: Value) -> Value {
     let mut schema = object(required, properties);
+    for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if !required.contains(&name.as_str()) {
+            or_null(field);
+        }
+    }
     schema["additionalProperties"] = false.into();
     schema
+}
+
+/// `null` is as if it were left out.
+fn or_null(field: &mut Value) {
+    if field.get("$ref").is_some() {
+        *field = json!({ "anyOf": [field.take(), { "type": "null" }] });
+        return;
+    }
+    if let Some(kind) = field["type"].as_str().map(str::to_owned) {
+        field["type"] = json!([kind, "null"]);
+    }
+    if let Some(words) = field.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
 }
 
 fn reference(name: &str) -> Value {

@@ -257,12 +257,16 @@ fn replay() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "delivery": { "type": "string", "format": "uuid" },
-            "since": { "type": "string", "format": "date-time" },
-            "delivered": { "type": "boolean", "description": "Also what arrived." },
+            "delivery": { "type": ["string", "null"], "format": "uuid" },
+            "since": { "type": ["string", "null"], "format": "date-time", "description": "In the past, and after 1970." },
+            "delivered": { "type": ["boolean", "null"], "description": "Also what arrived." },
         },
         "minProperties": 1,
-        "dependentRequired": { "delivered": ["since"] },
-        "not": { "required": ["delivery", "since"] },
+        "if": { "required": ["delivered"], "properties": { "delivered": { "type": "boolean" } } },
+        "then": { "required": ["since"] },
+        "not": {
+            "required": ["delivery", "since"],
+            "properties": { "delivery": { "type": "string" }, "since": { "type": "string" } },
+        },
     })
 }
