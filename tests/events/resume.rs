@@ -194,7 +194,8 @@ async fn when_a_host_dies_its_clients_go_on_at_another_and_each_hears_of_everyth
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_cut_off_and_goes_on_from_what_it_read() {
     let db = Db::new().await;
-    let config = "[events]\nbuffer = 8\n".to_owned();
+    // The door would give up on such a client by itself after a while, in the midst of an event.
+    let config = "[events]\nbuffer = 8\n[pressure]\nmemory = 1099511627776\nwrite_timeout = \"1h\"\n".to_owned();
     let host = Host::start(&db, None, HostOptions { config, ..idle() }).await;
     // Long events fill what lies between sooner.
     let tenant = "x".repeat(128);
