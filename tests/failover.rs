@@ -37,7 +37,7 @@ impl Pair {
         db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
         db.execute("SELECT pg_reload_conf()").await;
         let proxy = Proxy::start(&db.url).await;
-        let through = Db { url: proxy.url.clone(), pool: db.pool.clone() };
+        let through = Db::at(proxy.url.clone(), db.pool.clone());
         let pair = Self { primary, standby, db, through, proxy };
         pair.is_synchronous().await;
         pair
@@ -53,7 +53,7 @@ impl Pair {
         let (_, name) = self.db.url.rsplit_once('/').unwrap();
         let url = self.standby.url(name);
         let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
-        Db { url, pool }
+        Db::at(url, pool)
     }
 }
 
@@ -255,8 +255,7 @@ async fn money_is_acknowledged_when_the_standby_has_it_and_with_remote_apply_whe
 async fn a_plain_role_that_owns_its_database_is_enough() {
     let name = format!("plain_{}", uuid::Uuid::new_v4().simple());
     let admin = env("USHER_TEST_PG");
-    let superuser =
-        Db { url: admin.clone(), pool: PgPoolOptions::new().max_connections(1).connect(&admin).await.unwrap() };
+    let superuser = Db::at(admin.clone(), PgPoolOptions::new().max_connections(1).connect(&admin).await.unwrap());
     superuser
         .execute(&format!(
             "CREATE ROLE {name} LOGIN PASSWORD 'plain' NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
@@ -267,7 +266,8 @@ async fn a_plain_role_that_owns_its_database_is_enough() {
     let url = format!("postgres://{name}:plain@{}/{name}", server.split_once('/').unwrap().0);
     let migrated = usher().arg("migrate").env("DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-    let db = Db { pool: PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap(), url };
+    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
+    let db = Db::at(url, pool);
     // A day whose time is over, as its own.
     db.execute("SELECT usher_make_archive_days((now() - interval '20 days')::date, 1)").await;
     let day = db.text("SELECT 'jobs_archive_d7_' || to_char(now() - interval '20 days', 'YYYYMMDD')").await.unwrap();

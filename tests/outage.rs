@@ -9,7 +9,7 @@ use crate::support::{Answer, Db, Host, HostOptions, Proxy, Sink, eventually, pos
 async fn behind_a_proxy() -> (Db, Db, Proxy) {
     let db = Db::new().await;
     let proxy = Proxy::start(&db.url).await;
-    let through = Db { url: proxy.url.clone(), pool: db.pool.clone() };
+    let through = Db::at(proxy.url.clone(), db.pool.clone());
     (db, through, proxy)
 }
 

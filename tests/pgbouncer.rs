@@ -18,7 +18,7 @@ async fn behind_a_pooler() -> (Db, Db, PgBouncer) {
     let db = Db::new().await;
     db.execute(&for_the_role(&db, "SET search_path = public").await).await;
     let bouncer = PgBouncer::start(FEW).await;
-    let through = Db { url: bouncer.url(&db.url), pool: db.pool.clone() };
+    let through = Db::at(bouncer.url(&db.url), db.pool.clone());
     (db, through, bouncer)
 }
 
@@ -204,7 +204,7 @@ async fn a_session_that_sees_another_schema_is_refused_with_the_sql_that_helps()
     // As RECONNECT would: server connections that know the new setting.
     drop(bouncer);
     let bouncer = PgBouncer::start(FEW).await;
-    let through = Db { url: bouncer.url(&db.url), pool: db.pool.clone() };
+    let through = Db::at(bouncer.url(&db.url), db.pool.clone());
     let host = Host::start(&through, None, pooled(&db)).await;
     assert_eq!(host.client().get("/health/ready").await.status, 200);
 }

@@ -209,7 +209,7 @@ async fn a_waiting_job_runs_on_a_release_whose_schema_takes_it() {
 }
 
 /// What `usher plugin check` ends with, and says.
-pub fn check(file: &Path, config: &str) -> (Option<i32>, String) {
+fn check(file: &Path, config: &str) -> (Option<i32>, String) {
     let path = crate::support::scratch("check").join("usher.toml");
     fs::write(&path, config).unwrap();
     let output = usher().args(["plugin", "check"]).arg(file).arg("--config").arg(path).output().unwrap();

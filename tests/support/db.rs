@@ -1,4 +1,8 @@
-use std::{collections::HashMap, process::Stdio};
+use std::{
+    collections::HashMap,
+    process::Stdio,
+    sync::{OnceLock, mpsc},
+};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Mutex;
@@ -12,9 +16,15 @@ static TEMPLATES: Mutex<Option<HashMap<String, String>>> = Mutex::const_new(None
 pub struct Db {
     pub url: String,
     pub pool: PgPool,
+    _made: Option<Made>,
 }
 
 impl Db {
+    /// One that somebody else made, or reaches by another way.
+    pub fn at(url: String, pool: PgPool) -> Self {
+        Self { url, pool, _made: None }
+    }
+
     pub async fn new() -> Self {
         Self::on(&env("USHER_TEST_PG")).await
     }
@@ -26,7 +36,7 @@ impl Db {
         create(admin, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let url = at(admin, &name);
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.unwrap();
-        Self { url, pool }
+        Self { url, pool, _made: Some(Made { admin: admin.to_owned(), name }) }
     }
 
     /// Not migrated.
@@ -36,7 +46,7 @@ impl Db {
         create(&admin, &format!("CREATE DATABASE {name}")).await;
         let url = at(&admin, &name);
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.unwrap();
-        Self { url, pool }
+        Self { url, pool, _made: Some(Made { admin, name }) }
     }
 
     /// One number.
@@ -67,6 +77,35 @@ impl Db {
         ] {
             self.execute(&sql.replace("- i", &format!("- interval '{interval}'"))).await;
         }
+    }
+}
+
+/// A database that goes with its test: six hundred of them would fill a small disk, and a server without space for its
+/// log goes down under all tests at once.
+struct Made {
+    admin: String,
+    name: String,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        static LEFT: OnceLock<mpsc::Sender<(String, String)>> = OnceLock::new();
+        let left = LEFT.get_or_init(|| {
+            let (left, next) = mpsc::channel::<(String, String)>();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                for (admin, name) in next {
+                    // A server that is gone took it along.
+                    let _ = runtime.block_on(async {
+                        let mut db = PgConnection::connect(&admin).await?;
+                        let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                        sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await
+                    });
+                }
+            });
+            left
+        });
+        let _ = left.send((std::mem::take(&mut self.admin), std::mem::take(&mut self.name)));
     }
 }
 

@@ -84,6 +84,7 @@ impl Server {
 
     /// With further settings, each `name=value`.
     pub fn start_with(bin: &Path, settings: &[&str]) -> Result<Self> {
+        sweep_what_dead_runs_left();
         let dir = env::temp_dir().join(format!("usher-pg-{}-{}", std::process::id(), free_port()?));
         let data = dir.join("data");
         fs::create_dir_all(&data).or_fail("make the server's folder")?;
@@ -131,6 +132,18 @@ impl Server {
     /// Superuser, a database of this name.
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// What its log holds of its own end, or of a full disk.
+    pub fn last_words(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let of_an_end =
+            ["PANIC", "was terminated by signal", "No space left on device", "all server processes terminated"];
+        log.lines()
+            .filter(|line| of_an_end.iter().any(|word| line.contains(word)))
+            .take(20)
+            .map(str::to_owned)
+            .collect()
     }
 
     fn wait_ready(&mut self) -> Result<()> {
@@ -196,6 +209,20 @@ impl Account {
                 command.args(["--user", "--map-user=1000", "--map-group=1000", "--"]).arg(program);
                 command
             }
+        }
+    }
+}
+
+/// A run that was killed could not clear away: folders named `usher-(pg|test)-PID-…` whose process is no more.
+fn sweep_what_dead_runs_left() {
+    for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let rest = name.strip_prefix("usher-pg-").or_else(|| name.strip_prefix("usher-test-"));
+        let pid = rest.and_then(|rest| rest.split('-').find_map(|part| part.parse::<u32>().ok()));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && Path::new("/proc/self").exists()
+        {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

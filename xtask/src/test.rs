@@ -12,9 +12,10 @@ use crate::{
 pub fn run(filters: &[&str]) -> Result<()> {
     let began = Instant::now();
     let tools = stage("set-up", || setup::run(false))?;
-    let server = stage("start PostgreSQL", || Server::start(&tools.postgres.dir))?;
+    // Nobody reads these servers' files after them.
+    let server = stage("start PostgreSQL", || Server::start_with(&tools.postgres.dir, &["fsync=off"]))?;
     let newest = match tools.python.postgres18() {
-        Some(bin) => Some(stage("start PostgreSQL 18", || Server::start(&bin))?),
+        Some(bin) => Some(stage("start PostgreSQL 18", || Server::start_with(&bin, &["fsync=off"]))?),
         None => None,
     };
     if filters.is_empty() {
@@ -83,7 +84,14 @@ pub fn run(filters: &[&str]) -> Result<()> {
         tests.env("USHER_TEST_PG18", newest.url());
     }
     println!("── integration tests (after {:.0} s)", began.elapsed().as_secs_f64());
-    sh::run(&mut tests)
+    let done = sh::run(&mut tests);
+    if done.is_err() {
+        // A server that went down fails tests that have nothing to do with it.
+        for line in server.last_words().iter().chain(&newest.map(|newest| newest.last_words()).unwrap_or_default()) {
+            println!("PostgreSQL said: {line}");
+        }
+    }
+    done
 }
 
 fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
