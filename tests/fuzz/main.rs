@@ -32,8 +32,9 @@ mod support;
 mod table;
 mod tokens;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{document::Document, report::Report, rig::Rig};
@@ -96,10 +97,10 @@ async fn main() -> ExitCode {
     };
     let rig = Arc::new(Rig::start(options).await);
     let mut term = signal(SignalKind::terminate()).unwrap();
-    // A task of its own, so that a panic in it still leads to the stop below.
-    let run = tokio::spawn(run(Arc::clone(&rig)));
+    // Caught, so that a panic in it still leads to the stop below.
+    let run = AssertUnwindSafe(run(Arc::clone(&rig))).catch_unwind();
     let report = tokio::select! {
-        report = run => report.map_err(|error| error.to_string()),
+        report = run => report.map_err(|_| "it panicked".to_owned()),
         _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
         _ = term.recv() => Err("terminated".to_owned()),
     };

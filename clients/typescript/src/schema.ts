@@ -327,7 +327,7 @@ export interface paths {
         put?: never;
         /**
          * Submit up to 1,000 jobs
-         * @description All are checked before anything is written; then those of a tier are committed together. The answer names each in its order.
+         * @description At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with the status that it would have had alone; where none is taken, the answer is an `invalid-batch`. With `atomic`, all are taken in one commit, or one that is refused refuses all. Of jobs of one key in a request the first is the job. `tenant` is for admins, and for services within their key's tenants.
          */
         post: operations["submitJobs"];
         delete?: never;
@@ -1094,8 +1094,8 @@ export interface components {
     schemas: {
         Activate: {
             /** @description In place of the version. */
-            digest?: string;
-            version?: string;
+            digest?: string | null;
+            version?: string | null;
         };
         /** @description As people see it. */
         Alert: {
@@ -1167,6 +1167,11 @@ export interface components {
             nextCursor?: string | null;
         };
         Batch: {
+            /**
+             * @description All of the jobs in one commit, or none.
+             * @default false
+             */
+            atomic: boolean | null;
             jobs: components["schemas"]["BatchItem"][];
         };
         BatchAnswer: {
@@ -1174,24 +1179,24 @@ export interface components {
         };
         BatchItem: {
             /** @description From now on; at most 30 days. */
-            expiresIn?: string;
-            idempotencyKey?: string;
+            expiresIn?: string | null;
+            idempotencyKey?: string | null;
             /** @description Kept verbatim; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
-            };
+            } | null;
             /** @description Jobs of one key, tenant and queue run one after another. Not with runAt. */
-            orderingKey?: string;
+            orderingKey?: string | null;
             /** @description As the job type's schema says; at most 256 KiB. */
             payload: unknown;
-            priority?: components["schemas"]["Priority"];
+            priority?: components["schemas"]["Priority"] | null;
             /**
              * Format: date-time
-             * @description Not before; at most a year ahead.
+             * @description Not before; at most a year ahead, which no schema says.
              */
-            runAt?: string;
+            runAt?: string | null;
             /** @description For admins and services; the caller's own if it is left out. */
-            tenant?: string;
+            tenant?: string | null;
             /** @description A job type that a plugin owns; see GET /plugins. */
             type: string;
         };
@@ -1201,6 +1206,8 @@ export interface components {
             /** @enum {string} */
             outcome: "created" | "replayed" | "deduplicated" | "failed";
             problem?: components["schemas"]["Problem"];
+            /** @description What `POST /jobs` would have said: 202 or 200, or the problem's. */
+            status: number;
         };
         /** @description A bulk redrive, under way or done. */
         Bulk: {
@@ -1230,12 +1237,12 @@ export interface components {
              * @description Changes nothing.
              * @default false
              */
-            preview: boolean;
+            preview: boolean | null;
             /**
              * @description Jobs a second.
              * @default 50
              */
-            rate: number;
+            rate: number | null;
         };
         BulkStarted: {
             /** Format: uuid */
@@ -1270,13 +1277,13 @@ export interface components {
         };
         ChangeEndpoint: {
             /** @description For people. */
-            description?: string;
+            description?: string | null;
             /** @description Empty: all. */
-            events?: string[];
-            /** @enum {string} */
-            state?: "enabled" | "disabled";
+            events?: string[] | null;
+            /** @enum {string|null} */
+            state?: "enabled" | "disabled" | null;
             /** @description https, and a public address. */
-            url?: string;
+            url?: string | null;
         };
         ClearQueue: {
             /** @description The queue's name. */
@@ -1413,7 +1420,7 @@ export interface components {
             pointer: string;
         };
         FlushCaches: {
-            caches?: ("schemas" | "jwks" | "config")[];
+            caches?: ("schemas" | "jwks" | "config")[] | null;
         };
         Health: {
             parts?: {
@@ -1528,35 +1535,35 @@ export interface components {
         };
         NewEndpoint: {
             /** @description For people. */
-            description?: string;
+            description?: string | null;
             /** @description Empty: all. */
-            events?: string[];
+            events?: string[] | null;
             /** @description For admins; the caller's own if it is left out. */
-            tenant?: string;
+            tenant?: string | null;
             /** @description https, and a public address. */
             url: string;
         };
         NewRevocation: {
-            /** @description Seconds since 1970; in a year if it is left out. */
-            exp?: number;
+            /** @description Seconds since 1970, to come, at most ten years ahead; in a year if it is left out. */
+            exp?: number | null;
             /** @description Only of this issuer's tokens. */
-            issuer?: string;
+            issuer?: string | null;
             /** @description Of the token. */
             jti: string;
         };
         NewServiceKey: {
             /** @description null: all. */
-            jobTypes: string[] | null;
+            jobTypes?: string[] | null;
             /** @description For people. */
             name: string;
             /**
              * @description A venue admin's key has tenants and all types, an admin's has all of both.
              * @default service
-             * @enum {string}
+             * @enum {string|null}
              */
-            role: "service" | "venue_admin" | "admin";
+            role: "service" | "venue_admin" | "admin" | null;
             /** @description null: all. */
-            tenants: string[] | null;
+            tenants?: string[] | null;
         };
         Nothing: Record<string, never>;
         OpenApi: {
@@ -1582,7 +1589,7 @@ export interface components {
         };
         PauseProvider: {
             /** @description Everybody if it is left out. */
-            tenant?: string;
+            tenant?: string | null;
         };
         Pinged: {
             /** Format: uuid */
@@ -1784,11 +1791,14 @@ export interface components {
         };
         Replay: {
             /** @description Also what arrived. */
-            delivered?: boolean;
+            delivered?: boolean | null;
             /** Format: uuid */
-            delivery?: string;
-            /** Format: date-time */
-            since?: string;
+            delivery?: string | null;
+            /**
+             * Format: date-time
+             * @description In the past, and after 1970.
+             */
+            since?: string | null;
         };
         Replayed: {
             replayed: number;
@@ -1816,7 +1826,7 @@ export interface components {
         };
         Retry: {
             /** @description The current one if it is left out. */
-            release?: string;
+            release?: string | null;
         };
         Revocation: {
             /** Format: date-time */
@@ -1834,8 +1844,8 @@ export interface components {
         };
         Rollback: {
             /** @description In place of the version. */
-            digest?: string;
-            version?: string;
+            digest?: string | null;
+            version?: string | null;
         };
         ServiceKey: {
             /** Format: date-time */
@@ -1883,7 +1893,7 @@ export interface components {
         };
         SetRateLimit: {
             /** @description So many at once. */
-            burst?: number;
+            burst?: number | null;
             /** @description Such as 100/s; null takes away what was set. */
             rate: string | null;
         };
@@ -1898,23 +1908,23 @@ export interface components {
         };
         Submit: {
             /** @description From now on; at most 30 days. */
-            expiresIn?: string;
+            expiresIn?: string | null;
             /** @description Kept verbatim; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
-            };
+            } | null;
             /** @description Jobs of one key, tenant and queue run one after another. Not with runAt. */
-            orderingKey?: string;
+            orderingKey?: string | null;
             /** @description As the job type's schema says; at most 256 KiB. */
             payload: unknown;
-            priority?: components["schemas"]["Priority"];
+            priority?: components["schemas"]["Priority"] | null;
             /**
              * Format: date-time
-             * @description Not before; at most a year ahead.
+             * @description Not before; at most a year ahead, which no schema says.
              */
-            runAt?: string;
+            runAt?: string | null;
             /** @description For admins and services; the caller's own if it is left out. */
-            tenant?: string;
+            tenant?: string | null;
             /** @description A job type that a plugin owns; see GET /plugins. */
             type: string;
         };
@@ -2356,6 +2366,15 @@ export interface operations {
             };
             /** @description Request Timeout: `body-not-received`. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict: `alert-resolved`. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3204,7 +3223,7 @@ export interface operations {
                 tenant?: string;
             };
             header?: {
-                /** @description The last event that was seen. */
+                /** @description The last event that was seen, as it was named. */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -3218,7 +3237,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": unknown;
                 };
             };
             /** @description Bad Request: `ambiguous-credentials`, `invalid-event-id`, `invalid-query`, `invalid-request`, `malformed-request`, `tenant-needed`. */
@@ -3803,7 +3822,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What became of each. */
+            /** @description What became of each; with `atomic`, all were taken. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4398,7 +4417,7 @@ export interface operations {
                 state?: "scheduled" | "blocked" | "ready" | "running" | "completed" | "cancelled" | "dead";
             };
             header?: {
-                /** @description The last event that was seen. */
+                /** @description The last event that was seen, as it was named. */
                 "Last-Event-ID"?: string;
             };
             path: {
@@ -4418,7 +4437,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": unknown;
                 };
             };
             /** @description Bad Request: `ambiguous-credentials`, `invalid-event-id`, `invalid-query`, `invalid-request`, `malformed-request`, `tenant-needed`. */
@@ -6759,7 +6778,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Of the plugin.
+                 * @description Of the plugin; of one that is not there, nothing was used.
                  * @example analytics
                  */
                 name: string;
@@ -6799,6 +6818,15 @@ export interface operations {
             };
             /** @description Forbidden: `forbidden`. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found: `not-found`. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

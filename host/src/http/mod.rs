@@ -176,12 +176,13 @@ pub fn router(rooms: Rooms) -> Router {
         .with_state(state)
 }
 
-/// Before any handler, and only where there is room for the request: no unknown parameters, and who signed it. In one layer,
+/// Before any handler, and only where there is room for the request: who signed it, then no unknown parameters. In one layer,
 /// since each costs every request something.
-async fn enter(state: Shared<State>, request: Request, next: Next) -> Result<Response, Problem> {
+async fn enter(Shared(state): Shared<State>, request: Request, next: Next) -> Result<Response, Problem> {
+    let request = signed::check(&state, request).await?;
     match query::unknown(&request) {
         Some(problem) => Err(problem),
-        None => signed::check(state, request, next).await,
+        None => Ok(next.run(request).await),
     }
 }
 

@@ -1,9 +1,7 @@
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{Request, State as Shared},
+    extract::Request,
     http::{HeaderMap, StatusCode, header, request::Parts},
-    middleware::Next,
-    response::Response,
 };
 
 use super::{
@@ -25,20 +23,21 @@ const INPUT: &str = "signature-input";
 /// Routes that answer strangers, too.
 const FOR_STRANGERS: [&str; 5] = ["/health", "/health/live", "/health/ready", "/cache/stats", "/metrics"];
 
-/// Lets in who signed the request (RFC 9421), before any handler sees it. A request without a signature passes untouched.
+/// Lets in who signed the request (RFC 9421): the caller is in the request that comes back. One without a signature passes
+/// untouched.
 ///
 /// The body is read here, once, since its digest is signed; before that it is known who sends it.
-pub(super) async fn check(Shared(state): Shared<State>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn check(state: &State, request: Request) -> Result<Request, Problem> {
     let headers = request.headers();
     if !headers.contains_key(SIGNATURE) && !headers.contains_key(INPUT) {
-        return Ok(next.run(request).await);
+        return Ok(request);
     }
     if headers.contains_key(header::AUTHORIZATION) {
         let message = "The request has a signature and an Authorization header: which one says who asks?";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "ambiguous-credentials", message));
     }
     let (mut parts, body) = request.into_parts();
-    let body = match let_in(&state, &parts, body).await {
+    let body = match let_in(state, &parts, body).await {
         Ok((caller, bytes)) => {
             parts.extensions.insert(caller);
             Body::from(bytes)
@@ -47,7 +46,7 @@ pub(super) async fn check(Shared(state): Shared<State>, request: Request, next: 
         Err(_) if !state.verifier.is_strict() && FOR_STRANGERS.contains(&parts.uri.path()) => Body::empty(),
         Err(problem) => return Err(problem),
     };
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(Request::from_parts(parts, body))
 }
 
 /// The caller, and the whole body.

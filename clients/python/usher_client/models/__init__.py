@@ -10,7 +10,7 @@ from .audit_page import AuditPage
 from .batch import Batch
 from .batch_answer import BatchAnswer
 from .batch_item import BatchItem
-from .batch_item_metadata import BatchItemMetadata
+from .batch_item_metadata_type_0 import BatchItemMetadataType0
 from .batch_outcome import BatchOutcome
 from .batch_outcome_outcome import BatchOutcomeOutcome
 from .bulk import Bulk
@@ -25,7 +25,9 @@ from .caches_flushed_flushed_item import CachesFlushedFlushedItem
 from .cancel_requested import CancelRequested
 from .cancelled import Cancelled
 from .change_endpoint import ChangeEndpoint
-from .change_endpoint_state import ChangeEndpointState
+from .change_endpoint_state_type_1 import ChangeEndpointStateType1
+from .change_endpoint_state_type_2_type_1 import ChangeEndpointStateType2Type1
+from .change_endpoint_state_type_3_type_1 import ChangeEndpointStateType3Type1
 from .clear_queue import ClearQueue
 from .dead_filter import DeadFilter
 from .delivery import Delivery
@@ -39,7 +41,7 @@ from .endpoint_page import EndpointPage
 from .endpoint_rotated import EndpointRotated
 from .finding import Finding
 from .flush_caches import FlushCaches
-from .flush_caches_caches_item import FlushCachesCachesItem
+from .flush_caches_caches_type_0_item import FlushCachesCachesType0Item
 from .follow_events_state import FollowEventsState
 from .follow_job_state import FollowJobState
 from .health import Health
@@ -64,7 +66,9 @@ from .migrated_left_because import MigratedLeftBecause
 from .new_endpoint import NewEndpoint
 from .new_revocation import NewRevocation
 from .new_service_key import NewServiceKey
-from .new_service_key_role import NewServiceKeyRole
+from .new_service_key_role_type_1 import NewServiceKeyRoleType1
+from .new_service_key_role_type_2_type_1 import NewServiceKeyRoleType2Type1
+from .new_service_key_role_type_3_type_1 import NewServiceKeyRoleType3Type1
 from .nothing import Nothing
 from .open_api import OpenApi
 from .outlived_job import OutlivedJob
@@ -127,7 +131,7 @@ from .set_rate_limit import SetRateLimit
 from .silence import Silence
 from .stripe_taken import StripeTaken
 from .submit import Submit
-from .submit_metadata import SubmitMetadata
+from .submit_metadata_type_0 import SubmitMetadataType0
 from .usage_day import UsageDay
 from .usage_list import UsageList
 
@@ -142,7 +146,7 @@ __all__ = (
     "Batch",
     "BatchAnswer",
     "BatchItem",
-    "BatchItemMetadata",
+    "BatchItemMetadataType0",
     "BatchOutcome",
     "BatchOutcomeOutcome",
     "Bulk",
@@ -157,7 +161,9 @@ __all__ = (
     "CancelRequested",
     "Cancelled",
     "ChangeEndpoint",
-    "ChangeEndpointState",
+    "ChangeEndpointStateType1",
+    "ChangeEndpointStateType2Type1",
+    "ChangeEndpointStateType3Type1",
     "ClearQueue",
     "DeadFilter",
     "Delivery",
@@ -171,7 +177,7 @@ __all__ = (
     "EndpointRotated",
     "Finding",
     "FlushCaches",
-    "FlushCachesCachesItem",
+    "FlushCachesCachesType0Item",
     "FollowEventsState",
     "FollowJobState",
     "Health",
@@ -196,7 +202,9 @@ __all__ = (
     "NewEndpoint",
     "NewRevocation",
     "NewServiceKey",
-    "NewServiceKeyRole",
+    "NewServiceKeyRoleType1",
+    "NewServiceKeyRoleType2Type1",
+    "NewServiceKeyRoleType3Type1",
     "Nothing",
     "OpenApi",
     "OutlivedJob",
@@ -259,7 +267,7 @@ __all__ = (
     "Silence",
     "StripeTaken",
     "Submit",
-    "SubmitMetadata",
+    "SubmitMetadataType0",
     "UsageDay",
     "UsageList",
 )

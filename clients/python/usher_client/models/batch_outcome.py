@@ -22,17 +22,21 @@ class BatchOutcome:
     """
     Attributes:
         outcome (BatchOutcomeOutcome):
+        status (int): What `POST /jobs` would have said: 202 or 200, or the problem's.
         id (UUID | Unset):
         problem (Problem | Unset):
     """
 
     outcome: BatchOutcomeOutcome
+    status: int
     id: UUID | Unset = UNSET
     problem: Problem | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         outcome = self.outcome.value
+
+        status = self.status
 
         id: str | Unset = UNSET
         if not isinstance(self.id, Unset):
@@ -47,6 +51,7 @@ class BatchOutcome:
         field_dict.update(
             {
                 "outcome": outcome,
+                "status": status,
             }
         )
         if id is not UNSET:
@@ -62,6 +67,8 @@ class BatchOutcome:
 
         d = dict(src_dict)
         outcome = BatchOutcomeOutcome(d.pop("outcome"))
+
+        status = d.pop("status")
 
         _id = d.pop("id", UNSET)
         id: UUID | Unset
@@ -79,6 +86,7 @@ class BatchOutcome:
 
         batch_outcome = cls(
             outcome=outcome,
+            status=status,
             id=id,
             problem=problem,
         )

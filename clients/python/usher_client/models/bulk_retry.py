@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -19,20 +19,28 @@ class BulkRetry:
     """
     Attributes:
         filter_ (DeadFilter): Which dead jobs a bulk redrive is about. All that is there must hold.
-        preview (bool | Unset): Changes nothing. Default: False.
-        rate (int | Unset): Jobs a second. Default: 50.
+        preview (bool | None | Unset): Changes nothing. Default: False.
+        rate (int | None | Unset): Jobs a second. Default: 50.
     """
 
     filter_: DeadFilter
-    preview: bool | Unset = False
-    rate: int | Unset = 50
+    preview: bool | None | Unset = False
+    rate: int | None | Unset = 50
 
     def to_dict(self) -> dict[str, Any]:
         filter_ = self.filter_.to_dict()
 
-        preview = self.preview
+        preview: bool | None | Unset
+        if isinstance(self.preview, Unset):
+            preview = UNSET
+        else:
+            preview = self.preview
 
-        rate = self.rate
+        rate: int | None | Unset
+        if isinstance(self.rate, Unset):
+            rate = UNSET
+        else:
+            rate = self.rate
 
         field_dict: dict[str, Any] = {}
 
@@ -55,9 +63,23 @@ class BulkRetry:
         d = dict(src_dict)
         filter_ = DeadFilter.from_dict(d.pop("filter"))
 
-        preview = d.pop("preview", UNSET)
+        def _parse_preview(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
 
-        rate = d.pop("rate", UNSET)
+        preview = _parse_preview(d.pop("preview", UNSET))
+
+        def _parse_rate(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        rate = _parse_rate(d.pop("rate", UNSET))
 
         bulk_retry = cls(
             filter_=filter_,

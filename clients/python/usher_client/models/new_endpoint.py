@@ -15,26 +15,39 @@ class NewEndpoint:
     """
     Attributes:
         url (str): https, and a public address.
-        description (str | Unset): For people.
-        events (list[str] | Unset): Empty: all.
-        tenant (str | Unset): For admins; the caller's own if it is left out.
+        description (None | str | Unset): For people.
+        events (list[str] | None | Unset): Empty: all.
+        tenant (None | str | Unset): For admins; the caller's own if it is left out.
     """
 
     url: str
-    description: str | Unset = UNSET
-    events: list[str] | Unset = UNSET
-    tenant: str | Unset = UNSET
+    description: None | str | Unset = UNSET
+    events: list[str] | None | Unset = UNSET
+    tenant: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         url = self.url
 
-        description = self.description
+        description: None | str | Unset
+        if isinstance(self.description, Unset):
+            description = UNSET
+        else:
+            description = self.description
 
-        events: list[str] | Unset = UNSET
-        if not isinstance(self.events, Unset):
+        events: list[str] | None | Unset
+        if isinstance(self.events, Unset):
+            events = UNSET
+        elif isinstance(self.events, list):
             events = self.events
 
-        tenant = self.tenant
+        else:
+            events = self.events
+
+        tenant: None | str | Unset
+        if isinstance(self.tenant, Unset):
+            tenant = UNSET
+        else:
+            tenant = self.tenant
 
         field_dict: dict[str, Any] = {}
 
@@ -57,11 +70,40 @@ class NewEndpoint:
         d = dict(src_dict)
         url = d.pop("url")
 
-        description = d.pop("description", UNSET)
+        def _parse_description(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
 
-        events = cast(list[str], d.pop("events", UNSET))
+        description = _parse_description(d.pop("description", UNSET))
 
-        tenant = d.pop("tenant", UNSET)
+        def _parse_events(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                events_type_0 = cast(list[str], data)
+
+                return events_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        events = _parse_events(d.pop("events", UNSET))
+
+        def _parse_tenant(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        tenant = _parse_tenant(d.pop("tenant", UNSET))
 
         new_endpoint = cls(
             url=url,

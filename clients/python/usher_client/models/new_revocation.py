@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -15,20 +15,28 @@ class NewRevocation:
     """
     Attributes:
         jti (str): Of the token.
-        exp (int | Unset): Seconds since 1970; in a year if it is left out.
-        issuer (str | Unset): Only of this issuer's tokens.
+        exp (int | None | Unset): Seconds since 1970, to come, at most ten years ahead; in a year if it is left out.
+        issuer (None | str | Unset): Only of this issuer's tokens.
     """
 
     jti: str
-    exp: int | Unset = UNSET
-    issuer: str | Unset = UNSET
+    exp: int | None | Unset = UNSET
+    issuer: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         jti = self.jti
 
-        exp = self.exp
+        exp: int | None | Unset
+        if isinstance(self.exp, Unset):
+            exp = UNSET
+        else:
+            exp = self.exp
 
-        issuer = self.issuer
+        issuer: None | str | Unset
+        if isinstance(self.issuer, Unset):
+            issuer = UNSET
+        else:
+            issuer = self.issuer
 
         field_dict: dict[str, Any] = {}
 
@@ -49,9 +57,23 @@ class NewRevocation:
         d = dict(src_dict)
         jti = d.pop("jti")
 
-        exp = d.pop("exp", UNSET)
+        def _parse_exp(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        issuer = d.pop("issuer", UNSET)
+        exp = _parse_exp(d.pop("exp", UNSET))
+
+        def _parse_issuer(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        issuer = _parse_issuer(d.pop("issuer", UNSET))
 
         new_revocation = cls(
             jti=jti,

@@ -5,7 +5,9 @@ from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
-from ..models.new_service_key_role import NewServiceKeyRole
+from ..models.new_service_key_role_type_1 import NewServiceKeyRoleType1
+from ..models.new_service_key_role_type_2_type_1 import NewServiceKeyRoleType2Type1
+from ..models.new_service_key_role_type_3_type_1 import NewServiceKeyRoleType3Type1
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="NewServiceKey")
@@ -15,59 +17,83 @@ T = TypeVar("T", bound="NewServiceKey")
 class NewServiceKey:
     """
     Attributes:
-        job_types (list[str] | None): null: all.
         name (str): For people.
-        tenants (list[str] | None): null: all.
-        role (NewServiceKeyRole | Unset): A venue admin's key has tenants and all types, an admin's has all of both.
-            Default: NewServiceKeyRole.SERVICE.
+        job_types (list[str] | None | Unset): null: all.
+        role (NewServiceKeyRoleType1 | NewServiceKeyRoleType2Type1 | NewServiceKeyRoleType3Type1 | None | Unset): A
+            venue admin's key has tenants and all types, an admin's has all of both. Default:
+            NewServiceKeyRoleType1.SERVICE.
+        tenants (list[str] | None | Unset): null: all.
     """
 
-    job_types: list[str] | None
     name: str
-    tenants: list[str] | None
-    role: NewServiceKeyRole | Unset = NewServiceKeyRole.SERVICE
+    job_types: list[str] | None | Unset = UNSET
+    role: (
+        NewServiceKeyRoleType1
+        | NewServiceKeyRoleType2Type1
+        | NewServiceKeyRoleType3Type1
+        | None
+        | Unset
+    ) = NewServiceKeyRoleType1.SERVICE
+    tenants: list[str] | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        job_types: list[str] | None
-        if isinstance(self.job_types, list):
-            job_types = self.job_types
-
-        else:
-            job_types = self.job_types
-
         name = self.name
 
-        tenants: list[str] | None
-        if isinstance(self.tenants, list):
+        job_types: list[str] | None | Unset
+        if isinstance(self.job_types, Unset):
+            job_types = UNSET
+        elif isinstance(self.job_types, list):
+            job_types = self.job_types
+
+        else:
+            job_types = self.job_types
+
+        role: None | str | Unset
+        if isinstance(self.role, Unset):
+            role = UNSET
+        elif (
+            isinstance(self.role, NewServiceKeyRoleType1)
+            or isinstance(self.role, NewServiceKeyRoleType2Type1)
+            or isinstance(self.role, NewServiceKeyRoleType3Type1)
+        ):
+            role = self.role.value
+        else:
+            role = self.role
+
+        tenants: list[str] | None | Unset
+        if isinstance(self.tenants, Unset):
+            tenants = UNSET
+        elif isinstance(self.tenants, list):
             tenants = self.tenants
 
         else:
             tenants = self.tenants
-
-        role: str | Unset = UNSET
-        if not isinstance(self.role, Unset):
-            role = self.role.value
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
             {
-                "jobTypes": job_types,
                 "name": name,
-                "tenants": tenants,
             }
         )
+        if job_types is not UNSET:
+            field_dict["jobTypes"] = job_types
         if role is not UNSET:
             field_dict["role"] = role
+        if tenants is not UNSET:
+            field_dict["tenants"] = tenants
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
+        name = d.pop("name")
 
-        def _parse_job_types(data: object) -> list[str] | None:
+        def _parse_job_types(data: object) -> list[str] | None | Unset:
             if data is None:
+                return data
+            if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, list):
@@ -77,14 +103,62 @@ class NewServiceKey:
                 return job_types_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[str] | None, data)
+            return cast(list[str] | None | Unset, data)
 
-        job_types = _parse_job_types(d.pop("jobTypes"))
+        job_types = _parse_job_types(d.pop("jobTypes", UNSET))
 
-        name = d.pop("name")
-
-        def _parse_tenants(data: object) -> list[str] | None:
+        def _parse_role(
+            data: object,
+        ) -> (
+            NewServiceKeyRoleType1
+            | NewServiceKeyRoleType2Type1
+            | NewServiceKeyRoleType3Type1
+            | None
+            | Unset
+        ):
             if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                role_type_1 = NewServiceKeyRoleType1(data)
+
+                return role_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                role_type_2_type_1 = NewServiceKeyRoleType2Type1(data)
+
+                return role_type_2_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                role_type_3_type_1 = NewServiceKeyRoleType3Type1(data)
+
+                return role_type_3_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(
+                NewServiceKeyRoleType1
+                | NewServiceKeyRoleType2Type1
+                | NewServiceKeyRoleType3Type1
+                | None
+                | Unset,
+                data,
+            )
+
+        role = _parse_role(d.pop("role", UNSET))
+
+        def _parse_tenants(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, list):
@@ -94,22 +168,15 @@ class NewServiceKey:
                 return tenants_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[str] | None, data)
+            return cast(list[str] | None | Unset, data)
 
-        tenants = _parse_tenants(d.pop("tenants"))
-
-        _role = d.pop("role", UNSET)
-        role: NewServiceKeyRole | Unset
-        if isinstance(_role, Unset):
-            role = UNSET
-        else:
-            role = NewServiceKeyRole(_role)
+        tenants = _parse_tenants(d.pop("tenants", UNSET))
 
         new_service_key = cls(
-            job_types=job_types,
             name=name,
-            tenants=tenants,
+            job_types=job_types,
             role=role,
+            tenants=tenants,
         )
 
         return new_service_key

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -14,13 +14,17 @@ T = TypeVar("T", bound="PauseProvider")
 class PauseProvider:
     """
     Attributes:
-        tenant (str | Unset): Everybody if it is left out.
+        tenant (None | str | Unset): Everybody if it is left out.
     """
 
-    tenant: str | Unset = UNSET
+    tenant: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        tenant = self.tenant
+        tenant: None | str | Unset
+        if isinstance(self.tenant, Unset):
+            tenant = UNSET
+        else:
+            tenant = self.tenant
 
         field_dict: dict[str, Any] = {}
 
@@ -33,7 +37,15 @@ class PauseProvider:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        tenant = d.pop("tenant", UNSET)
+
+        def _parse_tenant(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        tenant = _parse_tenant(d.pop("tenant", UNSET))
 
         pause_provider = cls(
             tenant=tenant,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -16,25 +16,37 @@ T = TypeVar("T", bound="Replay")
 class Replay:
     """
     Attributes:
-        delivered (bool | Unset): Also what arrived.
-        delivery (UUID | Unset):
-        since (datetime.datetime | Unset):
+        delivered (bool | None | Unset): Also what arrived.
+        delivery (None | Unset | UUID):
+        since (datetime.datetime | None | Unset): In the past, and after 1970.
     """
 
-    delivered: bool | Unset = UNSET
-    delivery: UUID | Unset = UNSET
-    since: datetime.datetime | Unset = UNSET
+    delivered: bool | None | Unset = UNSET
+    delivery: None | Unset | UUID = UNSET
+    since: datetime.datetime | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        delivered = self.delivered
+        delivered: bool | None | Unset
+        if isinstance(self.delivered, Unset):
+            delivered = UNSET
+        else:
+            delivered = self.delivered
 
-        delivery: str | Unset = UNSET
-        if not isinstance(self.delivery, Unset):
+        delivery: None | str | Unset
+        if isinstance(self.delivery, Unset):
+            delivery = UNSET
+        elif isinstance(self.delivery, UUID):
             delivery = str(self.delivery)
+        else:
+            delivery = self.delivery
 
-        since: str | Unset = UNSET
-        if not isinstance(self.since, Unset):
+        since: None | str | Unset
+        if isinstance(self.since, Unset):
+            since = UNSET
+        elif isinstance(self.since, datetime.datetime):
             since = self.since.isoformat()
+        else:
+            since = self.since
 
         field_dict: dict[str, Any] = {}
 
@@ -51,21 +63,49 @@ class Replay:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        delivered = d.pop("delivered", UNSET)
 
-        _delivery = d.pop("delivery", UNSET)
-        delivery: UUID | Unset
-        if isinstance(_delivery, Unset):
-            delivery = UNSET
-        else:
-            delivery = UUID(_delivery)
+        def _parse_delivered(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
 
-        _since = d.pop("since", UNSET)
-        since: datetime.datetime | Unset
-        if isinstance(_since, Unset):
-            since = UNSET
-        else:
-            since = datetime.datetime.fromisoformat(_since)
+        delivered = _parse_delivered(d.pop("delivered", UNSET))
+
+        def _parse_delivery(data: object) -> None | Unset | UUID:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                delivery_type_0 = UUID(data)
+
+                return delivery_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Unset | UUID, data)
+
+        delivery = _parse_delivery(d.pop("delivery", UNSET))
+
+        def _parse_since(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                since_type_0 = datetime.datetime.fromisoformat(data)
+
+                return since_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        since = _parse_since(d.pop("since", UNSET))
 
         replay = cls(
             delivered=delivered,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -14,13 +14,17 @@ T = TypeVar("T", bound="Retry")
 class Retry:
     """
     Attributes:
-        release (str | Unset): The current one if it is left out.
+        release (None | str | Unset): The current one if it is left out.
     """
 
-    release: str | Unset = UNSET
+    release: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        release = self.release
+        release: None | str | Unset
+        if isinstance(self.release, Unset):
+            release = UNSET
+        else:
+            release = self.release
 
         field_dict: dict[str, Any] = {}
 
@@ -33,7 +37,15 @@ class Retry:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        release = d.pop("release", UNSET)
+
+        def _parse_release(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        release = _parse_release(d.pop("release", UNSET))
 
         retry = cls(
             release=release,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -14,17 +14,25 @@ T = TypeVar("T", bound="Rollback")
 class Rollback:
     """
     Attributes:
-        digest (str | Unset): In place of the version.
-        version (str | Unset):
+        digest (None | str | Unset): In place of the version.
+        version (None | str | Unset):
     """
 
-    digest: str | Unset = UNSET
-    version: str | Unset = UNSET
+    digest: None | str | Unset = UNSET
+    version: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        digest = self.digest
+        digest: None | str | Unset
+        if isinstance(self.digest, Unset):
+            digest = UNSET
+        else:
+            digest = self.digest
 
-        version = self.version
+        version: None | str | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
 
         field_dict: dict[str, Any] = {}
 
@@ -39,9 +47,24 @@ class Rollback:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        digest = d.pop("digest", UNSET)
 
-        version = d.pop("version", UNSET)
+        def _parse_digest(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        digest = _parse_digest(d.pop("digest", UNSET))
+
+        def _parse_version(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        version = _parse_version(d.pop("version", UNSET))
 
         rollback = cls(
             digest=digest,

@@ -15,17 +15,21 @@ class SetRateLimit:
     """
     Attributes:
         rate (None | str): Such as 100/s; null takes away what was set.
-        burst (int | Unset): So many at once.
+        burst (int | None | Unset): So many at once.
     """
 
     rate: None | str
-    burst: int | Unset = UNSET
+    burst: int | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         rate: None | str
         rate = self.rate
 
-        burst = self.burst
+        burst: int | None | Unset
+        if isinstance(self.burst, Unset):
+            burst = UNSET
+        else:
+            burst = self.burst
 
         field_dict: dict[str, Any] = {}
 
@@ -50,7 +54,14 @@ class SetRateLimit:
 
         rate = _parse_rate(d.pop("rate"))
 
-        burst = d.pop("burst", UNSET)
+        def _parse_burst(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        burst = _parse_burst(d.pop("burst", UNSET))
 
         set_rate_limit = cls(
             rate=rate,

@@ -12,6 +12,8 @@ mod submit;
 mod wait;
 
 pub(super) use self::resource::Job;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use self::submit::idempotency_key;
 pub(super) use self::{
     batch::{MAX_BODY as MAX_BATCH, batch},
     bulk::{bulk, bulk_retry},
@@ -21,5 +23,3 @@ pub(super) use self::{
     retry::retry,
     submit::submit,
 };
-#[cfg(any(test, feature = "fuzzing"))]
-pub(super) use self::submit::idempotency_key;

@@ -122,8 +122,10 @@ def sync_detailed(
 ) -> Response[BatchAnswer | Problem]:
     """Submit up to 1,000 jobs
 
-     All are checked before anything is written; then those of a tier are committed together. The answer
-    names each in its order.
+     At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with
+    the status that it would have had alone; where none is taken, the answer is an `invalid-batch`. With
+    `atomic`, all are taken in one commit, or one that is refused refuses all. Of jobs of one key in a
+    request the first is the job. `tenant` is for admins, and for services within their key's tenants.
 
     Args:
         body (Batch):
@@ -154,8 +156,10 @@ def sync(
 ) -> BatchAnswer | Problem | None:
     """Submit up to 1,000 jobs
 
-     All are checked before anything is written; then those of a tier are committed together. The answer
-    names each in its order.
+     At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with
+    the status that it would have had alone; where none is taken, the answer is an `invalid-batch`. With
+    `atomic`, all are taken in one commit, or one that is refused refuses all. Of jobs of one key in a
+    request the first is the job. `tenant` is for admins, and for services within their key's tenants.
 
     Args:
         body (Batch):
@@ -181,8 +185,10 @@ async def asyncio_detailed(
 ) -> Response[BatchAnswer | Problem]:
     """Submit up to 1,000 jobs
 
-     All are checked before anything is written; then those of a tier are committed together. The answer
-    names each in its order.
+     At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with
+    the status that it would have had alone; where none is taken, the answer is an `invalid-batch`. With
+    `atomic`, all are taken in one commit, or one that is refused refuses all. Of jobs of one key in a
+    request the first is the job. `tenant` is for admins, and for services within their key's tenants.
 
     Args:
         body (Batch):
@@ -211,8 +217,10 @@ async def asyncio(
 ) -> BatchAnswer | Problem | None:
     """Submit up to 1,000 jobs
 
-     All are checked before anything is written; then those of a tier are committed together. The answer
-    names each in its order.
+     At most 4 MiB. Each job is taken or refused by itself, and the answer names each in its order, with
+    the status that it would have had alone; where none is taken, the answer is an `invalid-batch`. With
+    `atomic`, all are taken in one commit, or one that is refused refuses all. Of jobs of one key in a
+    request the first is the job. `tenant` is for admins, and for services within their key's tenants.
 
     Args:
         body (Batch):

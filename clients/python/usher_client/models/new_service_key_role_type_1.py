@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class NewServiceKeyRole(StrEnum):
+class NewServiceKeyRoleType1(StrEnum):
     ADMIN = "admin"
     SERVICE = "service"
     VENUE_ADMIN = "venue_admin"

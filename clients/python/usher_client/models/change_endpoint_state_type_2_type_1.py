@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class ChangeEndpointState(StrEnum):
+class ChangeEndpointStateType2Type1(StrEnum):
     DISABLED = "disabled"
     ENABLED = "enabled"
 

@@ -6,11 +6,11 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="SubmitMetadata")
+T = TypeVar("T", bound="SubmitMetadataType0")
 
 
 @_attrs_define
-class SubmitMetadata:
+class SubmitMetadataType0:
     """Kept verbatim; at most 16 KiB."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -25,10 +25,10 @@ class SubmitMetadata:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        submit_metadata = cls()
+        submit_metadata_type_0 = cls()
 
-        submit_metadata.additional_properties = d
-        return submit_metadata
+        submit_metadata_type_0.additional_properties = d
+        return submit_metadata_type_0
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class FlushCachesCachesItem(StrEnum):
+class FlushCachesCachesType0Item(StrEnum):
     CONFIG = "config"
     JWKS = "jwks"
     SCHEMAS = "schemas"

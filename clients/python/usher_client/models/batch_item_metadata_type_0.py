@@ -6,11 +6,11 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="BatchItemMetadata")
+T = TypeVar("T", bound="BatchItemMetadataType0")
 
 
 @_attrs_define
-class BatchItemMetadata:
+class BatchItemMetadataType0:
     """Kept verbatim; at most 16 KiB."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -25,10 +25,10 @@ class BatchItemMetadata:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        batch_item_metadata = cls()
+        batch_item_metadata_type_0 = cls()
 
-        batch_item_metadata.additional_properties = d
-        return batch_item_metadata
+        batch_item_metadata_type_0.additional_properties = d
+        return batch_item_metadata_type_0
 
     @property
     def additional_keys(self) -> list[str]:
