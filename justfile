@@ -31,7 +31,7 @@ sqlx:
 bench *rows:
     cargo xtask bench {{rows}}
 
-# Faults under load on three hosts, judged by counting; `just chaos --effects` counts at the providers
+# Faults under load on three hosts, judged by counting; `just chaos --effects` counts at the providers, `just chaos --wrk` has wrk at the doors
 chaos *args:
     cargo xtask chaos {{args}}
 

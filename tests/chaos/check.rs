@@ -9,7 +9,7 @@ use std::{
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{acks::Ack, faults::Counts, rig::Rig};
+use crate::{acks::Ack, faults::Counts, rig::Rig, wrk};
 
 /// How long the rest may take once nothing disturbs it any more. A host gives strays back within twice its minute.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -49,9 +49,10 @@ struct Row {
 const LIVE: &str = "SELECT j.id, j.tier, j.state, j.reason, j.attempt, (j.metadata::jsonb ->> 'n')::bigint AS n, \
     NULL::text AS result, j.errors::text || ' ' || concat_ws(' ', 'lease', j.lease, 'node', j.node, 'run_at', j.run_at, \
     'snoozes', j.snoozes, 'reaps', j.reaps) AS errors, \
-    (SELECT jsonb_agg(to_jsonb(e) - 'request' - 'answer')::text FROM effects e WHERE e.job_id = j.id) AS journal FROM jobs j";
+    (SELECT jsonb_agg(to_jsonb(e) - 'request' - 'answer')::text FROM effects e WHERE e.job_id = j.id) AS journal \
+    FROM jobs j WHERE j.tenant <> $1";
 const ARCHIVED: &str = "SELECT id, tier, state, reason, attempt, (metadata::jsonb ->> 'n')::bigint AS n, result, \
-    errors::text AS errors, journal::text AS journal FROM jobs_archive";
+    errors::text AS errors, journal::text AS journal FROM jobs_archive WHERE tenant <> $1";
 /// An analytics result of other code than the digest on its row.
 const SWAPPED: &str = "SELECT a.id FROM jobs_archive a JOIN releases r ON r.digest = a.release \
     WHERE a.job_type = 'analytics-track' AND a.state = 'completed' \
@@ -73,16 +74,17 @@ pub async fn settle(rig: &Rig) {
 }
 
 #[derive(Default)]
-struct Findings {
-    lost: Vec<String>,
-    doubled: Vec<String>,
-    stuck: Vec<String>,
+pub struct Findings {
+    pub lost: Vec<String>,
+    pub doubled: Vec<String>,
+    pub stuck: Vec<String>,
     tier_allowed: u64,
 }
 
-pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
-    let live: Vec<Row> = sqlx::query_as(LIVE).fetch_all(&rig.db).await.unwrap();
-    let archived: Vec<Row> = sqlx::query_as(ARCHIVED).fetch_all(&rig.db).await.unwrap();
+/// `heard`: by wrk, where it was there.
+pub async fn judge(rig: &Rig, counts: &Counts, heard: Option<&wrk::Seen>) -> Report {
+    let live: Vec<Row> = sqlx::query_as(LIVE).bind(wrk::TENANT).fetch_all(&rig.db).await.unwrap();
+    let archived: Vec<Row> = sqlx::query_as(ARCHIVED).bind(wrk::TENANT).fetch_all(&rig.db).await.unwrap();
     let swapped: Vec<Uuid> = sqlx::query_scalar(SWAPPED).fetch_all(&rig.db).await.unwrap();
     let acks = rig.acks.all();
     let mut found = Findings::default();
@@ -93,6 +95,9 @@ pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
     doubles(rig, &acks, &archived, &mut found);
     for row in live.iter().filter(|row| row.state != "dead") {
         found.stuck.push(shown(rig, row));
+    }
+    if let Some(heard) = heard {
+        heard.account(rig, &mut found).await;
     }
     let is_parked = |row: &&Row| row.state == "dead" && row.reason.as_deref() == Some("unknown-outcome");
     let parked = live.iter().chain(&archived).filter(is_parked).count();
@@ -131,9 +136,12 @@ pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
         }
         faults.iter().filter(|f| f.contains("acted") || f.contains("only")).for_each(|f| println!("thin: {f}"));
     }
+    if let Some(heard) = heard {
+        faults.extend(heard.faults(rig));
+    }
     let kinds: Vec<_> = counts.iter().map(|(kind, count)| format!("{kind}:{count}")).collect();
     let line = format!(
-        "chaos: submitted={} completed={completed} parked={parked} faults={} tier_allowed={} seed={} lost={} doubled={} stuck={}",
+        "chaos: submitted={} completed={completed} parked={parked} faults={} tier_allowed={} seed={} lost={} doubled={} stuck={}{}",
         acks.len(),
         kinds.join(","),
         found.tier_allowed,
@@ -141,6 +149,7 @@ pub async fn judge(rig: &Rig, counts: &Counts) -> Report {
         found.lost.len(),
         found.doubled.len(),
         found.stuck.len(),
+        heard.map(wrk::Seen::line).unwrap_or_default(),
     );
     Report { line, faults }
 }

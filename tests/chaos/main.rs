@@ -1,11 +1,13 @@
-//! `chaos --seed N --seconds S [--jobs N] [--rate N]`: three hosts on one PostgreSQL under load, while everything around them
-//! breaks; then every acknowledged job and every effect is counted. The last line says what came of it.
+//! `chaos --seed N --seconds S [--jobs N] [--rate N] [--wrk]`: three hosts on one PostgreSQL under load, while everything around
+//! them breaks; then every acknowledged job and every effect is counted. The last line says what came of it. With `--wrk`, wrk is
+//! at the hosts' doors as well; see `wrk`.
 //!
 //! `chaos --effects --seed N --seconds S [--rate N] [--plant NAME]`: the same for what jobs do to the world, counted at the
 //! providers; see `effects`.
 //!
 //! The faults and the jobs follow from the seed; their exact moments depend on the machine. Environment: `USHER_BIN`,
-//! `USHER_PG_BIN`, `USHER_GUESTS`, `USHER_PLUGINS`; `CHAOS_LOG` is the hosts' log filter, `CHAOS_KEEP` keeps the folder.
+//! `USHER_PG_BIN`, `USHER_GUESTS`, `USHER_PLUGINS`, for `--wrk` also `USHER_TEST_WRK`; `CHAOS_LOG` is the hosts' log filter,
+//! `CHAOS_KEEP` keeps the folder.
 
 #![expect(clippy::unwrap_used, reason = "a harness that cannot go on panics, and stops its children all the same")]
 
@@ -23,12 +25,13 @@ mod rng;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod support;
+mod wrk;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::rig::Rig;
+use self::{rig::Rig, wrk::Wrk};
 
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +46,25 @@ pub struct Options {
     pub effects: bool,
     /// An error that the hosts shall have.
     pub plant: Option<&'static str>,
+    /// wrk asks for this and that beside the load.
+    pub wrk: bool,
 }
 
-const USAGE: &str = "usage: chaos --seed N --seconds S [--jobs N] [--rate N] | chaos --effects --seed N --seconds S [--rate N] [--plant NAME]";
+const USAGE: &str = "usage: chaos --seed N --seconds S [--jobs N] [--rate N] [--wrk] | chaos --effects --seed N --seconds S [--rate N] [--plant NAME]";
 
 impl Options {
     fn read() -> Result<Self, String> {
         let (mut seed, mut seconds, mut jobs, mut rate) = (None, None, None, None);
-        let (mut effects, mut plant) = (false, None);
+        let (mut effects, mut plant, mut wrk) = (false, None, false);
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let place = match name.as_str() {
                 "--effects" => {
                     effects = true;
+                    continue;
+                }
+                "--wrk" => {
+                    wrk = true;
                     continue;
                 }
                 "--plant" => {
@@ -74,8 +83,8 @@ impl Options {
             *place = Some(value.parse::<u64>().map_err(|e| format!("{name} {value}: {e}"))?);
         }
         match (seed, seconds) {
-            (Some(seed), Some(seconds)) if effects || plant.is_none() => {
-                Ok(Self { seed, seconds, jobs, rate, effects, plant })
+            (Some(seed), Some(seconds)) if (effects || plant.is_none()) && !(effects && wrk) => {
+                Ok(Self { seed, seconds, jobs, rate, effects, plant, wrk })
             }
             _ => Err(USAGE.to_owned()),
         }
@@ -137,11 +146,16 @@ async fn campaign(
 
 async fn run(rig: Arc<Rig>) -> check::Report {
     rig.start().await;
+    let wrk = if rig.options.wrk { Some(Wrk::start(&rig).await) } else { None };
     let done = Arc::new(tokio::sync::Notify::new());
     let load = tokio::spawn(load::run(Arc::clone(&rig)));
     let faults = tokio::spawn(faults::run(Arc::clone(&rig), Arc::clone(&done)));
     let watch = tokio::spawn(progress(Arc::clone(&rig)));
     let mut loading = load.await.unwrap();
+    let heard = match wrk {
+        Some(wrk) => Some(wrk.stop().await),
+        None => None,
+    };
     done.notify_one();
     let counts = faults.await.unwrap();
     // No more faults: the submits that are still open must come through now.
@@ -150,9 +164,13 @@ async fn run(rig: Arc<Rig>) -> check::Report {
         rig.note(&format!("{} submits were never acknowledged", loading.len()));
         loading.abort_all();
     }
+    if heard.is_some() {
+        // What a host had read of a caller who hung up may still be written, and nobody waits for that.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
     check::settle(&rig).await;
     watch.abort();
-    check::judge(&rig, &counts).await
+    check::judge(&rig, &counts, heard.as_ref()).await
 }
 
 /// A line now and then, for who watches.

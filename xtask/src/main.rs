@@ -22,6 +22,7 @@ mod sqlx;
 mod stripe;
 mod test;
 mod tutorial;
+mod wrk;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ cargo xtask demo --all             all ten job types, against real peers and nam
 cargo xtask tutorial               the commands of docs/plugin-authors.md, as an outsider would type them
 cargo xtask chaos [--seed N] [--seconds S] [--jobs N]
                                    faults under load on three hosts, judged by counting
+cargo xtask chaos --wrk …           the same for 60 s, and wrk at the hosts' doors: no 5xx but the documented 503
 cargo xtask chaos --effects [--seed N] [--seconds S] [--plant attempt-key|no-fence|early-doubt]
                                    the same for effects, counted at the providers; --plant: hosts with an error, to be found
 cargo xtask corpus [--seed N] [--count N]

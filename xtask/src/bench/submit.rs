@@ -7,21 +7,17 @@ use super::{
     kit::{Kit, alternate},
     report::{Row, median, say},
 };
-use crate::sh::{self, Failure, OrFail, Result};
+use crate::{
+    sh::{self, OrFail, Result},
+    wrk,
+};
 
 /// The payload, but for the end of its order id between the two: both sides write the same bytes.
 const HEAD: &str = r#"{"orderId":"order-"#;
 const TAIL: &str = r#"","venueId":"venue-17","userId":"user-204381","eventId":"event-5521","amount":12900,"currency":"eur","seats":["A12","A13"],"email":"ada.lovelace@example.com","channel":"web","createdAt":"2030-01-01T12:00:00.000Z"}"#;
 
 pub fn measure(kit: &Kit) -> Result<Vec<Row>> {
-    let wrk = match sh::which("wrk") {
-        Some(wrk) => wrk,
-        None if sh::can_apt() => {
-            sh::apt_install(&["wrk"])?;
-            sh::which("wrk").ok_or_else(|| Failure::Missing("wrk is not on PATH".to_owned()))?
-        }
-        None => return Err(Failure::Missing("wrk is missing: install it (Debian: wrk)".to_owned())),
-    };
+    let wrk = wrk::setup()?;
     let seconds = kit.scaled(10, 1);
     let figures = alternate(&[&|| ours(kit, &wrk, seconds), &|| pgbench(kit, seconds)])?;
     let rate = |run: usize| figures.get(run).map_or(f64::NAN, |rates| median(rates));
