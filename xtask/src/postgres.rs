@@ -213,14 +213,17 @@ impl Account {
     }
 }
 
-/// A run that was killed could not clear away: folders named `usher-(pg|test)-PID-…` whose process is no more.
+/// A run that was killed could not clear away: folders named `usher-(pg|test)-PID-…` whose process is no more. Those of the last
+/// hour stay: some campaigns leave one to be looked at.
 fn sweep_what_dead_runs_left() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let rest = name.strip_prefix("usher-pg-").or_else(|| name.strip_prefix("usher-test-"));
         let pid = rest.and_then(|rest| rest.split('-').find_map(|part| part.parse::<u32>().ok()));
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && Path::new("/proc/self").exists()
+        let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|then| then.elapsed().ok());
+        let is_old = age.is_some_and(|age| age > Duration::from_secs(3600));
+        if is_old && pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && Path::new("/proc/self").exists()
         {
             let _ = fs::remove_dir_all(entry.path());
         }

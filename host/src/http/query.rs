@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::problem::Problem;
+use super::{openapi, problem::Problem};
 
 /// Entries of one page, at most.
 pub(super) const MOST: i64 = 200;
@@ -41,13 +41,12 @@ const WITH_QUERY: [&str; 20] = [
 /// both are refused.
 pub(super) fn unknown(request: &Request) -> Option<Problem> {
     let query = request.uri().query().filter(|query| !query.is_empty())?;
-    // Where there is no such route, that is said.
+    // Where there is no such route, or it has no such method, that is said.
     let path = request.extensions().get::<MatchedPath>()?.as_str();
-    let method = match *request.method() {
-        Method::OPTIONS => return None,
-        Method::HEAD => "GET",
-        ref method => method.as_str(),
-    };
+    let method = if request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
+    if !openapi::has(method, path) {
+        return None;
+    }
     let takes_some = WITH_QUERY.contains(&format!("{method} {path}").as_str());
     let mut names: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name).collect();
     if !takes_some {

@@ -43,6 +43,13 @@ pub fn document() -> &'static Value {
     &DOCUMENT
 }
 
+/// Whether there is such an operation; the path as routes are written.
+pub fn has(method: &str, path: &str) -> bool {
+    let path = path.replace("{*", "{");
+    let of_path = document().get("paths").and_then(|paths| paths.get(path));
+    of_path.is_some_and(|operations| operations.get(method.to_ascii_lowercase()).is_some())
+}
+
 fn make() -> Value {
     let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     let info = InfoBuilder::new()

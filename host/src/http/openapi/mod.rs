@@ -23,7 +23,7 @@ use axum::{
 };
 use sha2::{Digest as _, Sha256};
 
-pub use self::document::document;
+pub use self::document::{document, has};
 use self::live::{Live, Stand};
 pub(super) use self::routes::Routes;
 use super::{State, problem::Problem};

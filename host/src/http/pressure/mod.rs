@@ -47,6 +47,9 @@ struct Inner {
 const OF_STRANGERS: u64 = 8;
 const LEAST: u64 = 1 << 20;
 
+/// The largest body that any route takes.
+const LARGEST: u64 = 32 << 20;
+
 /// In the order in which they are turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -94,9 +97,10 @@ impl Pressure {
             (Shortage::None, _) | (Shortage::Some, Class::Event | Class::Other) => {}
             _ => return Some("This host is short of memory; nothing was read."),
         }
-        // What is announced and surely has no room need not be sent.
-        let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
-        let has_room = self.budget(class).has_room(length, class == Class::Submit);
+        // What is announced and surely has no room need not be sent. What no route takes is refused by the route: to come again
+        // would not help.
+        let length: u64 = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+        let has_room = self.budget(class).has_room(length.min(LARGEST), class == Class::Submit);
         (!has_room).then_some("This host has too many request bodies in hand; nothing was read.")
     }
 }
