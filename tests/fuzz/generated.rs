@@ -34,7 +34,7 @@ const MOST_EXCLUDED: usize = 3;
 
 pub async fn all(rig: &Rig, document: &Document, report: &mut Report) {
     excluded(report);
-    let tool = Tool::new(rig, "main", &rig.base, false);
+    let tool = Tool::new(rig, "main", &rig.base, None);
     let operations = document.operations.len() as u64;
     let (began, mut round) = (report.cases, 0);
     // The first round is an admin's and has all phases; those after it are drawn at random.
@@ -60,11 +60,12 @@ pub async fn all(rig: &Rig, document: &Document, report: &mut Report) {
 
 /// The same where limits are on, and where a host is short of memory: there, and only there, the answers are these.
 pub async fn limited(rig: &Rig, report: &mut Report) {
-    let rate = "[rate_limits]\n\"submit/tenant/*\" = { rate = \"1/s\", burst = 3 }\n";
+    let burst = 3;
+    let rate = format!("[rate_limits]\n\"submit/tenant/*\" = {{ rate = \"1/s\", burst = {burst} }}\n");
     let memory = "[pressure]\nmemory = 1048576\n";
-    for (name, config, status) in [("limited", rate, "429"), ("short", memory, "503")] {
+    for (name, config, status) in [("limited", rate.as_str(), "429"), ("short", memory, "503")] {
         let host: Host = rig.another(config).await;
-        let tool = Tool::new(rig, name, &host.base, true);
+        let tool = Tool::new(rig, name, &host.base, Some(burst));
         let only =
             ["--include-name", "POST /jobs", "--include-name", "POST /jobs/batch", "--phases", "fuzzing", "-n", "30"];
         tool.run("0", &only, ADMIN, report).await;
@@ -107,7 +108,7 @@ struct Tool {
 }
 
 impl Tool {
-    fn new(rig: &Rig, name: &str, base: &str, limited: bool) -> Self {
+    fn new(rig: &Rig, name: &str, base: &str, limited: Option<u32>) -> Self {
         let dir = rig.dir.join(name);
         fs::create_dir_all(&dir).unwrap();
         let (mut callers, mut auth) = (Map::new(), Vec::new());

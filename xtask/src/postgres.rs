@@ -223,7 +223,9 @@ fn sweep_what_dead_runs_left() {
         let pid = rest.and_then(|rest| rest.split('-').find_map(|part| part.parse::<u32>().ok()));
         let age = entry.metadata().and_then(|of| of.modified()).ok().and_then(|then| then.elapsed().ok());
         let is_old = age.is_some_and(|age| age > Duration::from_secs(3600));
-        if is_old && pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && Path::new("/proc/self").exists()
+        if is_old
+            && pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+            && Path::new("/proc/self").exists()
         {
             let _ = fs::remove_dir_all(entry.path());
         }
