@@ -8,6 +8,7 @@ use super::{
     State,
     body::{MAX_BODY, unreadable},
     jobs::MAX_BATCH,
+    pressure::Held,
     problem::Problem,
 };
 use crate::{
@@ -52,6 +53,9 @@ pub(super) async fn check(state: &State, request: Request) -> Result<Request, Pr
 /// The caller, and the whole body.
 async fn let_in(state: &State, parts: &Parts, body: Body) -> Result<(Caller, Bytes), Problem> {
     let checked = look(state, parts)?;
+    if let Some(held) = parts.extensions.get::<Held>() {
+        held.is_of(checked.caller());
+    }
     let most = if parts.uri.path() == "/jobs/batch" { MAX_BATCH } else { MAX_BODY };
     let bytes = to_bytes(body, most).await.map_err(|error| unreadable(error, most))?;
     let caller = state.services.admit(checked, &bytes).await?;

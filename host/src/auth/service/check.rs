@@ -47,6 +47,13 @@ pub struct Checked {
     nonce: Option<Nonce>,
 }
 
+impl Checked {
+    /// Whose key it was.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
 impl ServiceKeys {
     /// Who signed it.
     pub fn check<F: Fn(&str) -> Option<String>>(&self, request: &Incoming<'_, F>) -> Result<Checked, ServiceError> {

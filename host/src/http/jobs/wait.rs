@@ -24,6 +24,8 @@ pub(super) async fn wait(
     let seen = look(state, id, tenant).await?;
     let is_there = seen.as_ref().is_some_and(|job| !is_over(&job.state));
     let Some(waiting) = waiting.filter(|_| is_there) else { return Ok(seen) };
+    // Its payload may be long, and so may the wait.
+    drop(seen);
     // Either way it is looked at again.
     let _ = tokio::time::timeout(time, waiting.ended()).await;
     look(state, id, tenant).await
