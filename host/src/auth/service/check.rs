@@ -76,6 +76,10 @@ impl ServiceKeys {
         if !key.secrets().any(|secret| offer.is_by(secret.reveal().as_bytes(), &base)) {
             return Err(ServiceError::Mismatch);
         }
+        // Only now, so that strangers do not learn the names.
+        if !self.is_at(request.message.authority) {
+            return Err(ServiceError::Authority);
+        }
         let caller = caller(&key, (request.field)(TENANT))?;
         self.note_use(key.id);
         let nonce = nonce.map(|text| Nonce { key: key.id, text });

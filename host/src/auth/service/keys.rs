@@ -84,6 +84,12 @@ impl ServiceKeys {
         self.shared.config.key.is_some()
     }
 
+    /// Whether what is signed for a host of this name is for us. Another cluster with the same key would take it, too.
+    pub(super) fn is_at(&self, authority: &str) -> bool {
+        let ours = &self.shared.config.authorities;
+        ours.is_empty() || ours.iter().any(|name| name.eq_ignore_ascii_case(authority))
+    }
+
     /// How long the secret before a rotation is still good.
     pub fn overlap(&self) -> Duration {
         self.shared.config.overlap

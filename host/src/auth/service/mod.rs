@@ -70,6 +70,8 @@ pub enum ServiceError {
     NonceUsed,
     #[error("the signature does not match")]
     Mismatch,
+    #[error("the signature is for a host of another name than this one's")]
+    Authority,
     #[error("the body is not the one that Content-Digest describes by sha-256 or sha-512")]
     Digest,
     /// It is known who asks, and that is not theirs to ask.
