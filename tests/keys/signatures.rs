@@ -243,4 +243,9 @@ async fn a_right_signature_over_too_little_or_at_the_wrong_time_is_refused() {
     // The limit of the route holds here, too.
     let large = submit(&host, "guest", &[], json!({"metadata": {"a": "x".repeat(600 * 1024)}}));
     assert_eq!(key.call(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // Components are long, and admins bring them.
+    let admin = Key::new(&host, "admin", Value::Null, Value::Null).await;
+    let component = || request(&host, "POST", "/plugins", &[], &"x".repeat(600 * 1024));
+    assert_eq!(admin.call(component()).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "its length is no fault");
+    assert_eq!(key.call(component()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
