@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Callers' subjects are this and the key's id.
-pub(super) const SUBJECT: &str = "key/";
+pub(in crate::auth) const SUBJECT: &str = "key/";
 /// When a key was used is written down this often by a node.
 const USED_EVERY: Duration = Duration::from_secs(60);
 

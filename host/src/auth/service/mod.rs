@@ -5,6 +5,7 @@ mod keys;
 mod nonces;
 pub mod store;
 
+pub(super) use self::keys::SUBJECT;
 pub use self::{
     check::{Checked, Incoming, TENANT, forget_nonces},
     keys::ServiceKeys,
