@@ -34,7 +34,7 @@ impl Scope {
     }
 
     /// The only one there is.
-    fn only_tenant(&self) -> Option<&String> {
+    pub fn only_tenant(&self) -> Option<&String> {
         match self.tenants.as_deref() {
             Some([only]) => Some(only),
             _ => None,
