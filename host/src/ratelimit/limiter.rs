@@ -44,8 +44,10 @@ pub(super) struct Shared {
     pub patience: Duration,
     state: Mutex<State>,
     /// The rows as somebody was last shown them, and when the look at them began.
-    pub listed: tokio::sync::Mutex<Option<(Instant, Arc<Vec<store::Row>>)>>,
+    pub listed: tokio::sync::Mutex<Option<Listed>>,
 }
+
+type Listed = (Instant, Arc<Vec<store::Row>>);
 
 /// What this node knows, and what it has.
 pub(super) struct State {
