@@ -28,6 +28,8 @@ COMMENT ON COLUMN alerts.changed_at IS 'Of its state, or of its silence.';
 COMMENT ON COLUMN alerts.changed_by IS 'Who did that; usher: a host.';
 -- Pages, newest first; an alert does not move in it.
 CREATE INDEX alerts_first ON alerts (first_at DESC, id DESC);
+-- The same of one tenant, which may have none among very many.
+CREATE INDEX alerts_of_tenant ON alerts (tenant, first_at DESC, id DESC) WHERE tenant IS NOT NULL;
 -- Those that somebody is to be told of.
 CREATE INDEX alerts_owed ON alerts (tell_at) WHERE tell_at IS NOT NULL;
 -- Whether the same was silenced before it was over, and came again.

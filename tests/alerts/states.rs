@@ -138,6 +138,19 @@ async fn only_admins_change_alerts_and_lists_are_filtered_page_by_page() {
         let answer = act(&admin, &all[0], "silence", Some(body.clone())).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", answer.body);
     }
+    // A tenant sees what is its own, and that an operator did something, but not which.
+    let own = "INSERT INTO alerts (kind, subject, tenant, severity, message, detail) \
+               VALUES ('k', 'of t1', 't1', 'warning', 'm', '{\"by\": \"u1\"}')";
+    db.execute(own).await;
+    let tenant = host.client();
+    let alert = alerts(&tenant, "").await.remove(0);
+    assert_eq!((&alert["changedBy"], &alert["detail"]["by"]), (&json!("usher"), &json!("operator")), "{alert}");
+    done(&host, &alert, "ack", None).await;
+    assert_eq!(alerts(&tenant, "").await[0]["changedBy"], "operator");
+    let shown = tenant.get(&format!("/alerts/{}", alert["id"].as_str().unwrap())).await.body;
+    let by: Vec<_> = shown["history"].as_array().unwrap().iter().map(|past| past["by"].clone()).collect();
+    assert_eq!((by, &shown["changedBy"]), (vec![json!("usher"), json!("operator")], &json!("operator")), "{shown}");
+    assert_eq!(history(&host, &alert).await[1].1, "u1");
     for path in ["/alerts/nonsense", "/alerts/00000000-0000-0000-0000-000000000000"] {
         assert_eq!(admin.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(

@@ -123,6 +123,20 @@ async fn a_key_of_several_tenants_says_for_which_and_one_of_a_higher_role_does_m
     let tenants: std::collections::BTreeSet<_> =
         answers[3].body["items"].as_array().unwrap().iter().map(|job| text(job, "tenant")).collect();
     assert!(tenants.contains("t2") && tenants.contains("t7"), "{tenants:?}");
+
+    // It is one caller, whichever tenant it names; a key of one tenant is one of that tenant's.
+    let limit = json!({"rate": "1/h", "burst": 3});
+    let set = host.admin().send(Method::PUT, "/rate-limits/submit/caller/*/*", Some(limit)).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.body);
+    let asked: Vec<_> = ["t1", "t2", "t1", "t2"]
+        .iter()
+        .map(|tenant| submit(&host, "guest", &[("x-tenant-id", *tenant)], json!({})))
+        .collect();
+    let statuses: Vec<_> = key.call_all(&asked).await.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [202, 202, 202, 429]);
+    assert_eq!(manager.call(submit(&host, "guest", &[], json!({}))).await.status, StatusCode::ACCEPTED);
+    let buckets = host.admin().get("/rate-limits").await.body.to_string();
+    assert!(!buckets.contains(&format!("submit/caller/t1/key%2F{}", key.id)), "{buckets}");
 }
 
 async fn id_of(db: &Db, tenant: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
 use super::{Key, digest, elsewhere, get, job, now, options, request, second, send, submit, text};
-use crate::support::{Db, Host, token};
+use crate::support::{Db, Host, HostOptions, eventually, token};
 
 /// What somebody on the way, or with a stolen request, could make of it.
 fn altered(signed: &Value, other: &Key) -> Vec<(&'static str, Value)> {
@@ -226,7 +226,26 @@ async fn a_right_signature_over_too_little_or_at_the_wrong_time_is_refused() {
         let answer = send(&read[0]).await;
         assert_eq!((answer.status, answer.body["items"].as_array().unwrap().len()), (StatusCode::OK, 2));
     }
+    // A host that says how it is called takes nothing that was signed for another.
+    let named = HostOptions { config: options().config + "authorities = [\"Usher.Example\"]\n", ..second() };
+    let named = Host::start(&db, None, named).await;
+    let of_another = get(&host, "/jobs?limit=1", &[]);
+    let mut own = of_another.clone();
+    own["url"] = "http://usher.example/jobs?limit=1".into();
+    let mut signed = key.sign(&[own, of_another]);
+    signed[0]["url"] = format!("{}/jobs?limit=1", named.base).into();
+    signed[0]["headers"]["host"] = "usher.example".into();
+    eventually("it knows the key", async || (send(&signed[0]).await.status == StatusCode::OK).then_some(())).await;
+    assert_eq!(send(&signed[1]).await.status, StatusCode::OK);
+    let answer = send(&elsewhere(&signed[1], &host, &named)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+    assert!(text(&answer.body, "detail").contains("another name"), "{}", answer.body);
     // The limit of the route holds here, too.
     let large = submit(&host, "guest", &[], json!({"metadata": {"a": "x".repeat(600 * 1024)}}));
     assert_eq!(key.call(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // Components are long, and admins bring them.
+    let admin = Key::new(&host, "admin", Value::Null, Value::Null).await;
+    let component = || request(&host, "POST", "/plugins", &[], &"x".repeat(600 * 1024));
+    assert_eq!(admin.call(component()).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "its length is no fault");
+    assert_eq!(key.call(component()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{connect, header, idle, pressure, submit, submit_head};
-use crate::support::{Answer, Db, Host, eventually};
+use crate::support::{Answer, Db, Host, eventually, token};
 
 fn assert_shed(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
@@ -69,6 +69,48 @@ async fn bodies_beyond_the_budget_are_turned_away_until_others_are_gone() {
     drop(holder);
     eventually("there is room again", async || told(&host, 100_000).await.is_none().then_some(())).await;
     assert_eq!(client.post(of_bytes(100_000)).await.status, StatusCode::ACCEPTED);
+
+    // Whoever waits for the end of a job holds none of it.
+    let jobs = "SELECT count(*) FROM jobs";
+    let before = db.count(jobs).await;
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { client.post_with(of_bytes(150_000), &[("prefer", "wait=50")]).await })
+    };
+    eventually("it is taken", async || (db.count(jobs).await > before).then_some(())).await;
+    eventually("there is room beside it", async || {
+        (client.post(of_bytes(150_000)).await.status == StatusCode::ACCEPTED).then_some(())
+    })
+    .await;
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_one_tenant_leave_room_for_the_others() {
+    let db = Db::new().await;
+    // Of 8 MiB a tenant has 4: the longest batch.
+    let host = Host::start(&db, None, pressure("bodies = 8388608\nbody_timeout = \"10m\"")).await;
+    let client = host.client();
+    let mut holders = Vec::new();
+    for _ in 0..8 {
+        let mut holder = connect(&host).await;
+        holder.write_all(submit_head(500_000).as_bytes()).await.unwrap();
+        holder.write_all(&vec![b' '; 499_000]).await.unwrap();
+        holders.push(holder);
+    }
+    let answer = eventually("its share is in use", async || {
+        Some(client.post(of_bytes(210_000)).await).filter(|answer| answer.status != StatusCode::ACCEPTED)
+    })
+    .await;
+    assert_shed(&answer);
+    let other = client.with_token(token("user", Some("t2")));
+    assert_eq!(other.post(of_bytes(210_000)).await.status, StatusCode::ACCEPTED);
+    drop(holders);
+    eventually("it has room again", async || {
+        (client.post(of_bytes(210_000)).await.status == StatusCode::ACCEPTED).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,6 +124,12 @@ fn times_and_claims_are_demanded() {
     assert!(check(&|c| c["exp"] = json!(in_seconds(-30))).is_ok(), "within the leeway");
     assert_eq!(check(&|c| c["nbf"] = json!(in_seconds(300))), Err(AuthError::Early));
     assert_eq!(check(&|c| c["tenantId"] = json!("")), Err(AuthError::BadClaim("tenantId")));
+    for subject in
+        ["usher", "stripe", "plugins folder", "key/0190", "sql:app", "cli:import", "import:pg-boss", "", "a\n"]
+    {
+        assert_eq!(check(&|c| c["userId"] = json!(subject)), Err(AuthError::BadClaim("userId")), "{subject}");
+    }
+    assert!(check(&|c| c["userId"] = json!("usher-ops/key/1")).is_ok());
     assert_eq!(check(&|c| c["role"] = json!("superuser")).map(|c| c.role), Ok(Role::User));
     let admin = check(&|c| {
         c["role"] = json!("admin");

@@ -15,6 +15,7 @@ use super::{
     keys::{self, Keys},
     revoked::Revoked,
     seen::{Known, Seen},
+    service::SUBJECT,
 };
 use crate::{
     config::{Algorithm, Auth, Issuer, OptionalAuth},
@@ -359,7 +360,7 @@ pub(crate) fn is_jti(text: &str) -> bool {
 fn caller(claims: Claims) -> Result<Caller, AuthError> {
     let role = Role::parse(claims.role.as_deref());
     let subject = claims.user_id.or(claims.sub).ok_or(AuthError::MissingClaim("userId"))?;
-    if subject.is_empty() || subject.len() > 255 || subject.chars().any(char::is_control) {
+    if subject.is_empty() || subject.len() > 255 || subject.chars().any(char::is_control) || is_reserved(&subject) {
         return Err(AuthError::BadClaim("userId"));
     }
     match &claims.tenant_id {
@@ -368,6 +369,12 @@ fn caller(claims: Claims) -> Result<Caller, AuthError> {
         _ => {}
     }
     Ok(Caller { tenant: claims.tenant_id, subject, role, scope: None })
+}
+
+/// What the record says of those that no token speaks for: a host, Stripe, the plugins folder; keys, SQL, commands, imports.
+fn is_reserved(subject: &str) -> bool {
+    ["usher", "stripe", "plugins folder"].contains(&subject)
+        || [SUBJECT, "sql:", "cli:", "import:"].iter().any(|prefix| subject.starts_with(prefix))
 }
 
 /// 1 to 128 characters, none of control.

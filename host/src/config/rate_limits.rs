@@ -190,7 +190,7 @@ pub fn check_bucket(name: &str) -> Result<(), String> {
 const NAMES: &str =
     "names are not empty, hold no control characters, and write / as %2F, % as %25, * as %2A; * alone is each";
 
-/// Of submits: `submit/tenant/T`, and `submit/caller/T/SUBJECT`, where `-` stands for T of a caller without a tenant.
+/// Of submits: `submit/tenant/T`, and `submit/caller/T/SUBJECT`, where `-` stands for T of a caller without a tenant, or with several.
 fn check_submits(name: &str, parts: &[&str]) -> Result<(), String> {
     let named = match parts {
         ["tenant", tenant] => [*tenant, "*"],

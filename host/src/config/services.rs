@@ -13,11 +13,14 @@ pub struct Services {
     /// How long the secret before a rotation is still good.
     #[serde(with = "humantime_serde")]
     pub overlap: Duration,
+    /// Host, or host and port, as callers name this cluster. With none, whatever a signature is for is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<String>,
 }
 
 impl Default for Services {
     fn default() -> Self {
-        Self { key: None, overlap: Duration::from_secs(24 * 3600) }
+        Self { key: None, overlap: Duration::from_secs(24 * 3600), authorities: Vec::new() }
     }
 }
 
@@ -31,6 +34,12 @@ impl Services {
         }
         if self.overlap > Duration::from_secs(90 * 24 * 3600) {
             out.push("auth.services.overlap: at most 90 days".to_owned());
+        }
+        for name in &self.authorities {
+            let is_host = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
+            if name.is_empty() || !name.chars().all(is_host) {
+                out.push(format!("auth.services.authorities: \"{name}\" is no host, or host:port, as in a URL"));
+            }
         }
     }
 }

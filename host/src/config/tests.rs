@@ -126,6 +126,7 @@ fn contradictions_and_weak_secrets_are_named() {
         ("[webhooks]\nkey = { env = \"SHORT\" }\n", "SHORT is not set"),
         ("[auth.services]\nkey = \"canary-4711\"\n", "a secret is not written here"),
         ("[auth.services]\noverlap = \"91days\"\n", "auth.services.overlap: at most 90 days"),
+        ("[auth.services]\nauthorities = [\"https://a.example\"]\n", "\"https://a.example\" is no host"),
         (
             "[queues.Money]\ntier = 1\nretries = 1\ndelay = \"1s\"\nbackoff = \"fixed\"\nexpiry = \"1h\"\n",
             "queues.Money",

@@ -40,7 +40,8 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     let query: Vec<_> = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).collect();
-    let mut filter = Filter { tenant: reads(&caller)?, ..Filter::default() };
+    let tenant = reads(&caller)?;
+    let mut filter = Filter { tenant, ..Filter::default() };
     let mut most = DEFAULT_LIMIT;
     for (name, value) in &query {
         let bad = |message: String| {
@@ -72,6 +73,9 @@ pub(super) async fn list(
     let mut items = store::list(&mut db, &filter, most + 1).await.map_err(|e| Problem::database(&e))?;
     let more = i64::try_from(items.len()).is_ok_and(|n| n > most);
     items.truncate(usize::try_from(most).unwrap_or(0));
+    if tenant.is_some() {
+        items.iter_mut().for_each(veil);
+    }
     let next = items.last().filter(|_| more).map(place);
     let mut page = json!({ "items": items });
     if let Some(next) = next {
@@ -104,10 +108,31 @@ pub(super) async fn get(
     let (id, tenant) = (known(&id)?, reads(&caller)?);
     let mut db = state.pool.read().await.map_err(|e| Problem::database(&e))?;
     let alert = store::get(&mut db, id, tenant).await.map_err(|e| Problem::database(&e))?;
-    let mut shown = json!(alert.ok_or(OperateError::NoAlert)?);
-    shown["history"] = json!(store::history(&mut db, id).await.map_err(|e| Problem::database(&e))?);
+    let mut alert = alert.ok_or(OperateError::NoAlert)?;
+    let mut history = store::history(&mut db, id).await.map_err(|e| Problem::database(&e))?;
+    if tenant.is_some() {
+        veil(&mut alert);
+        history.iter_mut().for_each(|past| past.by = veiled(&past.by).to_owned());
+    }
+    let mut shown = json!(alert);
+    shown["history"] = json!(history);
     Ok(Json(shown))
 }
+
+/// A tenant is told that an operator did it; which one is for admins.
+fn veil(alert: &mut Raised) {
+    alert.changed_by = veiled(&alert.changed_by).to_owned();
+    if let Some(by) = alert.detail.get_mut("by") {
+        *by = OPERATOR.into();
+    }
+}
+
+fn veiled(by: &str) -> &str {
+    // A host says so of itself, and nobody else may be called so.
+    if by == "usher" { by } else { OPERATOR }
+}
+
+const OPERATOR: &str = "operator";
 
 /// `POST /alerts/{id}/ack`.
 pub(super) async fn ack(

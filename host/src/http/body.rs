@@ -124,7 +124,7 @@ pub(super) fn unreadable(error: axum::Error, most: usize) -> Problem {
     if source.is::<http_body_util::LengthLimitError>() {
         too_large(most)
     } else if caused_by::<Overdrawn>(source.as_ref()) {
-        Problem::busy("This host has too many request bodies in hand; nothing was written.")
+        Problem::busy("This host has too many request bodies in hand, of all or of this tenant; nothing was written.")
     } else {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body-not-received", "The body did not come in whole.")
     }

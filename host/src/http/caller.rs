@@ -4,7 +4,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{State, problem::Problem};
+use super::{State, pressure::Held, problem::Problem};
 use crate::auth::{AuthError, Caller, Role, Scope, is_tenant};
 
 /// An argument of this type is the proof that somebody was let in.
@@ -12,7 +12,11 @@ impl FromRequestParts<State> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        identify(parts, state).await
+        let caller = identify(parts, state).await?;
+        if let Some(held) = parts.extensions.get::<Held>() {
+            held.is_of(&caller);
+        }
+        Ok(caller)
     }
 }
 

@@ -1,20 +1,22 @@
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
 };
 
 use super::{
     State,
     body::{MAX_BODY, unreadable},
     jobs::MAX_BATCH,
+    pressure::Held,
     problem::Problem,
 };
 use crate::{
     auth::{
-        Caller,
+        Caller, Role,
         service::{Checked, Incoming, TENANT},
     },
+    runtime::compile::MAX_COMPONENT,
     signature::Message,
 };
 
@@ -52,10 +54,22 @@ pub(super) async fn check(state: &State, request: Request) -> Result<Request, Pr
 /// The caller, and the whole body.
 async fn let_in(state: &State, parts: &Parts, body: Body) -> Result<(Caller, Bytes), Problem> {
     let checked = look(state, parts)?;
-    let most = if parts.uri.path() == "/jobs/batch" { MAX_BATCH } else { MAX_BODY };
+    if let Some(held) = parts.extensions.get::<Held>() {
+        held.is_of(checked.caller());
+    }
+    let most = longest(parts, checked.caller());
     let bytes = to_bytes(body, most).await.map_err(|error| unreadable(error, most))?;
     let caller = state.services.admit(checked, &bytes).await?;
     Ok((caller, bytes))
+}
+
+/// The longest body that its route takes from this caller.
+fn longest(parts: &Parts, caller: &Caller) -> usize {
+    match parts.uri.path() {
+        "/jobs/batch" => MAX_BATCH,
+        "/plugins" if parts.method == Method::POST && caller.role == Role::Admin => MAX_COMPONENT,
+        _ => MAX_BODY,
+    }
 }
 
 fn look(state: &State, parts: &Parts) -> Result<Checked, Problem> {

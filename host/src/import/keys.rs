@@ -89,6 +89,19 @@ fn old_key(row: KeyRow, map: &Map) -> OldKey {
     }
 }
 
+/// Why no keys can be taken over now. A host of before imports were there beats as others do and never asks about them.
+pub(super) async fn refused(pool: &Pool) -> sqlx::Result<Option<String>> {
+    let others = store::others(&mut *pool.read().await?).await?;
+    Ok((!others.is_empty()).then(|| {
+        format!(
+            "hosts of another version than this program's ({}) are running, which may not ask about imported keys: {}; update \
+             or stop them first",
+            env!("CARGO_PKG_VERSION"),
+            others.join(", ")
+        )
+    }))
+}
+
 /// Waits until every host has read that there are keys to ask about: before that a submit could pass by one.
 async fn heard(pool: &Pool, progress: Progress<'_>) -> Result<(), ImportError> {
     let began = Instant::now();
@@ -100,6 +113,10 @@ async fn heard(pool: &Pool, progress: Progress<'_>) -> Result<(), ImportError> {
             first.iter().filter(|(node, beat)| now.get(node).is_some_and(|now| now - **beat < BEATS)).count() as u64;
         let hosts = first.len() as u64;
         progress("hosts", hosts - behind, hosts);
+        // One that came meanwhile.
+        if let Some(refused) = refused(pool).await? {
+            return Err(ImportError::Stopped(format!("the keys are here, and no job was moved: {refused}")));
+        }
         if behind == 0 {
             return Ok(());
         }

@@ -71,6 +71,7 @@ impl Importer<'_> {
             Types::read(&mut db).await?
         };
         if self.source.has_keys().await? {
+            report.refused.extend(keys::refused(self.pool).await?);
             report.keys = keys::take_over(&mut self.source, &self.map, self.pool, false, progress).await?;
         } else {
             report.warnings.push(

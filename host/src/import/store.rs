@@ -70,6 +70,19 @@ pub async fn beats(db: &mut PgConnection) -> sqlx::Result<BTreeMap<Uuid, i64>> {
     Ok(rows.into_iter().map(|row| (row.id, row.beat)).collect())
 }
 
+/// Hosts that gave a sign of late and are of another version than this program. What they ask about, nobody here knows.
+pub async fn others(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+        SELECT host || ' (' || version || ')' AS "host!" FROM nodes
+        WHERE beat_at > now() - interval '1 minute' AND version <> $1 ORDER BY 1
+        "#,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Once it is committed, hosts look at this queue, and at what falls due.
 pub async fn ring(db: &mut PgConnection, queue: &str) -> sqlx::Result<()> {
     sqlx::query!(r#"SELECT pg_notify('usher_ready', 'import ' || $1), pg_notify('usher_wake', '')"#, queue)

@@ -21,7 +21,8 @@ pub enum Cancelled {
 impl Operator {
     /// Cancels a live job; `tenant` restricts to its own.
     pub async fn cancel(&self, id: JobId, tenant: Option<&str>, by: &str) -> Result<Cancelled, OperateError> {
-        let mut tx = self.pool.begin_with("SET LOCAL lock_timeout = '2s'").await?;
+        // Of whatever tier: who cancels a money job, or says that one was done elsewhere, must not find it running after a crash.
+        let mut tx = self.pool.begin_durable("SET LOCAL lock_timeout = '2s'").await?;
         let Some(job) = store::lock(&mut tx, id, tenant).await? else {
             return Err(match store::get(&mut tx, id, tenant).await? {
                 Some(job) => OperateError::conflict("not-cancellable", format!("The job is {} already.", job.state)),

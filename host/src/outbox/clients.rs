@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -22,6 +25,8 @@ pub(super) struct Clients {
     of_job: HashMap<JobId, Vec<u64>>,
     of_tenant: HashMap<String, Vec<u64>>,
     of_all: Vec<u64>,
+    /// How often all waited for slow clients of a tenant, or of those without one, and since when that is counted.
+    slow: HashMap<Option<String>, (Instant, u32)>,
 }
 
 /// All before it was handed out here.
@@ -50,6 +55,10 @@ struct Client {
 
 /// Others wait for a client so many times.
 const MOST_PRESSED: u32 = 10;
+/// And for all of a tenant so many times in this while; then those that are full are cut off at once, so that nobody holds up the
+/// others by coming again and again. The first time of a client that has just read everything is no fault of it and not counted.
+const MOST_SLOW: u32 = 3 * MOST_PRESSED;
+const WHILE: Duration = Duration::from_secs(60);
 
 /// What became of some events.
 #[derive(Debug, Default)]
@@ -129,14 +138,16 @@ impl Clients {
             let Some(place) = self.place else { return handed };
             let wanting = self.wanting(*position, event);
             let full: Vec<_> = wanting.iter().copied().filter(|id| self.is_full(*id)).collect();
+            let mut slow = BTreeSet::new();
             for id in full {
-                if self.presses_too_long(id) {
+                if self.presses_too_long(id, &mut slow) {
                     handed.cut += 1;
                     self.remove(id);
                 } else {
                     handed.is_pressed = true;
                 }
             }
+            self.note_slow(slow);
             if handed.is_pressed {
                 return handed;
             }
@@ -173,11 +184,30 @@ impl Clients {
         self.all.get(&id).is_some_and(|client| client.frames.capacity() == 0)
     }
 
-    /// Counts how often all had to wait for it since it last had read everything.
-    fn presses_too_long(&mut self, id: u64) -> bool {
+    /// Counts how often all had to wait for it since it last had read everything. `slow`: whose it is, where that is a fault.
+    fn presses_too_long(&mut self, id: u64, slow: &mut BTreeSet<Option<String>>) -> bool {
         let Some(client) = self.all.get_mut(&id) else { return false };
         client.pressed += 1;
-        client.pressed > MOST_PRESSED
+        let tenant = &client.who.tenant;
+        let was_slow = |(since, times): &(Instant, u32)| since.elapsed() < WHILE && *times >= MOST_SLOW;
+        if client.pressed > MOST_PRESSED || self.slow.get(tenant).is_some_and(was_slow) {
+            return true;
+        }
+        if client.pressed > 1 {
+            slow.insert(tenant.clone());
+        }
+        false
+    }
+
+    /// All wait once more, for clients of these tenants: however many they are, it is one wait.
+    fn note_slow(&mut self, tenants: BTreeSet<Option<String>>) {
+        if tenants.is_empty() {
+            return;
+        }
+        self.slow.retain(|_, (since, _)| since.elapsed() < WHILE);
+        for tenant in tenants {
+            self.slow.entry(tenant).or_insert_with(|| (Instant::now(), 0)).1 += 1;
+        }
     }
 
     /// Those that have read all begin anew with the patience that others have with them.
@@ -256,13 +286,18 @@ mod tests {
 
     /// As the reader does it, without its pauses. How many were cut off.
     fn give(clients: &mut Clients, batches: &[Batch]) -> usize {
+        give_and_wait(clients, batches).0
+    }
+
+    /// And how many pauses there would have been.
+    fn give_and_wait(clients: &mut Clients, batches: &[Batch]) -> (usize, usize) {
         let events: Vec<_> = batches.iter().flat_map(Batch::events).collect();
-        let (mut done, mut cut) = (0, 0);
+        let (mut done, mut cut, mut pauses) = (0, 0, 0);
         while done < events.len() {
             let handed = clients.hand_out(&events[done..]);
-            (done, cut) = (done + handed.done, cut + handed.cut);
+            (done, cut, pauses) = (done + handed.done, cut + handed.cut, pauses + usize::from(handed.is_pressed));
         }
-        cut
+        (cut, pauses)
     }
 
     fn received(receiver: &mut mpsc::Receiver<Bytes>) -> usize {
@@ -309,5 +344,28 @@ mod tests {
         assert_eq!(received(&mut receiver), 2);
         assert!(receiver.is_closed() && clients.is_empty() && clients.of_tenant.is_empty());
         clients.add(&settings, of_tenant("t1"), who("u"), begin).expect("room");
+    }
+
+    #[test]
+    fn who_comes_again_and_again_and_does_not_read_holds_nobody_up_any_more() {
+        let (mut clients, settings) = clients();
+        let mut xid = 1;
+        let mut waited_for = |tenant: &str| {
+            let who = Who { tenant: Some(tenant.to_owned()), subject: "u".to_owned() };
+            let (_, _unread) = clients.add(&settings, of_tenant(tenant), who, Position::before(1)).expect("room");
+            let batches: Vec<_> = (0..3)
+                .map(|_| {
+                    xid += 1;
+                    batch(xid, &[tenant], JobId::new())
+                })
+                .collect();
+            let (cut, pauses) = give_and_wait(&mut clients, &batches);
+            assert_eq!(cut, 1);
+            pauses
+        };
+        let pauses: Vec<_> = (0..6).map(|_| waited_for("t1")).collect();
+        assert_eq!(pauses[..3], [10, 10, 10]);
+        assert!(pauses[3] < 10 && pauses[4..] == [0, 0], "{pauses:?}");
+        assert_eq!(waited_for("t2"), 10, "another tenant's is no worse for it");
     }
 }

@@ -20,6 +20,8 @@ pub const ENDED: &str = "usher_ended";
 
 /// Who waits on this node at a time.
 const MOST: usize = 10_000;
+/// And who of one tenant.
+const MOST_OF_TENANT: usize = 1_000;
 /// Jobs that other nodes wait for: beyond it their own look finds the end.
 const MOST_ELSEWHERE: usize = 20_000;
 /// The longest that a caller waits is a minute; what another node waits for is forgotten a little later.
@@ -45,6 +47,7 @@ struct Inner {
 struct Book {
     here: HashMap<JobId, Waited>,
     waiting: usize,
+    of_tenant: HashMap<Arc<str>, usize>,
     serial: u64,
     closed: bool,
     elsewhere: HashMap<JobId, Instant>,
@@ -56,6 +59,28 @@ struct Waited {
     serial: u64,
     callers: usize,
     ended: CancellationToken,
+}
+
+impl Book {
+    /// `None`: the tenant has all that it may have.
+    fn take_place(&mut self, tenant: &str) -> Option<Arc<str>> {
+        let tenant =
+            self.of_tenant.get_key_value(tenant).map_or_else(|| Arc::from(tenant), |(known, _)| Arc::clone(known));
+        let places = self.of_tenant.entry(Arc::clone(&tenant)).or_default();
+        if *places >= MOST_OF_TENANT {
+            return None;
+        }
+        *places += 1;
+        Some(tenant)
+    }
+
+    fn give_place(&mut self, tenant: &str) {
+        let Some(places) = self.of_tenant.get_mut(tenant) else { return };
+        *places -= 1;
+        if *places == 0 {
+            self.of_tenant.remove(tenant);
+        }
+    }
 }
 
 /// What other nodes should hear.
@@ -75,6 +100,7 @@ impl News {
 #[derive(Debug)]
 pub struct Waiting {
     waits: Waits,
+    tenant: Option<Arc<str>>,
     job: JobId,
     serial: u64,
     ended: CancellationToken,
@@ -89,18 +115,22 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.waits.leave(self.job, self.serial);
+        self.waits.leave(self);
     }
 }
 
 impl Waits {
-    /// To be called before the look at the job's state, so that an end between the two is not missed. `None`: there is no
-    /// room, or the host stops.
-    pub fn begin(&self, job: JobId) -> Option<Waiting> {
+    /// To be called before the look at the job's state, so that an end between the two is not missed. `tenant`: whose place it
+    /// takes; an admin's is nobody's. `None`: there is no room, or the host stops.
+    pub fn begin(&self, job: JobId, tenant: Option<&str>) -> Option<Waiting> {
         let mut book = self.book();
         if book.closed || book.waiting >= MOST {
             return None;
         }
+        let tenant = match tenant {
+            Some(tenant) => Some(book.take_place(tenant)?),
+            None => None,
+        };
         book.waiting += 1;
         book.serial += 1;
         let serial = book.serial;
@@ -114,17 +144,20 @@ impl Waits {
             self.inner.begun.notify_one();
         }
         self.recount(&book);
-        Some(Waiting { waits: self.clone(), job, serial, ended })
+        Some(Waiting { waits: self.clone(), tenant, job, serial, ended })
     }
 
-    fn leave(&self, job: JobId, serial: u64) {
+    fn leave(&self, left: &Waiting) {
         let mut book = self.book();
         book.waiting = book.waiting.saturating_sub(1);
+        if let Some(tenant) = &left.tenant {
+            book.give_place(tenant);
+        }
         // The entry of a job that has ended is gone, and the one that is there may be of somebody who came later.
-        if let Some(waited) = book.here.get_mut(&job).filter(|waited| waited.serial == serial) {
+        if let Some(waited) = book.here.get_mut(&left.job).filter(|waited| waited.serial == left.serial) {
             waited.callers -= 1;
             if waited.callers == 0 {
-                book.here.remove(&job);
+                book.here.remove(&left.job);
             }
         }
         self.recount(&book);
@@ -216,14 +249,14 @@ mod tests {
     async fn an_end_wakes_those_that_wait_and_frees_their_places() {
         let waits = Waits::default();
         let (job, other) = (JobId::new(), JobId::new());
-        let (one, two) = (waits.begin(job).expect("room"), waits.begin(job).expect("room"));
-        let third = waits.begin(other).expect("room");
+        let (one, two) = (waits.begin(job, None).expect("room"), waits.begin(job, None).expect("room"));
+        let third = waits.begin(other, None).expect("room");
         waits.ended(&[job]);
         one.ended().await;
         two.ended().await;
         assert!(!third.ended.is_cancelled());
         // Somebody who comes later has a place of their own, which those of before do not take along.
-        let late = waits.begin(job).expect("room");
+        let late = waits.begin(job, None).expect("room");
         drop((one, two));
         assert_eq!(waits.here().len(), 2);
         drop((late, third));
@@ -238,16 +271,28 @@ mod tests {
         waits.heard_wait(&[job]);
         waits.ended(&[job, other]);
         assert_eq!(waits.news().await.ended, HashSet::from([job]));
-        let _waiting = waits.begin(other).expect("room");
+        let _waiting = waits.begin(other, None).expect("room");
         assert_eq!(waits.news().await.waited, HashSet::from([other]));
+    }
+
+    #[test]
+    fn one_tenant_does_not_take_the_places_of_all() {
+        let waits = Waits::default();
+        let mut all: Vec<_> = std::iter::from_fn(|| waits.begin(JobId::new(), Some("t1"))).collect();
+        assert_eq!(all.len(), MOST_OF_TENANT);
+        let _other = waits.begin(JobId::new(), Some("t2")).expect("room");
+        all.pop();
+        all.push(waits.begin(JobId::new(), Some("t1")).expect("room again"));
+        drop(all);
+        assert_eq!(waits.book().of_tenant.len(), 1, "nothing is left of those that are gone");
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_host_that_stops() {
         let waits = Waits::default();
-        let waiting = waits.begin(JobId::new()).expect("room");
+        let waiting = waits.begin(JobId::new(), None).expect("room");
         waits.close();
         waiting.ended().await;
-        assert!(waits.begin(JobId::new()).is_none());
+        assert!(waits.begin(JobId::new(), None).is_none());
     }
 }

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -43,7 +43,11 @@ pub(super) struct Shared {
     pub pool: Pool,
     pub patience: Duration,
     state: Mutex<State>,
+    /// The rows as somebody was last shown them, and when the look at them began.
+    pub listed: tokio::sync::Mutex<Option<Listed>>,
 }
+
+type Listed = (Instant, Arc<Vec<store::Row>>);
 
 /// What this node knows, and what it has.
 pub(super) struct State {
@@ -84,7 +88,12 @@ impl Limiter {
     /// Knows the configuration's limits; those set at run time after the first [`Self::refresh`].
     pub fn start(pool: &Pool, config: &RateLimits) -> Self {
         let state = State::new(config.buckets.clone());
-        let shared = Arc::new(Shared { pool: pool.clone(), patience: config.patience, state: Mutex::new(state) });
+        let shared = Arc::new(Shared {
+            pool: pool.clone(),
+            patience: config.patience,
+            state: Mutex::new(state),
+            listed: tokio::sync::Mutex::default(),
+        });
         let (asks, waiting) = mpsc::channel(WAITING);
         tokio::spawn(ask::run(Arc::clone(&shared), waiting));
         let (entries, entering) = mpsc::channel(WAITING);

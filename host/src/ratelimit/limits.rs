@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -28,17 +28,14 @@ pub struct Shown {
 impl Limiter {
     /// All limits, as this node has them, and the buckets that are held or waited for. `tenant`: no other tenant's.
     pub async fn list(&self, tenant: Option<&str>) -> sqlx::Result<Vec<Shown>> {
-        let mut db = self.shared.pool.read().await?;
-        let rows = store::list(&mut db).await?;
-        drop(db);
-        self.refresh().await?;
+        let rows = self.rows().await?;
+        let may_see = |row: &&store::Row| tenant.is_none_or(|tenant| Bucket::named(&row.bucket).may_be_seen_by(tenant));
         let state = self.shared.state();
         let mut shown = BTreeMap::new();
-        for name in state.book.configured().keys() {
-            shown.insert(name.clone(), store::Row::of_config(name));
+        let configured: Vec<_> = state.book.configured().keys().map(|name| store::Row::of_config(name)).collect();
+        for row in configured.iter().chain(rows.iter()).filter(may_see) {
+            shown.insert(row.bucket.clone(), row.clone());
         }
-        shown.extend(rows.into_iter().map(|row| (row.bucket.clone(), row)));
-        let may_see = |row: &store::Row| tenant.is_none_or(|tenant| Bucket::named(&row.bucket).may_be_seen_by(tenant));
         let show = |row: store::Row| {
             let (limit, source) = state.book.limit_and_source(&Bucket::named(&row.bucket)).unzip();
             Shown {
@@ -51,7 +48,24 @@ impl Limiter {
                 waiting: row.waiting,
             }
         };
-        Ok(shown.into_values().filter(may_see).map(show).collect())
+        Ok(shown.into_values().map(show).collect())
+    }
+
+    /// What the database says. Anybody may ask, as often as they like: so one asks at a time, and all who came before it began
+    /// share what it saw.
+    async fn rows(&self) -> sqlx::Result<Arc<Vec<store::Row>>> {
+        let came = Instant::now();
+        let mut last = self.shared.listed.lock().await;
+        if let Some((_, rows)) = last.as_ref().filter(|(began, _)| *began >= came) {
+            return Ok(Arc::clone(rows));
+        }
+        let began = Instant::now();
+        let mut db = self.shared.pool.read().await?;
+        let rows = Arc::new(store::list(&mut db).await?);
+        drop(db);
+        self.refresh().await?;
+        *last = Some((began, Arc::clone(&rows)));
+        Ok(rows)
     }
 
     /// Sets a limit at run time, in the caller's transaction. `None` takes it away, and the configuration's counts again, if

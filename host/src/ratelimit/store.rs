@@ -167,7 +167,7 @@ pub(super) async fn set(db: &mut PgConnection, bucket: &str, limit: Option<RateL
 }
 
 /// What there is to show of a bucket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row {
     pub bucket: String,
     /// Set at run time, then.

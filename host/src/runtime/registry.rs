@@ -4,6 +4,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -24,6 +25,9 @@ use crate::{
 /// Components that are taken in at once, by HTTP: each may be 32 MiB, and they are compiled one by one.
 const UPLOADS: usize = 4;
 
+/// A look at what lies on disk is for all who ask for so long.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The releases that this node has ready, and which of them run here now.
 pub struct Registry {
     pub(super) runtime: Arc<Runtime>,
@@ -40,6 +44,8 @@ pub struct Registry {
     /// What attempts used.
     pub meter: Meter,
     pub uploads: Semaphore,
+    /// When somebody last looked how many artifacts there are, and how long together.
+    sized: tokio::sync::Mutex<Option<(Instant, (usize, u64))>>,
     /// What this node should run and cannot.
     pub(super) unready: Mutex<BTreeMap<Digest, Unready>>,
     /// One publish, or one loading for a job, of a digest at a time.
@@ -96,6 +102,7 @@ impl Registry {
             tripped: Notify::new(),
             meter: Meter::default(),
             uploads: Semaphore::new(UPLOADS),
+            sized: tokio::sync::Mutex::default(),
             unready: Mutex::default(),
             publishing: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
@@ -105,11 +112,22 @@ impl Registry {
 
     /// Compiled components: of what use the cache was. `sized`: and how much is in it, which is looked up on disk.
     pub async fn artifacts(&self, sized: bool) -> ArtifactStats {
-        let runtime = Arc::clone(&self.runtime);
-        let looked = tokio::task::spawn_blocking(move || if sized { runtime.artifacts.size().ok() } else { None });
-        let (files, bytes) = looked.await.ok().flatten().unwrap_or_default();
+        let (files, bytes) = if sized { self.size_of_artifacts().await } else { (0, 0) };
         let looks = self.runtime.artifacts.looks();
         ArtifactStats { hits: looks.hits(), misses: looks.misses(), files, bytes }
+    }
+
+    async fn size_of_artifacts(&self) -> (usize, u64) {
+        // Whoever comes meanwhile waits for what this one sees.
+        let mut last = self.sized.lock().await;
+        if let Some((_, size)) = last.filter(|(at, _)| at.elapsed() < FRESH) {
+            return size;
+        }
+        let runtime = Arc::clone(&self.runtime);
+        let looked = tokio::task::spawn_blocking(move || runtime.artifacts.size().ok()).await;
+        let size = looked.ok().flatten().unwrap_or_default();
+        *last = Some((Instant::now(), size));
+        size
     }
 
     /// The active release of a job type.

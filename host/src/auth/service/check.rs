@@ -47,6 +47,13 @@ pub struct Checked {
     nonce: Option<Nonce>,
 }
 
+impl Checked {
+    /// Whose key it was.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
 impl ServiceKeys {
     /// Who signed it.
     pub fn check<F: Fn(&str) -> Option<String>>(&self, request: &Incoming<'_, F>) -> Result<Checked, ServiceError> {
@@ -68,6 +75,10 @@ impl ServiceKeys {
         let base = offer.base(&request.message, &request.field).map_err(ServiceError::Unsound)?;
         if !key.secrets().any(|secret| offer.is_by(secret.reveal().as_bytes(), &base)) {
             return Err(ServiceError::Mismatch);
+        }
+        // Only now, so that strangers do not learn the names.
+        if !self.is_at(request.message.authority) {
+            return Err(ServiceError::Authority);
         }
         let caller = caller(&key, (request.field)(TENANT))?;
         self.note_use(key.id);

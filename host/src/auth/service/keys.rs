@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Callers' subjects are this and the key's id.
-pub(super) const SUBJECT: &str = "key/";
+pub(in crate::auth) const SUBJECT: &str = "key/";
 /// When a key was used is written down this often by a node.
 const USED_EVERY: Duration = Duration::from_secs(60);
 
@@ -82,6 +82,12 @@ impl ServiceKeys {
     /// Whether there is a key that secrets can be derived from.
     pub fn is_on(&self) -> bool {
         self.shared.config.key.is_some()
+    }
+
+    /// Whether what is signed for a host of this name is for us. Another cluster with the same key would take it, too.
+    pub(super) fn is_at(&self, authority: &str) -> bool {
+        let ours = &self.shared.config.authorities;
+        ours.is_empty() || ours.iter().any(|name| name.eq_ignore_ascii_case(authority))
     }
 
     /// How long the secret before a rotation is still good.

@@ -5,6 +5,7 @@ mod keys;
 mod nonces;
 pub mod store;
 
+pub(super) use self::keys::SUBJECT;
 pub use self::{
     check::{Checked, Incoming, TENANT, forget_nonces},
     keys::ServiceKeys,
@@ -33,7 +34,7 @@ impl Scope {
     }
 
     /// The only one there is.
-    fn only_tenant(&self) -> Option<&String> {
+    pub fn only_tenant(&self) -> Option<&String> {
         match self.tenants.as_deref() {
             Some([only]) => Some(only),
             _ => None,
@@ -70,6 +71,8 @@ pub enum ServiceError {
     NonceUsed,
     #[error("the signature does not match")]
     Mismatch,
+    #[error("the signature is for a host of another name than this one's")]
+    Authority,
     #[error("the body is not the one that Content-Digest describes by sha-256 or sha-512")]
     Digest,
     /// It is known who asks, and that is not theirs to ask.

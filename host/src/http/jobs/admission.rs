@@ -31,8 +31,13 @@ impl Admission {
         if !state.limiter.limits_submits() {
             return Self::default();
         }
+        // A key of several tenants is one caller, whichever of them a request names.
+        let own = match &caller.scope {
+            Some(scope) => scope.only_tenant().map(String::as_str),
+            None => caller.tenant.as_deref(),
+        };
         Self {
-            caller: Some(Bucket::submits_by(caller.tenant.as_deref(), &caller.subject)),
+            caller: Some(Bucket::submits_by(own, &caller.subject)),
             tenants: caller.tenant.as_deref().map(Bucket::submits_of).into_iter().collect(),
             later: None,
         }

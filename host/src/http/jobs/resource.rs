@@ -87,6 +87,13 @@ impl From<JobView> for Job {
     }
 }
 
+impl Job {
+    /// What can be said of it where its payload is not at hand.
+    pub fn in_brief(&self) -> serde_json::Value {
+        serde_json::json!({ "id": self.id, "type": self.job_type, "tenant": self.tenant, "state": self.state })
+    }
+}
+
 /// The resource of a job that was committed a moment ago, from what is known of it, so that a submit costs no read.
 pub(super) fn of_new(state: &State, id: JobId, job: NewJob) -> Job {
     let entry = state.submitter.catalog().get(&job.job_type);

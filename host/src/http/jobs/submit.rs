@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::State as Shared,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -22,6 +22,7 @@ use crate::{
         body::Fields,
         caller::{acts_for, may_submit},
         prefer,
+        pressure::Held,
         problem::Problem,
     },
     idempotency,
@@ -44,10 +45,11 @@ pub(in crate::http) async fn submit(
     Shared(state): Shared<State>,
     caller: Caller,
     headers: HeaderMap,
+    held: Option<Extension<Held>>,
     body: Body,
 ) -> Response {
     let mut admission = Admission::of(&state, &caller);
-    let answer = taken(&state, &caller, &headers, body, &mut admission).await;
+    let answer = taken(&state, &caller, &headers, (body, held.as_deref()), &mut admission).await;
     admission.on(&state, answer)
 }
 
@@ -55,23 +57,30 @@ async fn taken(
     state: &State,
     caller: &Caller,
     headers: &HeaderMap,
-    body: Body,
+    (body, held): (Body, Option<&Held>),
     admission: &mut Admission,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(headers)?;
     let mut fields = Fields::read(headers, body, &FIELDS).await?;
     let job = new_job(caller, &mut fields, key)?;
     admission.admit(state, &[(job.tenant.as_str(), job.job_type.as_str())]).await?;
-    let shown = job.clone();
+    let mut shown = job.clone();
     let accepted = state.submitter.submit(job).await?;
-    if let Some(time) = prefer::wait(headers)
-        && let Some(answer) = waited(state, accepted, &shown.tenant, time).await
-    {
-        return Ok(answer);
+    let time = prefer::wait(headers);
+    if let Some(time) = time {
+        // For up to a minute: what is long is in the database, and its room here is for others.
+        (shown.payload, shown.metadata) = (String::new(), None);
+        if let Some(held) = held {
+            held.release();
+        }
+        if let Some(answer) = waited(state, accepted, &shown.tenant, time).await {
+            return Ok(answer);
+        }
     }
     match accepted {
         Accepted::New(id) => {
-            let body = resource::of_new(state, id, shown);
+            let job = resource::of_new(state, id, shown);
+            let body = if time.is_some() { First::Brief(job.in_brief()) } else { First::Job(Box::new(job)) };
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
         Accepted::Replayed(id) => {
@@ -83,7 +92,7 @@ async fn taken(
             let mut body = first(state, id, &shown.tenant).await?;
             match &mut body {
                 First::Job(job) => job.deduplicated = Some(true),
-                First::Outlived(body) => body["deduplicated"] = true.into(),
+                First::Brief(body) => body["deduplicated"] = true.into(),
             }
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location(id))], Json(body)).into_response())
         }
@@ -133,7 +142,7 @@ pub(super) fn new_job(caller: &Caller, fields: &mut Fields, key: Option<String>)
 #[serde(untagged)]
 enum First {
     Job(Box<resource::Job>),
-    Outlived(Value),
+    Brief(Value),
 }
 
 /// The job that holds the key. The archive may have forgotten it; then the key itself knows how it ended.
@@ -152,7 +161,7 @@ async fn first(state: &State, id: JobId, tenant: &str) -> Result<First, Problem>
     let result = outlived.result.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let body =
         json!({ "id": id, "type": outlived.job_type, "tenant": tenant, "state": outlived.state, "result": result });
-    Ok(First::Outlived(body))
+    Ok(First::Brief(body))
 }
 
 fn location(id: JobId) -> HeaderValue {

@@ -20,10 +20,12 @@ pub(super) async fn wait(
     time: Duration,
 ) -> Result<Option<JobView>, Problem> {
     // Before the look, so that an end between the two is not missed. Dropped with the request, also when its caller goes.
-    let waiting = state.operator.bell.waits().begin(id);
+    let waiting = state.operator.bell.waits().begin(id, tenant);
     let seen = look(state, id, tenant).await?;
     let is_there = seen.as_ref().is_some_and(|job| !is_over(&job.state));
     let Some(waiting) = waiting.filter(|_| is_there) else { return Ok(seen) };
+    // Its payload may be long, and so may the wait.
+    drop(seen);
     // Either way it is looked at again.
     let _ = tokio::time::timeout(time, waiting.ended()).await;
     look(state, id, tenant).await

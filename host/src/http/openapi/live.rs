@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use super::schemas::bodies;
-use crate::{
-    ids::Digest,
-    submit::{Catalog, CatalogEntry},
-};
+use crate::{ids::Digest, submit::CatalogEntry};
 
 /// Where a keyword holds schemas by names of somebody's own.
 const MAPS: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 /// Where it holds values, and no schemas.
 const VALUES: [&str; 5] = ["const", "enum", "default", "examples", "example"];
+
+/// What the catalog holds at a moment.
+pub(super) type Entries = BTreeMap<String, Arc<CatalogEntry>>;
 
 /// Those that take submits.
 pub(super) struct Live(Vec<Arc<CatalogEntry>>);
@@ -30,8 +30,7 @@ enum Schema {
 }
 
 impl Live {
-    pub fn of(catalog: &Catalog) -> Self {
-        let all = catalog.entries();
+    pub fn of(all: &Entries) -> Self {
         Self(all.values().filter(|entry| !entry.retiring && !entry.dropped).cloned().collect())
     }
 

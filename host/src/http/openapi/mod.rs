@@ -12,7 +12,7 @@ mod refusals;
 mod routes;
 mod schemas;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 
 use axum::{
     Extension,
@@ -22,15 +22,27 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
+<<<<<<< HEAD
 pub use self::document::{document, has};
 use self::live::{Live, Stand};
+=======
+pub use self::document::document;
+use self::live::{Entries, Live, Stand};
+>>>>>>> w/sec8
 pub(super) use self::routes::Routes;
 use super::{State, problem::Problem};
 
-/// The document and the page as they were made last, and of which job types.
+/// The document and the page as they were made last.
 #[derive(Clone, Default)]
-pub(super) struct Served(Arc<Mutex<Option<Arc<Made>>>>);
+pub(super) struct Served(Arc<Mutex<Option<Last>>>);
+
+struct Last {
+    /// What the catalog held then. Nothing else comes to lie in its place while this is here.
+    entries: Weak<Entries>,
+    made: Arc<Made>,
+}
 
 struct Made {
     of: Stand,
@@ -41,14 +53,31 @@ struct Made {
 
 impl Served {
     /// Made anew only where job types came, went or changed.
-    fn of(&self, state: &State) -> Result<Arc<Made>, Problem> {
-        let live = Live::of(state.submitter.catalog());
-        let stand = live.stand();
-        // What was made by a thread that panicked is whole, or not there.
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = last.as_ref().filter(|made| made.of == stand) {
-            return Ok(Arc::clone(made));
+    async fn of(&self, state: &State) -> Result<Arc<Made>, Problem> {
+        let entries = state.submitter.catalog().entries();
+        let mut last = Arc::clone(&self.0).lock_owned().await;
+        if let Some(known) = last.as_ref().filter(|last| std::ptr::eq(last.entries.as_ptr(), Arc::as_ptr(&entries))) {
+            return Ok(Arc::clone(&known.made));
         }
+        // Some milliseconds, which must not hold up the other requests of this thread. Strangers may ask, and go: the lock stays
+        // with the work, so that it is done once.
+        let make = move || {
+            let live = Live::of(&entries);
+            let stand = live.stand();
+            let before = last.take().map(|last| last.made);
+            let made = match before.filter(|made| made.of == stand) {
+                Some(made) => made,
+                None => Arc::new(Made::new(&live, stand)?),
+            };
+            *last = Some(Last { entries: Arc::downgrade(&entries), made: Arc::clone(&made) });
+            Ok(made)
+        };
+        tokio::task::spawn_blocking(make).await.map_err(|_| Problem::internal())?
+    }
+}
+
+impl Made {
+    fn new(live: &Live, of: Stand) -> Result<Self, Problem> {
         let document = live.added_to(document());
         let json = document.to_string();
         let page = page::page(&document).map_err(|error| {
@@ -56,15 +85,13 @@ impl Served {
             Problem::internal()
         })?;
         let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&json).as_slice()[..16]));
-        let made = Arc::new(Made {
-            of: stand,
+        Ok(Self {
+            of,
             json: Bytes::from(json),
             // Hex digits between quotes are what a header takes.
             etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")),
             page: Bytes::from(page),
-        });
-        *last = Some(Arc::clone(&made));
-        Ok(made)
+        })
     }
 }
 
@@ -74,7 +101,7 @@ pub(super) async fn json(
     Extension(served): Extension<Served>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let made = served.of(&state)?;
+    let made = served.of(&state).await?;
     let of_body = [
         (header::ETAG, made.etag.clone()),
         // It is asked for again each time, and mostly not sent again.
@@ -92,7 +119,7 @@ pub(super) async fn docs(
     Shared(state): Shared<State>,
     Extension(served): Extension<Served>,
 ) -> Result<Response, Problem> {
-    let made = served.of(&state)?;
+    let made = served.of(&state).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, page::policy()),

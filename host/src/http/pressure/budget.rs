@@ -1,8 +1,9 @@
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -20,11 +21,20 @@ const CRAWL: u32 = 1 << 10;
 pub struct Budget {
     most: u64,
     used: AtomicU64,
+    /// The most of it that one tenant has.
+    share: u64,
+    /// What tenants have in use. Each has a place by a hash that nobody can foresee: there is nothing to lock and nothing to
+    /// clear up, and once in a thousand times two of them have one share together.
+    shares: Vec<AtomicU64>,
+    places: RandomState,
 }
 
+const PLACES: usize = 1 << 10;
+
 impl Budget {
-    pub fn new(most: u64) -> Self {
-        Self { most, used: AtomicU64::new(0) }
+    pub fn new(most: u64, share: u64) -> Self {
+        let shares = (0..PLACES).map(|_| AtomicU64::new(0)).collect();
+        Self { most, used: AtomicU64::new(0), share, shares, places: RandomState::new() }
     }
 
     /// A quarter is kept for what is no submit.
@@ -38,7 +48,8 @@ impl Budget {
 
     /// Of one request, nothing yet.
     pub fn charge(self: &Arc<Self>, is_submit: bool) -> Charge {
-        Charge { budget: Arc::clone(self), most: self.most(is_submit), bytes: AtomicU64::new(0) }
+        let most = self.most(is_submit);
+        Charge { budget: Arc::clone(self), most, bytes: AtomicU64::new(0), place: OnceLock::new() }
     }
 }
 
@@ -48,22 +59,58 @@ pub struct Charge {
     budget: Arc<Budget>,
     most: u64,
     bytes: AtomicU64,
+    /// Of the one whose body it is, once that is known.
+    place: OnceLock<usize>,
 }
 
 impl Charge {
+    /// It is known whose body it is: from now on it comes out of their share, too.
+    pub fn is_of(&self, tenant: &str) {
+        let place = self.budget.places.hash_one(tenant) as usize % PLACES;
+        if self.place.set(place).is_ok()
+            && let Some(share) = self.share()
+        {
+            share.fetch_add(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn share(&self) -> Option<&AtomicU64> {
+        self.budget.shares.get(*self.place.get()?)
+    }
+
     fn add(&self, bytes: u64) -> Result<(), Overdrawn> {
-        if self.budget.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.most {
+        take(&self.budget.used, bytes, self.most)?;
+        if let Some(share) = self.share()
+            && let Err(overdrawn) = take(share, bytes, self.budget.share)
+        {
             self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Overdrawn);
+            return Err(overdrawn);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
+
+    /// The body is gone, and its request goes on.
+    pub fn release(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(share) = self.share() {
+            share.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+fn take(used: &AtomicU64, bytes: u64, most: u64) -> Result<(), Overdrawn> {
+    if used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
+        used.fetch_sub(bytes, Ordering::Relaxed);
+        return Err(Overdrawn);
+    }
+    Ok(())
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.release();
     }
 }
 
@@ -144,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_charged_is_given_back_and_submits_leave_a_rest() {
-        let budget = Arc::new(Budget::new(100));
+        let budget = Arc::new(Budget::new(100, 100));
         let (submit, other) = (budget.charge(true), budget.charge(false));
         assert!(submit.add(60).is_ok() && submit.add(41).is_err());
         assert!(!budget.has_room(41, true) && budget.has_room(40, true) && budget.has_room(65, false));
@@ -153,5 +200,23 @@ mod tests {
         assert!(submit.add(40).is_ok());
         drop(submit);
         assert!(budget.has_room(100, true));
+    }
+
+    #[test]
+    fn nobody_has_more_than_a_share_and_what_is_released_is_for_others() {
+        let budget = Arc::new(Budget::new(100, 40));
+        let of = |tenant: &str| {
+            let charge = budget.charge(true);
+            charge.is_of(tenant);
+            charge
+        };
+        let (one, again, stranger) = (of("t1"), of("t1"), budget.charge(true));
+        assert!(one.add(30).is_ok() && again.add(11).is_err() && again.add(10).is_ok());
+        assert!(stranger.add(60).is_ok(), "what was refused left nothing behind");
+        drop(stranger);
+        one.release();
+        assert!(again.add(30).is_ok() && again.add(1).is_err());
+        drop((one, again));
+        assert!(budget.has_room(100, true) && of("t1").add(40).is_ok());
     }
 }

@@ -17,11 +17,15 @@ use axum::{
 
 pub(super) use self::budget::Overdrawn;
 use self::{
-    budget::{Budget, Counted},
+    budget::{Budget, Charge, Counted},
     memory::{Memory, Shortage},
 };
-use super::{problem::Problem, server::Spare};
-use crate::{config, lifecycle::Lifecycle};
+use super::{jobs::MAX_BATCH, problem::Problem, server::Spare};
+use crate::{
+    auth::{Caller, Role},
+    config,
+    lifecycle::Lifecycle,
+};
 
 /// Of path and query, in bytes.
 const MAX_URI: usize = 8 << 10;
@@ -50,6 +54,27 @@ const LEAST: u64 = 1 << 20;
 /// The largest body that any route takes.
 const LARGEST: u64 = 32 << 20;
 
+/// What one tenant has of the budget, as a part of it; the longest batch has room.
+const OF_ONE: u64 = 8;
+
+/// The body of a request, for those who come to know more of it.
+#[derive(Clone, Debug)]
+pub(super) struct Held(Arc<Charge>);
+
+impl Held {
+    /// Tenants have a share, and callers without one do. Admins look after all, and bring components, which are long.
+    pub fn is_of(&self, caller: &Caller) {
+        if caller.role != Role::Admin {
+            self.0.is_of(caller.tenant.as_ref().unwrap_or(&caller.subject));
+        }
+    }
+
+    /// Nothing is kept of the body, though its request goes on.
+    pub fn release(&self) {
+        self.0.release();
+    }
+}
+
 /// In the order in which they are turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -64,8 +89,8 @@ enum Class {
 impl Pressure {
     pub fn new(settings: &config::Pressure) -> Self {
         Self(Arc::new(Inner {
-            bodies: Arc::new(Budget::new(settings.bodies)),
-            strangers: Arc::new(Budget::new((settings.bodies / OF_STRANGERS).max(LEAST))),
+            bodies: Arc::new(Budget::new(settings.bodies, (settings.bodies / OF_ONE).max(MAX_BATCH as u64))),
+            strangers: Arc::new(Budget::new((settings.bodies / OF_STRANGERS).max(LEAST), u64::MAX)),
             memory: Memory::new(settings.memory),
             body_timeout: settings.body_timeout,
         }))
@@ -135,9 +160,10 @@ pub(super) async fn guard(Shared(pressure): Shared<Pressure>, request: Request, 
     }
     let charge = Arc::new(pressure.budget(class).charge(class == Class::Submit));
     let patience = pressure.0.body_timeout;
-    let request = request.map(|body| Body::new(Counted::new(body, Arc::clone(&charge), patience)));
+    let mut request = request.map(|body| Body::new(Counted::new(body, Arc::clone(&charge), patience)));
+    request.extensions_mut().insert(Held(Arc::clone(&charge)));
     let response = next.run(request).await;
-    // Until here the handler had the body in memory.
+    // Until here the handler had the body in memory, unless it said otherwise.
     drop(charge);
     response
 }

@@ -28,8 +28,9 @@ use self::{
 };
 use crate::{config::Pressure, lifecycle::Lifecycle};
 
-/// The longest header section that is read at all, in bytes; what is answered is shorter (`pressure::guard`).
-const MAX_BUFFER: usize = 64 << 10;
+/// The longest header section that is read at all, in bytes; what is answered has 24 KiB at most (`pressure::guard`). Each
+/// connection may hold as much before anybody knows who it is.
+const MAX_BUFFER: usize = 32 << 10;
 /// Requests at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 100;
 /// When the system has no more sockets to give.

@@ -12,6 +12,11 @@ use tokio::sync::Notify;
 /// Connections beyond the bound that are for health and metrics only.
 const SPARE: usize = 64;
 
+/// A look through all connections finds so many of those that can go: the looks of a flood are rare.
+const FEW: usize = 64;
+/// After one that found none.
+const NOBODY_FOR: Duration = Duration::from_millis(1);
+
 /// What a connection is waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -37,6 +42,11 @@ pub struct Seats {
 struct Taken {
     next: u64,
     seats: HashMap<u64, Arc<State>>,
+    /// Those that have been idle for longest, the longest one last, with the time from which on. Whoever is in it and has worked
+    /// meanwhile has another time; all others have a later one.
+    going: Vec<(Instant, u64)>,
+    /// When a look found nobody.
+    in_vain: Option<Instant>,
 }
 
 impl Seats {
@@ -72,12 +82,33 @@ impl Seats {
 }
 
 impl Taken {
-    fn send_one_away(&self) -> bool {
-        let idle = self.seats.values().filter(|state| state.is_idle() && !state.leaves.load(Ordering::Relaxed));
-        let Some(longest) = idle.min_by_key(|state| state.idle_from()) else { return false };
-        longest.leaves.store(true, Ordering::Relaxed);
-        longest.wanted.notify_one();
-        true
+    fn send_one_away(&mut self) -> bool {
+        self.send_next_away() || (self.look_through() && self.send_next_away())
+    }
+
+    fn send_next_away(&mut self) -> bool {
+        while let Some((since, number)) = self.going.pop() {
+            let state = self.seats.get(&number).filter(|state| state.can_go() && state.idle_from() == since);
+            if let Some(longest) = state {
+                longest.leaves.store(true, Ordering::Relaxed);
+                longest.wanted.notify_one();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether there is anybody who can go.
+    fn look_through(&mut self) -> bool {
+        if self.in_vain.is_some_and(|at| at.elapsed() < NOBODY_FOR) {
+            return false;
+        }
+        let idle = self.seats.iter().filter(|(_, state)| state.can_go());
+        self.going = idle.map(|(number, state)| (state.idle_from(), *number)).collect();
+        self.going.sort_unstable_by(|a, b| b.cmp(a));
+        self.going.drain(..self.going.len().saturating_sub(FEW));
+        self.in_vain = self.going.is_empty().then(Instant::now);
+        !self.going.is_empty()
     }
 }
 
@@ -129,6 +160,10 @@ impl State {
 
     fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
+    }
+
+    fn can_go(&self) -> bool {
+        self.is_idle() && !self.leaves.load(Ordering::Relaxed)
     }
 
     /// By the clock that all connections share: each counts from its own beginning.
@@ -268,6 +303,22 @@ mod tests {
         let new = seats.take().expect("free");
         seats.take().expect("in place of the old one");
         assert!(old.state.leaves.load(Ordering::Relaxed) && !new.state.leaves.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn who_has_worked_since_the_last_look_is_passed_by() {
+        let seats = Seats::new(3);
+        let after_a_while = || {
+            std::thread::sleep(Duration::from_millis(5));
+            seats.take().expect("free")
+        };
+        let (one, two, three) = (after_a_while(), after_a_while(), after_a_while());
+        let leaves = |seat: &Seat| seat.state.leaves.load(Ordering::Relaxed);
+        let _fourth = after_a_while();
+        assert!(leaves(&one) && !leaves(&two) && !leaves(&three));
+        drop(Seat::begin(&two));
+        let _fifth = after_a_while();
+        assert!(!leaves(&two) && leaves(&three));
     }
 
     #[test]
