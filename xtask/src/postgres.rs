@@ -82,10 +82,23 @@ impl Server {
         Self::start_with(bin, &[])
     }
 
+    /// Nobody reads its files after it, and each test makes and drops a database of hundreds of them: in memory, where there is
+    /// enough.
+    pub fn of_tests(bin: &Path) -> Result<Self> {
+        let memory = PathBuf::from("/dev/shm");
+        let has_room = free_in(&memory).is_some_and(|free| free >= 8 << 30);
+        let place = if has_room { memory } else { env::temp_dir() };
+        Self::start_in(&place, bin, &["fsync=off", "max_wal_size=256MB"])
+    }
+
     /// With further settings, each `name=value`.
     pub fn start_with(bin: &Path, settings: &[&str]) -> Result<Self> {
-        sweep_what_dead_runs_left();
-        let dir = env::temp_dir().join(format!("usher-pg-{}-{}", std::process::id(), free_port()?));
+        Self::start_in(&env::temp_dir(), bin, settings)
+    }
+
+    fn start_in(place: &Path, bin: &Path, settings: &[&str]) -> Result<Self> {
+        sweep_what_dead_runs_left(place);
+        let dir = place.join(format!("usher-pg-{}-{}", std::process::id(), free_port()?));
         let data = dir.join("data");
         fs::create_dir_all(&data).or_fail("make the server's folder")?;
         let account = Account::choose(bin, &data)?;
@@ -215,8 +228,8 @@ impl Account {
 
 /// A run that was killed could not clear away: folders named `usher-(pg|test)-PID-…` whose process is no more. Those of the last
 /// hour stay: some campaigns leave one to be looked at.
-fn sweep_what_dead_runs_left() {
-    for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+fn sweep_what_dead_runs_left(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let rest = name.strip_prefix("usher-pg-").or_else(|| name.strip_prefix("usher-test-"));
@@ -230,6 +243,12 @@ fn sweep_what_dead_runs_left() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// In bytes.
+fn free_in(place: &Path) -> Option<u64> {
+    let said = sh::output(Command::new("df").args(["--output=avail", "-B1"]).arg(place)).ok()?;
+    said.lines().last()?.trim().parse().ok()
 }
 
 pub fn free_port() -> Result<u16> {

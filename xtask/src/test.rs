@@ -12,10 +12,9 @@ use crate::{
 pub fn run(filters: &[&str]) -> Result<()> {
     let began = Instant::now();
     let tools = stage("set-up", || setup::run(false))?;
-    // Nobody reads these servers' files after them.
-    let server = stage("start PostgreSQL", || Server::start_with(&tools.postgres.dir, &["fsync=off"]))?;
+    let server = stage("start PostgreSQL", || Server::of_tests(&tools.postgres.dir))?;
     let newest = match tools.python.postgres18() {
-        Some(bin) => Some(stage("start PostgreSQL 18", || Server::start_with(&bin, &["fsync=off"]))?),
+        Some(bin) => Some(stage("start PostgreSQL 18", || Server::of_tests(&bin))?),
         None => None,
     };
     if filters.is_empty() {
