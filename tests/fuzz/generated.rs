@@ -122,7 +122,7 @@ impl Tool {
             "base": base,
             "callers": callers,
             "roles": roles::table(),
-            "victim": {"name": "order-rust", "version": "0.1.0"},
+            "victim": {"name": rig::VICTIM, "versions": ["0.1.0", rig::NEXT]},
             "component": rig::published(),
             "webhook": rig.webhook(),
             "endpoint": rig.things.endpoint,

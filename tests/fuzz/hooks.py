@@ -6,7 +6,7 @@ base      where the host listens
 callers   by role: {"role", "token"}
 roles     the table of tests/roles/table.rs: "METHOD path" -> lowest role
 endpoint  one of t1's webhook endpoints, which stays
-victim    a plugin, its name and version, that serves no job here
+victim    a plugin that serves no job here: its name, and two versions
 component the file of a component that is published
 webhook   a private place that the host may call
 config    schemathesis.toml
@@ -235,8 +235,10 @@ def revocation(body):
 
 
 def release(body):
+    """The other one of two: what serves already is not activated once more."""
     body.clear()
-    body["version"] = VICTIM["version"]
+    serving = as_admin("GET", f"/plugins/{VICTIM['name']}").json()["version"]
+    body["version"] = next(version for version in VICTIM["versions"] if version != serving)
 
 
 BODIES = {

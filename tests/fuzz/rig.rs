@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use crate::{
     Options,
     support::{
-        Client, Db, Host, HostOptions, Receiver, SECRET, Say, component, forged_token, host, postgres::Postgres,
-        scratch, twilio,
+        Client, Db, Host, HostOptions, Receiver, SECRET, Say, component, forged_token, host, hostile::repacked,
+        postgres::Postgres, read, scratch, twilio,
     },
 };
 
@@ -39,6 +39,9 @@ const PLUGINS: [&str; 11] = [
     "reports.wasm",
     "order-rust.wasm",
 ];
+/// That one, and the version beside its first one.
+pub const VICTIM: &str = "order-rust";
+pub const NEXT: &str = "0.1.1";
 /// Effects in doubt, for people to resolve.
 const PARKED: usize = 20;
 /// Between two submits of the feed.
@@ -84,6 +87,7 @@ impl Rig {
         let host = Host::start(&db, None, settings).await;
         let (base, admin) = (host.base.clone(), Client::new(&host.base, lasting("admin", Some("t1"))));
         let things = Things::make(&admin, &receiver).await;
+        publish_next(&admin).await;
         // No rule counts here: what fails is meant to.
         let alerts = "INSERT INTO alerts (kind, subject, tenant, severity, message) \
                       SELECT 'test', n::text, 't1', 'warning', 'm' FROM generate_series(1, 400) n";
@@ -186,7 +190,7 @@ impl Things {
             _ => "019a0000-0000-4000-8000-000000000000",
         };
         let name = match template.split('/').nth(1) {
-            Some("plugins") => "order-rust",
+            Some("plugins") => VICTIM,
             Some("providers") => "sms",
             _ => "spare",
         };
@@ -362,6 +366,18 @@ pub fn lasting(role: &str, tenant: Option<&str>) -> String {
     let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
     let claims = json!({"userId": "u1", "role": role, "tenantId": tenant, "exp": expires});
     forged_token(claims, Algorithm::HS256, SECRET.as_bytes())
+}
+
+/// The same code once more, as another release to activate.
+async fn publish_next(admin: &Client) {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/orders/rust.toml")).unwrap();
+    let (before, rest) = manifest.split_once("\nversion = ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    let bytes = repacked("order-rust.wasm", &format!("{before}\nversion = \"{NEXT}\"\n{after}"));
+    let request = admin.request(Method::POST, "/plugins?activate=false").header("content-type", "application/wasm");
+    // A compiler gives way to all else on the machine.
+    let answer = read(request.timeout(Duration::from_secs(300)).body(bytes).send().await.unwrap()).await;
+    assert!(answer.status.is_success(), "{}", answer.body);
 }
 
 /// A component that is published.
