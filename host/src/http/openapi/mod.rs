@@ -24,13 +24,8 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-<<<<<<< HEAD
 pub use self::document::{document, has};
-use self::live::{Live, Stand};
-=======
-pub use self::document::document;
 use self::live::{Entries, Live, Stand};
->>>>>>> w/sec8
 pub(super) use self::routes::Routes;
 use super::{State, problem::Problem};
 
