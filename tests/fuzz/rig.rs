@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::{
     Options,
     support::{
-        Client, Db, Host, HostOptions, Receiver, SECRET, Say, component, forged_token, host, hostile::repacked,
+        Client, Db, Host, HostOptions, Receiver, SECRET, Say, component, forged_token, host, hostile::repacked_with,
         postgres::Postgres, read, scratch, twilio,
     },
 };
@@ -370,10 +370,15 @@ pub fn lasting(role: &str, tenant: Option<&str>) -> String {
 
 /// The same code once more, as another release to activate.
 async fn publish_next(admin: &Client) {
-    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/orders/rust.toml")).unwrap();
+    let source = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/orders");
+        fs::read_to_string(folder.join(name)).unwrap()
+    };
+    let (manifest, schema) = (source("rust.toml"), source("schema.json"));
     let (before, rest) = manifest.split_once("\nversion = ").unwrap();
     let (_, after) = rest.split_once('\n').unwrap();
-    let bytes = repacked("order-rust.wasm", &format!("{before}\nversion = \"{NEXT}\"\n{after}"));
+    let manifest = format!("{before}\nversion = \"{NEXT}\"\n{after}");
+    let bytes = repacked_with("order-rust.wasm", &manifest, &schema);
     let request = admin.request(Method::POST, "/plugins?activate=false").header("content-type", "application/wasm");
     // A compiler gives way to all else on the machine.
     let answer = read(request.timeout(Duration::from_secs(300)).body(bytes).send().await.unwrap()).await;

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{pressure::Overdrawn, problem::Problem};
 
@@ -68,11 +68,35 @@ impl Fields {
     /// A field of a type; `null` is absent.
     pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
         let Some(raw) = self.0.remove(name) else { return Ok(None) };
-        serde_json::from_str::<Option<T>>(raw.get()).map_err(|error| {
+        value::<Option<T>>(&raw).map_err(|error| {
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
             Problem::field(&format!("/{name}"), message)
         })
+    }
+}
+
+/// In JSON `10.0` and `1e1` are the whole number 10.
+pub fn value<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
+    serde_json::from_str(raw.get()).or_else(|error| {
+        let mut value = serde_json::from_str(raw.get())?;
+        whole(&mut value);
+        serde_json::from_value(value).map_err(|_| error)
+    })
+}
+
+fn whole(value: &mut Value) {
+    /// Up to here each whole number is a float of its own.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < MOST) {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole),
+        Value::Object(members) => members.values_mut().for_each(whole),
+        _ => {}
     }
 }
 
@@ -162,5 +186,21 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             fields.insert(name, value);
         }
         Ok(Fields(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_float() {
+        let number = |text: &str| value::<u32>(&RawValue::from_string(text.to_owned()).expect("JSON")).ok();
+        assert_eq!([number("10"), number("10.0"), number("1e1")], [Some(10); 3]);
+        assert_eq!([number("10.5"), number("-1.0"), number("1e300"), number("\"10\"")], [None; 4]);
+        let deep = to_raw_value(&serde_json::json!({"a": [2.0]})).expect("JSON");
+        assert_eq!(value::<BTreeMap<String, Vec<i8>>>(&deep).ok(), Some(BTreeMap::from([("a".to_owned(), vec![2])])));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     State,
-    body::Fields,
+    body::{self, Fields},
     caller::admin,
     problem::Problem,
     query::{Query, page_by_name},
@@ -52,7 +52,7 @@ pub(super) async fn set(
     }
     let mut fields = Fields::read(&headers, body, &["max"]).await?;
     let max = fields.raw("max").ok_or_else(|| Problem::field("/max", "is missing; null takes the limit away"))?;
-    let max = serde_json::from_str::<Option<i32>>(max.get()).ok().filter(|max| max.is_none_or(|max| max >= 0));
+    let max = body::value::<Option<i32>>(&max).ok().filter(|max| max.is_none_or(|max| max >= 0));
     let max = max.ok_or_else(|| Problem::field("/max", "must be a whole number from 0 on, or null"))?;
     state.operator.set_limit(&scope, max, &caller.subject).await?;
     Ok(Json(json!({ "scope": scope, "max": max })))

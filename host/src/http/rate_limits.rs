@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     State,
-    body::Fields,
+    body::{self, Fields},
     caller::{admin, reads},
     problem::Problem,
     query::{Query, page_by_name},
@@ -52,7 +52,7 @@ pub(super) async fn set(
     let burst = match fields.raw("burst").filter(|burst| burst.get() != "null") {
         None => None,
         Some(burst) => Some(
-            serde_json::from_str::<u32>(burst.get())
+            body::value::<u32>(&burst)
                 .map_err(|_| Problem::field("/burst", format!("must be a whole number from 1 to {MOST}")))?,
         ),
     };
